@@ -1,0 +1,3 @@
+module dev.bothy.cli {
+  requires transitive dev.bothy;
+}

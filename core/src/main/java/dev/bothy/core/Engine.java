@@ -1,0 +1,40 @@
+package dev.bothy.core;
+
+import dev.bothy.core.cpu.CpuModel;
+
+/**
+ * Something that runs guest code. One instance a machine. The machine gives it everything in {@link Environment}; vCPUs
+ * are created before the first {@link Vcpu#run} and closed after the last one, once their threads are joined.
+ */
+public interface Engine extends AutoCloseable {
+  /** "interpreter", "translator", "kvm". */
+  String name();
+
+  /** Creates vCPU {@code index}; index 0 is the boot processor. The vCPU is reset. */
+  Vcpu createVcpu(int index, LocalInterruptController apic);
+
+  @Override
+  void close();
+
+  /**
+   * What a machine offers its engine.
+   *
+   * @param cpus number of vCPUs
+   * @param deterministic true under a test clock: random numbers come from a fixed seed that is part of the CPU's state
+   */
+  record Environment(
+      GuestMemory memory,
+      AddressSpace ports,
+      AddressSpace mmio,
+      MachineClock clock,
+      CpuModel model,
+      int cpus,
+      boolean deterministic,
+      WakeUp wakeUp) {}
+
+  /** How an engine tells the machine that a parked vCPU has work; any thread. */
+  @FunctionalInterface
+  interface WakeUp {
+    void wake(int vcpu);
+  }
+}

@@ -1,0 +1,219 @@
+package dev.bothy.core;
+
+import dev.bothy.host.HostMemory;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+
+/**
+ * Guest-physical RAM: one host mapping, seen by the guest as a low region from address 0 and, above {@link #LOW_LIMIT}, a
+ * high region from 4 GiB. Devices reach guest RAM only through this class: every access is bounds-checked, reads outside
+ * RAM give all ones, writes outside are dropped, byte by byte.
+ *
+ * <p>Plain accesses; aligned ones up to 8 bytes are atomic. Thread-safe in that sense.
+ */
+public final class GuestMemory implements AutoCloseable {
+  /** First address above low RAM: the last GiB below 4 GiB belongs to devices. */
+  public static final long LOW_LIMIT = 0xC000_0000L;
+
+  /** Where RAM goes on above the devices. */
+  public static final long HIGH_START = 0x1_0000_0000L;
+
+  /** One contiguous piece of RAM as the guest sees it. */
+  public record Region(long start, long length, long hostAddress) {}
+
+  private final HostMemory host;
+  private final MemorySegment segment;
+  private final long size;
+  private final long lowSize;
+  private final List<WriteObserver> observers = new CopyOnWriteArrayList<>();
+
+  /**
+   * Reserves RAM.
+   *
+   * @param size bytes, a multiple of 4096, above 0
+   */
+  public GuestMemory(long size) {
+    if (size <= 0 || (size & 0xfff) != 0) {
+      throw new IllegalArgumentException("RAM size must be a positive multiple of 4096: " + size);
+    }
+    this.host = HostMemory.allocate(size);
+    this.segment = host.segment();
+    this.size = size;
+    this.lowSize = Math.min(size, LOW_LIMIT);
+  }
+
+  /** Bytes of RAM. */
+  public long size() {
+    return size;
+  }
+
+  /** RAM by guest-physical address. */
+  public List<Region> regions() {
+    Region low = new Region(0, lowSize, host.address());
+    return size == lowSize
+        ? List.of(low)
+        : List.of(low, new Region(HIGH_START, size - lowSize, host.address() + lowSize));
+  }
+
+  /** Offset into the host mapping of guest-physical {@code address}, or -1 outside RAM. */
+  public long offsetOf(long address) {
+    if (Long.compareUnsigned(address, lowSize) < 0) {
+      return address;
+    }
+    long high = address - HIGH_START;
+    return Long.compareUnsigned(high, size - lowSize) < 0 && address >= HIGH_START ? high + lowSize : -1;
+  }
+
+  /** Host address of the RAM page frame that holds {@code address}'s byte, or -1 outside RAM. For engines only. */
+  public long hostAddressOf(long address) {
+    long offset = offsetOf(address);
+    return offset < 0 ? -1 : host.address() + offset;
+  }
+
+  /** True if all {@code length} bytes from {@code address} are RAM in one region. */
+  public boolean contains(long address, long length) {
+    if (length <= 0) {
+      return length == 0;
+    }
+    long first = offsetOf(address);
+    long last = offsetOf(address + length - 1);
+    return first >= 0 && last - first == length - 1;
+  }
+
+  public int readByte(long address) {
+    long offset = offsetOf(address);
+    return offset < 0 ? 0xff : segment.get(ValueLayout.JAVA_BYTE, offset) & 0xff;
+  }
+
+  public int readShort(long address) {
+    return contains(address, 2)
+        ? segment.get(ValueLayout.JAVA_SHORT_UNALIGNED, offsetOf(address)) & 0xffff
+        : (int) readSplit(address, 2);
+  }
+
+  public int readInt(long address) {
+    return contains(address, 4)
+        ? segment.get(ValueLayout.JAVA_INT_UNALIGNED, offsetOf(address))
+        : (int) readSplit(address, 4);
+  }
+
+  public long readLong(long address) {
+    return contains(address, 8)
+        ? segment.get(ValueLayout.JAVA_LONG_UNALIGNED, offsetOf(address))
+        : readSplit(address, 8);
+  }
+
+  private long readSplit(long address, int length) {
+    long value = 0;
+    for (int i = 0; i < length; i++) {
+      value |= (long) readByte(address + i) << (8 * i);
+    }
+    return value;
+  }
+
+  public void writeByte(long address, int value) {
+    long offset = offsetOf(address);
+    if (offset >= 0) {
+      segment.set(ValueLayout.JAVA_BYTE, offset, (byte) value);
+      notifyWritten(address, 1);
+    }
+  }
+
+  public void writeShort(long address, int value) {
+    if (contains(address, 2)) {
+      segment.set(ValueLayout.JAVA_SHORT_UNALIGNED, offsetOf(address), (short) value);
+      notifyWritten(address, 2);
+    } else {
+      writeSplit(address, 2, value);
+    }
+  }
+
+  public void writeInt(long address, int value) {
+    if (contains(address, 4)) {
+      segment.set(ValueLayout.JAVA_INT_UNALIGNED, offsetOf(address), value);
+      notifyWritten(address, 4);
+    } else {
+      writeSplit(address, 4, value);
+    }
+  }
+
+  public void writeLong(long address, long value) {
+    if (contains(address, 8)) {
+      segment.set(ValueLayout.JAVA_LONG_UNALIGNED, offsetOf(address), value);
+      notifyWritten(address, 8);
+    } else {
+      writeSplit(address, 8, value);
+    }
+  }
+
+  private void writeSplit(long address, int length, long value) {
+    for (int i = 0; i < length; i++) {
+      writeByte(address + i, (int) (value >>> (8 * i)));
+    }
+  }
+
+  /** Copies out of RAM; bytes outside RAM come as 0xff. */
+  public void read(long address, byte[] target, int from, int length) {
+    java.util.Objects.checkFromIndexSize(from, length, target.length);
+    if (contains(address, length)) {
+      MemorySegment.copy(segment, ValueLayout.JAVA_BYTE, length == 0 ? 0 : offsetOf(address), target, from, length);
+    } else {
+      for (int i = 0; i < length; i++) {
+        target[from + i] = (byte) readByte(address + i);
+      }
+    }
+  }
+
+  /** Copies into RAM; bytes outside RAM are dropped. */
+  public void write(long address, byte[] source, int from, int length) {
+    java.util.Objects.checkFromIndexSize(from, length, source.length);
+    if (contains(address, length)) {
+      MemorySegment.copy(source, from, segment, ValueLayout.JAVA_BYTE, length == 0 ? 0 : offsetOf(address), length);
+      notifyWritten(address, length);
+    } else {
+      for (int i = 0; i < length; i++) {
+        writeByte(address + i, source[from + i]);
+      }
+    }
+  }
+
+  public void write(long address, byte[] source) {
+    write(address, source, 0, source.length);
+  }
+
+  /** {@code observer} hears of every write made through this class (not of vCPUs' stores). */
+  public void observeWrites(WriteObserver observer) {
+    observers.add(observer);
+  }
+
+  private void notifyWritten(long address, long length) {
+    for (WriteObserver observer : observers) {
+      observer.written(address, length);
+    }
+  }
+
+  /** The whole RAM, low region first; for saving, loading and hashing while the machine is stopped. */
+  public MemorySegment all() {
+    return segment;
+  }
+
+  /** Fills RAM with zeros, as at power-on. The machine must be stopped. */
+  public void clear() {
+    for (long at = 0; at < size; at += 4096) {
+      // Reading an untouched page is cheap for the host; writing it would make it resident.
+      MemorySegment page = segment.asSlice(at, 4096);
+      if (page.mismatch(ZERO_PAGE) >= 0) {
+        page.fill((byte) 0);
+      }
+    }
+  }
+
+  private static final MemorySegment ZERO_PAGE = MemorySegment.ofArray(new byte[4096]);
+
+  @Override
+  public void close() {
+    host.close();
+  }
+}

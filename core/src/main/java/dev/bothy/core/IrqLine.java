@@ -1,0 +1,17 @@
+package dev.bothy.core;
+
+/** A wire into an interrupt controller. The device that drives it knows neither PIC, IOAPIC nor KVM. Any thread. */
+@FunctionalInterface
+public interface IrqLine {
+  /** A wire that leads nowhere. */
+  IrqLine NONE = high -> {};
+
+  /** Drives the wire; setting the level that it has is harmless. */
+  void set(boolean high);
+
+  /** A rising and a falling edge. */
+  default void pulse() {
+    set(true);
+    set(false);
+  }
+}

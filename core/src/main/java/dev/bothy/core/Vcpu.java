@@ -1,0 +1,45 @@
+package dev.bothy.core;
+
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.state.Stateful;
+
+/**
+ * One virtual processor. {@link #run} and the state belong to one thread at a time; {@link #kick} and the
+ * {@link CpuEvents} methods may come from any thread. Saving flushes what the engine caches, so that a saved and a loaded
+ * processor go on alike.
+ */
+public interface Vcpu extends Stateful, CpuEvents, AutoCloseable {
+  /** No limit for {@link #run}. */
+  long UNLIMITED = Long.MAX_VALUE;
+
+  /**
+   * Executes guest code until something needs the machine.
+   *
+   * @param budget stop after exactly this many instructions; {@link #UNLIMITED} for none. Engines that cannot count
+   *     throw UnsupportedOperationException for anything else.
+   */
+  Exit run(long budget);
+
+  /** Makes a running {@link #run} return soon with {@link Exit.Kicked}, or the next one at once. */
+  void kick();
+
+  /** Instructions executed since creation; for a running vCPU a recent value. */
+  long instructions();
+
+  /** True if a halted vCPU has a reason to run: interrupt, NMI, INIT, start-up IPI or kick. */
+  boolean hasWork();
+
+  /** The architectural state, complete and current while {@link #run} is not active. */
+  CpuState state();
+
+  /** Back to the state after power-on or RESET: the boot processor at the reset vector, others waiting for start-up. */
+  void reset();
+
+  /** For statistics: named counters of the engine. */
+  default java.util.Map<String, Long> counters() {
+    return java.util.Map.of();
+  }
+
+  @Override
+  void close();
+}

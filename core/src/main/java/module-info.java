@@ -1,0 +1,8 @@
+/** The contracts between engines, devices and the machine; knows none of them in particular. */
+module dev.bothy.core {
+  requires transitive dev.bothy.host;
+
+  exports dev.bothy.core;
+  exports dev.bothy.core.cpu;
+  exports dev.bothy.core.state;
+}

@@ -1,0 +1,3 @@
+module dev.bothy.devices {
+  requires transitive dev.bothy.core;
+}

@@ -1,0 +1,129 @@
+package dev.bothy.x86.interpret;
+
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.putInt;
+import static dev.bothy.host.RawMemory.putLong;
+
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.decode.Instruction;
+
+/**
+ * What the semantics of instructions see of their processor: registers, flags, memory through segmentation and paging, and
+ * faults. Belongs to the vCPU's thread.
+ *
+ * <p>A fault leaves the instruction by a {@link GuestFault}; the architectural state must then be as before the
+ * instruction, so semantics read and probe everything that can fault before they change anything.
+ */
+public abstract class Cpu {
+  /** Host address of the {@link CpuState}. */
+  final long state;
+
+  final GuestFault fault = new GuestFault();
+
+  Cpu(long state) {
+    this.state = state;
+  }
+
+  // Registers.
+
+  final long gpr(int index) {
+    return getLong(state + CpuState.GPR + 8L * index);
+  }
+
+  final void setGpr(int index, long value) {
+    putLong(state + CpuState.GPR + 8L * index, value);
+  }
+
+  /** Writes the low 32 bits and clears the rest. */
+  final void setGpr32(int index, int value) {
+    putLong(state + CpuState.GPR + 8L * index, value & 0xffff_ffffL);
+  }
+
+  /** Low or high ({@code half} 1) 8 bytes of an XMM register. */
+  final long xmm(int register, int half) {
+    return getLong(state + CpuState.VECTORS + (long) register * CpuState.VECTOR_SIZE + 8L * half);
+  }
+
+  final void setXmm(int register, int half, long value) {
+    putLong(state + CpuState.VECTORS + (long) register * CpuState.VECTOR_SIZE + 8L * half, value);
+  }
+
+  final int mxcsr() {
+    return getInt(state + CpuState.MXCSR);
+  }
+
+  final void setMxcsr(int value) {
+    putInt(state + CpuState.MXCSR, value);
+  }
+
+  /** Sets CF PF AF ZF SF OF from their RFLAGS positions; the other bits of {@code rflags} are ignored. */
+  abstract void setArithmeticFlags(int rflags);
+
+  /** CF PF AF ZF SF OF at their RFLAGS positions. */
+  abstract int arithmeticFlags();
+
+  // Memory. Linear addresses; faults are raised as the paging mode and CPL say.
+
+  /**
+   * Linear address of the memory operand for an access of {@code size} bytes, with segment base added and limit, type and
+   * canonical form checked (#GP(0), #SS(0)).
+   */
+  abstract long linear(Instruction instruction, int size);
+
+  abstract int load8(long linear);
+
+  abstract int load16(long linear);
+
+  abstract int load32(long linear);
+
+  abstract long load64(long linear);
+
+  abstract void store8(long linear, int value);
+
+  abstract void store16(long linear, int value);
+
+  abstract void store32(long linear, int value);
+
+  abstract void store64(long linear, long value);
+
+  /** Raises now whatever a store of {@code size} bytes (at most 4096) would raise. */
+  abstract void probeStore(long linear, int size);
+
+  /** Stores 16 bytes, all or (on a fault) none. */
+  final void store128(long linear, long low, long high) {
+    probeStore(linear, 16);
+    store64(linear, low);
+    store64(linear + 8, high);
+  }
+
+  // Faults. Used as "throw cpu.raise(...)".
+
+  /** An exception without error code. */
+  final GuestFault raise(int vector) {
+    fault.vector = vector;
+    fault.errorCode = 0;
+    return fault;
+  }
+
+  final GuestFault raise(int vector, int errorCode) {
+    fault.vector = vector;
+    fault.errorCode = errorCode;
+    return fault;
+  }
+
+  /** #UD or #NM if the present CR0 and CR4 forbid SSE instructions (EM, OSFXSR, TS). Called before every SSE instruction. */
+  abstract void requireSse();
+
+  /** #NM (EM or TS), then #MF if an unmasked x87 exception is pending: the start of every waiting x87 instruction. */
+  abstract void requireX87();
+
+  /** #UD (EM), #NM (TS), then #MF if pending: the start of every MMX instruction. */
+  abstract void requireMmx();
+
+  /** CR4.OSXMMEXCPT: an unmasked SIMD exception raises #XM if true, #UD if not. */
+  abstract boolean simdExceptionsEnabled();
+
+  /** FERR#: CR0.NE clear sends unmasked x87 exceptions to IRQ 13 instead of #MF. */
+  abstract boolean nativeX87Errors();
+}
