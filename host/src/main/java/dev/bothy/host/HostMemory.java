@@ -10,50 +10,98 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
 /**
- * Zero-filled, page-aligned memory outside the Java heap whose pages the host provides when they are first touched.
+ * Zero-filled, page-aligned memory outside the Java heap whose pages the host provides when they are first touched: an
+ * anonymous file on Linux, a sparse file without a name elsewhere.
  *
  * <p>Not closed while any thread may still use its addresses: a vCPU thread is joined before its machine's memory goes.
  */
 public final class HostMemory implements AutoCloseable {
+  private static final long HUGE_PAGE = 2 << 20;
+
   private final Arena arena;
   private final MemorySegment segment;
+  private final boolean anonymousFile;
 
-  private HostMemory(Arena arena, MemorySegment segment) {
+  private HostMemory(Arena arena, MemorySegment segment, boolean anonymousFile) {
     this.arena = arena;
     this.segment = segment;
+    this.anonymousFile = anonymousFile;
   }
 
   /**
    * Reserves {@code size} bytes.
    *
    * @param size bytes, above 0
-   * @throws UncheckedIOException if the host has no room
+   * @throws UncheckedIOException if the host has no room; the message is one line for people
    */
   public static HostMemory allocate(long size) {
     if (size <= 0) {
       throw new IllegalArgumentException("memory size must be above 0: " + size);
     }
+    long capacity = HostCapacity.bytes();
+    if (size > capacity) {
+      throw noRoom(size, new IOException("this host has " + capacity + " bytes"));
+    }
+    boolean anonymousFile = NativeAccess.allowed();
     Arena arena = Arena.ofShared();
     try {
-      return new HostMemory(arena, mapSparseFile(arena, size));
+      MemorySegment segment =
+          anonymousFile ? mapAnonymousFile(arena, size) : mapSparseFile(arena, size);
+      return new HostMemory(arena, segment, anonymousFile);
     } catch (IOException e) {
       arena.close();
-      throw new UncheckedIOException("the host has no room for " + size + " bytes of memory", e);
+      throw noRoom(size, e);
     }
+  }
+
+  private static UncheckedIOException noRoom(long size, IOException cause) {
+    return new UncheckedIOException(
+        "the host has no room for " + size + " bytes of memory: " + cause.getMessage(), cause);
+  }
+
+  private static MemorySegment mapAnonymousFile(Arena arena, long size) throws IOException {
+    int file = LinuxMemory.createFile("bothy-memory", size);
+    long address;
+    try {
+      address = LinuxMemory.map(file, size, LinuxMemory.PROT_READ | LinuxMemory.PROT_WRITE);
+    } finally {
+      LinuxMemory.close(file);
+    }
+    if (size >= HUGE_PAGE) {
+      LinuxMemory.advise(address, size, LinuxMemory.MADV_HUGEPAGE);
+    }
+    LinuxMemory.advise(address, size, LinuxMemory.MADV_DONTDUMP);
+    return MemorySegment.ofAddress(address)
+        .reinterpret(size, arena, s -> LinuxMemory.unmap(s.address(), size));
   }
 
   /** A sparse file without a name: pages appear on first touch and vanish with the mapping. */
   private static MemorySegment mapSparseFile(Arena arena, long size) throws IOException {
-    Path folder = Path.of("/dev/shm");
+    Path shared = Path.of("/dev/shm");
+    // A page without room behind it ends the process when it is touched, so look before.
     Path file =
-        Files.isWritable(folder)
-            ? Files.createTempFile(folder, "bothy-", ".ram")
+        Files.isWritable(shared) && Files.getFileStore(shared).getUsableSpace() >= size
+            ? Files.createTempFile(shared, "bothy-", ".ram")
             : Files.createTempFile("bothy-", ".ram");
-    try (FileChannel channel =
-        FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-      return channel.map(FileChannel.MapMode.READ_WRITE, 0, size, arena);
+    try {
+      if (Files.getFileStore(file).getUsableSpace() < size) {
+        throw new IOException("no space left in " + file.getParent());
+      }
+      try (FileChannel channel =
+          FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+        return channel.map(FileChannel.MapMode.READ_WRITE, 0, size, arena);
+      }
     } finally {
+      deleteNow(file);
+    }
+  }
+
+  private static void deleteNow(Path file) {
+    try {
       Files.deleteIfExists(file);
+    } catch (IOException e) {
+      // Hosts that cannot delete a mapped file do it when the process ends.
+      file.toFile().deleteOnExit();
     }
   }
 
@@ -69,6 +117,13 @@ public final class HostMemory implements AutoCloseable {
 
   public long size() {
     return segment.byteSize();
+  }
+
+  /** Makes every byte zero and gives the pages back to the host where it takes them. No thread may use the memory. */
+  public void clear() {
+    if (!anonymousFile || !LinuxMemory.advise(address(), size(), LinuxMemory.MADV_REMOVE)) {
+      segment.fill((byte) 0);
+    }
   }
 
   @Override

@@ -1,0 +1,118 @@
+package dev.bothy.host;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+
+/** The memory system calls of Linux: memfd_create(2), mmap(2) and what goes with them. Thread-safe. */
+final class LinuxMemory {
+  static final int PROT_READ = 1;
+  static final int PROT_WRITE = 2;
+  static final int PROT_EXEC = 4;
+  static final int MAP_SHARED = 1;
+  static final int MAP_NORESERVE = 0x4000;
+  static final int MADV_REMOVE = 9;
+  static final int MADV_HUGEPAGE = 14;
+  static final int MADV_DONTDUMP = 16;
+
+  private static final int MFD_CLOEXEC = 1;
+
+  private static final MethodHandle MEMFD_CREATE =
+      NativeFunction.libraryWithErrno(
+          "memfd_create", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
+  private static final MethodHandle FTRUNCATE =
+      NativeFunction.libraryWithErrno(
+          "ftruncate", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG));
+  private static final MethodHandle CLOSE =
+      NativeFunction.library("close", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+  private static final MethodHandle MMAP =
+      NativeFunction.libraryWithErrno(
+          "mmap",
+          FunctionDescriptor.of(
+              JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
+  private static final MethodHandle MUNMAP =
+      NativeFunction.library("munmap", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
+  private static final MethodHandle MADVISE =
+      NativeFunction.library(
+          "madvise", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT));
+  private static final MethodHandle STRERROR =
+      NativeFunction.library("strerror", FunctionDescriptor.of(ADDRESS, JAVA_INT));
+
+  private LinuxMemory() {}
+
+  /** A new anonymous file of {@code size} zero bytes, none of them resident; the descriptor. */
+  static int createFile(String name, long size) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment state = NativeFunction.callState(arena);
+      int descriptor = (int) MEMFD_CREATE.invokeExact(state, arena.allocateFrom(name), MFD_CLOEXEC);
+      if (descriptor < 0) {
+        throw failure("memfd_create", state);
+      }
+      if ((int) FTRUNCATE.invokeExact(state, descriptor, size) != 0) {
+        IOException failure = failure("ftruncate", state);
+        close(descriptor);
+        throw failure;
+      }
+      return descriptor;
+    } catch (IOException | RuntimeException | Error e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  /** Maps all of file {@code descriptor} shared; the address. */
+  static long map(int descriptor, long size, int protection) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment state = NativeFunction.callState(arena);
+      long address =
+          (long)
+              MMAP.invokeExact(
+                  state, 0L, size, protection, MAP_SHARED | MAP_NORESERVE, descriptor, 0L);
+      if (address == -1) {
+        throw failure("mmap", state);
+      }
+      return address;
+    } catch (IOException | RuntimeException | Error e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  static void unmap(long address, long size) {
+    try {
+      int _ = (int) MUNMAP.invokeExact(address, size);
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  static void close(int descriptor) {
+    try {
+      int _ = (int) CLOSE.invokeExact(descriptor);
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  /** True if the kernel took the advice. */
+  static boolean advise(long address, long size, int advice) {
+    try {
+      return (int) MADVISE.invokeExact(address, size, advice) == 0;
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  private static IOException failure(String call, MemorySegment state) throws Throwable {
+    MemorySegment text = (MemorySegment) STRERROR.invokeExact(NativeFunction.errno(state));
+    return new IOException(call + ": " + text.reinterpret(256).getString(0));
+  }
+}
