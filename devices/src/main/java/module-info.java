@@ -1,3 +1,10 @@
+/** The devices of a PC, one class each. */
 module dev.bothy.devices {
   requires transitive dev.bothy.core;
+
+  exports dev.bothy.device.interrupt;
+  exports dev.bothy.device.pci;
+  exports dev.bothy.device.platform;
+  exports dev.bothy.device.serial;
+  exports dev.bothy.device.timer;
 }
