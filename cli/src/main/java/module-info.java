@@ -1,3 +1,8 @@
+/** The bothy command. */
 module dev.bothy.cli {
-  requires transitive dev.bothy;
+  requires dev.bothy;
+  requires info.picocli;
+
+  opens dev.bothy.cli to
+      info.picocli;
 }
