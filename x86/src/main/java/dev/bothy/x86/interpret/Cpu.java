@@ -7,6 +7,7 @@ import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.fpu.Extended;
 
 /**
  * What the semantics of instructions see of their processor: registers, flags, memory through segmentation and paging, and
@@ -20,6 +21,11 @@ public abstract class Cpu {
   final long state;
 
   final GuestFault fault = new GuestFault();
+
+  /** Operand from memory and result of the running x87 instruction. */
+  final Extended x87Operand = new Extended();
+
+  final Extended x87 = new Extended();
 
   Cpu(long state) {
     this.state = state;
@@ -71,6 +77,15 @@ public abstract class Cpu {
    */
   abstract long linear(Instruction instruction, int size);
 
+  /** Offset part of the memory operand, address size applied. */
+  abstract long offset(Instruction instruction);
+
+  /** RIP behind the instruction being executed. */
+  abstract long nextRip(Instruction instruction);
+
+  /** In protected or long mode, where segment registers hold selectors; false in real and virtual-8086 mode. */
+  abstract boolean usesDescriptors();
+
   abstract int load8(long linear);
 
   abstract int load16(long linear);
@@ -117,6 +132,9 @@ public abstract class Cpu {
 
   /** #NM (EM or TS), then #MF if an unmasked x87 exception is pending: the start of every waiting x87 instruction. */
   abstract void requireX87();
+
+  /** The #NM part of {@link #requireX87}: the start of instructions that do not wait (FNINIT, FNSTSW...). */
+  abstract void requireX87Quietly();
 
   /** #UD (EM), #NM (TS), then #MF if pending: the start of every MMX instruction. */
   abstract void requireMmx();
