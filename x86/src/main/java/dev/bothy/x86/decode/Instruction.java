@@ -108,6 +108,12 @@ public final class Instruction {
     return modrm & 7;
   }
 
+  /** Intel syntax, as if at address 0. */
+  @Override
+  public String toString() {
+    return op == null ? "(bad)" : Disassembler.format(this, 0);
+  }
+
   /** An independent copy. */
   public Instruction copy() {
     Instruction c = new Instruction();

@@ -59,11 +59,13 @@ public record TableEntry(
   public static final int LOADSEGMENT = 1 << 15;
   public static final int RDI = 1 << 16;
   public static final int XLAT = 1 << 17;
+  /** The index of the memory operand is a vector register. */
+  public static final int VSIB = 1 << 18;
 
   static final List<String> ATTRIBUTES =
       List.of(
           "lock", "cr8lock", "cpl0", "iopl", "umip", "protected", "i64", "o64", "d64", "f64", "z32", "rep", "repe",
-          "bitstring", "anymod", "loadsegment", "rdi", "xlat");
+          "bitstring", "anymod", "loadsegment", "rdi", "xlat", "vsib");
 
   // RFLAGS bits as the flags columns have them.
   public static final int CF = 1;
@@ -98,6 +100,12 @@ public record TableEntry(
   /** True if {@link #flagsRead} depends on the condition in the opcode: JCC, SETCC, CMOVCC. */
   public boolean conditional() {
     return op == Op.JCC || op == Op.SETCC || op == Op.CMOVCC;
+  }
+
+  TableEntry withFallback(TableEntry other) {
+    return new TableEntry(
+        index, op, encoding, operands, flagsRead, flagsWritten, flagsUndefined, feature, absent, lowering, attributes,
+        test, other);
   }
 
   @Override
