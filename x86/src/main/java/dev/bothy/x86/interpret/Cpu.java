@@ -8,6 +8,7 @@ import static dev.bothy.host.RawMemory.putLong;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.fpu.Extended;
+import dev.bothy.x86.simd.FloatEnvironment;
 
 /**
  * What the semantics of instructions see of their processor: registers, flags, memory through segmentation and paging, and
@@ -26,6 +27,12 @@ public abstract class Cpu {
   final Extended x87Operand = new Extended();
 
   final Extended x87 = new Extended();
+
+  /** Rounding and exceptions of the SSE instruction at hand. */
+  final FloatEnvironment floats = new FloatEnvironment();
+
+  /** Where pure functions leave 128-bit results. */
+  final long[] vector = new long[2];
 
   Cpu(long state) {
     this.state = state;

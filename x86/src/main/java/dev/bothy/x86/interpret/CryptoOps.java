@@ -1,0 +1,95 @@
+package dev.bothy.x86.interpret;
+
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.simd.AesRound;
+import dev.bothy.x86.simd.BinaryPolynomial;
+import dev.bothy.x86.simd.ShaRound;
+
+/** AES, PCLMULQDQ and SHA on XMM registers (AMD64 APM volume 4). */
+final class CryptoOps {
+  private CryptoOps() {}
+
+  static void execute(Cpu cpu, Instruction i) {
+    cpu.requireSse();
+    int d = i.register[0];
+    long bLow;
+    long bHigh;
+    if (i.kind[1] == Instruction.XMM) {
+      bLow = cpu.xmm(i.register[1], 0);
+      bHigh = cpu.xmm(i.register[1], 1);
+    } else {
+      long at = SseOperand.aligned(cpu, i);
+      bLow = cpu.load64(at);
+      bHigh = cpu.load64(at + 8);
+    }
+    long aLow = cpu.xmm(d, 0);
+    long aHigh = cpu.xmm(d, 1);
+    int control = (int) i.immediate & 0xff;
+    switch (i.op) {
+      case AESENC -> {
+        cpu.setXmm(d, 0, AesRound.encrypt(aLow, aHigh) ^ bLow);
+        cpu.setXmm(d, 1, AesRound.encrypt(aHigh, aLow) ^ bHigh);
+      }
+      case AESENCLAST -> {
+        cpu.setXmm(d, 0, AesRound.encryptLast(aLow, aHigh) ^ bLow);
+        cpu.setXmm(d, 1, AesRound.encryptLast(aHigh, aLow) ^ bHigh);
+      }
+      case AESDEC -> {
+        cpu.setXmm(d, 0, AesRound.decrypt(aLow, aHigh) ^ bLow);
+        cpu.setXmm(d, 1, AesRound.decrypt(aHigh, aLow) ^ bHigh);
+      }
+      case AESDECLAST -> {
+        cpu.setXmm(d, 0, AesRound.decryptLast(aLow, aHigh) ^ bLow);
+        cpu.setXmm(d, 1, AesRound.decryptLast(aHigh, aLow) ^ bHigh);
+      }
+      case AESIMC -> {
+        cpu.setXmm(d, 0, AesRound.inverseMixColumns(bLow));
+        cpu.setXmm(d, 1, AesRound.inverseMixColumns(bHigh));
+      }
+      case AESKEYGENASSIST -> {
+        cpu.setXmm(d, 0, AesRound.keyAssist(bLow, control));
+        cpu.setXmm(d, 1, AesRound.keyAssist(bHigh, control));
+      }
+      case PCLMULQDQ -> {
+        long x = (control & 1) != 0 ? aHigh : aLow;
+        long y = (control & 16) != 0 ? bHigh : bLow;
+        cpu.setXmm(d, 0, BinaryPolynomial.multiplyLow(x, y));
+        cpu.setXmm(d, 1, BinaryPolynomial.multiplyHigh(x, y));
+      }
+      case SHA1MSG1 -> {
+        cpu.setXmm(d, 0, aLow ^ bHigh);
+        cpu.setXmm(d, 1, aHigh ^ aLow);
+      }
+      case SHA1NEXTE -> {
+        cpu.setXmm(d, 0, bLow);
+        cpu.setXmm(d, 1, ShaRound.sha1NextE(aHigh, bHigh));
+      }
+      case SHA1MSG2 -> {
+        ShaRound.sha1Message2(aLow, aHigh, bLow, bHigh, cpu.vector);
+        setFromScratch(cpu, d);
+      }
+      case SHA1RNDS4 -> {
+        ShaRound.sha1Rounds4(aLow, aHigh, bLow, bHigh, control & 3, cpu.vector);
+        setFromScratch(cpu, d);
+      }
+      case SHA256RNDS2 -> {
+        ShaRound.sha256Rounds2(aLow, aHigh, bLow, bHigh, cpu.xmm(0, 0), cpu.vector);
+        setFromScratch(cpu, d);
+      }
+      case SHA256MSG1 -> {
+        cpu.setXmm(d, 0, ShaRound.sha256Message1(aLow, (int) aHigh));
+        cpu.setXmm(d, 1, ShaRound.sha256Message1(aHigh, (int) bLow));
+      }
+      case SHA256MSG2 -> {
+        ShaRound.sha256Message2(aLow, aHigh, bHigh, cpu.vector);
+        setFromScratch(cpu, d);
+      }
+      default -> throw cpu.raise(GuestFault.UD);
+    }
+  }
+
+  private static void setFromScratch(Cpu cpu, int register) {
+    cpu.setXmm(register, 0, cpu.vector[0]);
+    cpu.setXmm(register, 1, cpu.vector[1]);
+  }
+}

@@ -1,0 +1,330 @@
+package dev.bothy.x86.interpret;
+
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.simd.PackedInteger;
+
+/**
+ * SSE moves: whole registers and parts of them, between registers and memory; insertion, extraction, widening (AMD64 APM volume
+ * 4). {@link #execute} has the moves proper, {@link #executePart} the rest.
+ */
+final class SseMoveOps {
+  private static final int MXCSR_RESERVED = ~0xffff;
+
+  private SseMoveOps() {}
+
+  static void execute(Cpu cpu, Instruction i) {
+    cpu.requireSse();
+    switch (i.op) {
+      case MOVAPS, MOVAPD, MOVDQA, MOVNTDQ, MOVNTPS, MOVNTPD, MOVNTDQA -> whole(cpu, i, true);
+      case MOVUPS, MOVUPD, MOVDQU, LDDQU -> whole(cpu, i, false);
+      case MOVSS, MOVNTSS -> {
+        if (i.isMemory(0)) {
+          cpu.store32(cpu.linear(i, 4), (int) cpu.xmm(i.register[1], 0));
+        } else if (i.isMemory(1)) {
+          int value = cpu.load32(cpu.linear(i, 4));
+          set(cpu, i.register[0], value & 0xffff_ffffL, 0);
+        } else {
+          SseOperand.setLow32(cpu, i.register[0], (int) cpu.xmm(i.register[1], 0));
+        }
+      }
+      case MOVSD, MOVNTSD -> {
+        if (i.isMemory(0)) {
+          cpu.store64(cpu.linear(i, 8), cpu.xmm(i.register[1], 0));
+        } else if (i.isMemory(1)) {
+          set(cpu, i.register[0], cpu.load64(cpu.linear(i, 8)), 0);
+        } else {
+          cpu.setXmm(i.register[0], 0, cpu.xmm(i.register[1], 0));
+        }
+      }
+      case MOVLPS, MOVLPD -> {
+        if (i.isMemory(0)) {
+          cpu.store64(cpu.linear(i, 8), cpu.xmm(i.register[1], 0));
+        } else {
+          cpu.setXmm(i.register[0], 0, cpu.load64(cpu.linear(i, 8)));
+        }
+      }
+      case MOVHPS, MOVHPD -> {
+        if (i.isMemory(0)) {
+          cpu.store64(cpu.linear(i, 8), cpu.xmm(i.register[1], 1));
+        } else {
+          cpu.setXmm(i.register[0], 1, cpu.load64(cpu.linear(i, 8)));
+        }
+      }
+      case MOVHLPS -> cpu.setXmm(i.register[0], 0, cpu.xmm(i.register[1], 1));
+      case MOVLHPS -> cpu.setXmm(i.register[0], 1, cpu.xmm(i.register[1], 0));
+      case MOVDDUP -> {
+        long value = SseOperand.read64(cpu, i, 1);
+        set(cpu, i.register[0], value, value);
+      }
+      case MOVD, MOVQ -> general(cpu, i);
+      default -> throw cpu.raise(GuestFault.UD);
+    }
+  }
+
+  private static void set(Cpu cpu, int register, long low, long high) {
+    cpu.setXmm(register, 0, low);
+    cpu.setXmm(register, 1, high);
+  }
+
+  private static void whole(Cpu cpu, Instruction i, boolean aligned) {
+    if (i.isMemory(0)) {
+      long at = aligned ? SseOperand.aligned(cpu, i) : cpu.linear(i, 16);
+      cpu.store128(at, cpu.xmm(i.register[1], 0), cpu.xmm(i.register[1], 1));
+    } else if (i.isMemory(1)) {
+      long at = aligned ? SseOperand.aligned(cpu, i) : cpu.linear(i, 16);
+      long low = cpu.load64(at);
+      set(cpu, i.register[0], low, cpu.load64(at + 8));
+    } else {
+      set(cpu, i.register[0], cpu.xmm(i.register[1], 0), cpu.xmm(i.register[1], 1));
+    }
+  }
+
+  /** MOVD and MOVQ between XMM registers, general registers and memory. */
+  private static void general(Cpu cpu, Instruction i) {
+    if (i.kind[0] == Instruction.XMM) {
+      long value =
+          switch (i.kind[1]) {
+            case Instruction.GPR -> cpu.gpr(i.register[1]);
+            case Instruction.XMM -> cpu.xmm(i.register[1], 0);
+            default ->
+                i.size[1] == 8 ? cpu.load64(cpu.linear(i, 8)) : cpu.load32(cpu.linear(i, 4));
+          };
+      boolean wide = i.size[1] == 8 || i.kind[1] == Instruction.XMM;
+      set(cpu, i.register[0], wide ? value : value & 0xffff_ffffL, 0);
+      return;
+    }
+    storeElement(cpu, i, cpu.xmm(i.register[1], 0));
+  }
+
+  /** Operand 0, memory or general register: as many low bytes of {@code value} as it has, zero-extended in a register. */
+  private static void storeElement(Cpu cpu, Instruction i, long value) {
+    int size = i.size[0];
+    if (i.kind[0] == Instruction.GPR) {
+      cpu.setGpr(i.register[0], size == 8 ? value : value & 0xffff_ffffL);
+      return;
+    }
+    long at = cpu.linear(i, size);
+    switch (size) {
+      case 1 -> cpu.store8(at, (int) value & 0xff);
+      case 2 -> cpu.store16(at, (int) value & 0xffff);
+      case 4 -> cpu.store32(at, (int) value);
+      default -> cpu.store64(at, value);
+    }
+  }
+
+  /** Memory, general or XMM register operand {@code n} of {@code size} bytes, zero-extended. */
+  private static long element(Cpu cpu, Instruction i, int n, int size) {
+    long value =
+        switch (i.kind[n]) {
+          case Instruction.GPR -> cpu.gpr(i.register[n]);
+          case Instruction.XMM -> cpu.xmm(i.register[n], 0);
+          default -> {
+            long at = cpu.linear(i, size);
+            yield switch (size) {
+              case 1 -> cpu.load8(at);
+              case 2 -> cpu.load16(at);
+              case 4 -> cpu.load32(at);
+              default -> cpu.load64(at);
+            };
+          }
+        };
+    return size == 8 ? value : value & (1L << 8 * size) - 1;
+  }
+
+  static void executePart(Cpu cpu, Instruction i) {
+    cpu.requireSse();
+    int d = i.register[0];
+    int control = (int) i.immediate & 0xff;
+    switch (i.op) {
+      case MOVMSKPS -> {
+        int s = i.register[1];
+        cpu.setGpr32(d, signs(cpu.xmm(s, 0)) | signs(cpu.xmm(s, 1)) << 2);
+      }
+      case MOVMSKPD -> {
+        int s = i.register[1];
+        cpu.setGpr32(d, (int) (cpu.xmm(s, 0) >>> 63 | cpu.xmm(s, 1) >>> 63 << 1));
+      }
+      case PMOVMSKB -> {
+        int s = i.register[1];
+        cpu.setGpr32(
+            d,
+            PackedInteger.pmovmskb(cpu.xmm(s, 0)) | PackedInteger.pmovmskb(cpu.xmm(s, 1)) << 8);
+      }
+      case PINSRB -> insert(cpu, i, 1, control & 15);
+      case PINSRW -> insert(cpu, i, 2, control & 7);
+      case PINSRD -> insert(cpu, i, 4, control & 3);
+      case PINSRQ -> insert(cpu, i, 8, control & 1);
+      case PEXTRB -> storeElement(cpu, i, extracted(cpu, i.register[1], 1, control & 15));
+      case PEXTRW -> storeElement(cpu, i, extracted(cpu, i.register[1], 2, control & 7));
+      case PEXTRD, EXTRACTPS -> storeElement(cpu, i, extracted(cpu, i.register[1], 4, control & 3));
+      case PEXTRQ -> storeElement(cpu, i, extracted(cpu, i.register[1], 8, control & 1));
+      case INSERTPS -> insertSingle(cpu, i, control);
+      case PTEST -> test(cpu, i);
+      case MASKMOVDQU -> maskedStore(cpu, i);
+      case LDMXCSR -> {
+        int value = cpu.load32(cpu.linear(i, 4));
+        if ((value & MXCSR_RESERVED) != 0) {
+          throw cpu.raise(GuestFault.GP, 0);
+        }
+        cpu.setMxcsr(value);
+      }
+      case STMXCSR -> cpu.store32(cpu.linear(i, 4), cpu.mxcsr());
+      case EXTRQ, INSERTQ -> bitField(cpu, i);
+      default -> widen(cpu, i);
+    }
+  }
+
+  /** Sign bits of two singles. */
+  private static int signs(long a) {
+    return (int) (a >>> 31 & 1 | a >>> 63 << 1);
+  }
+
+  private static void insert(Cpu cpu, Instruction i, int size, int position) {
+    long value = element(cpu, i, 1, size);
+    insert(cpu, i.register[0], value, size, position);
+  }
+
+  private static void insert(Cpu cpu, int register, long value, int size, int position) {
+    int half = position * size >> 3;
+    int shift = (position * size & 7) << 3;
+    long mask = size == 8 ? -1L : (1L << 8 * size) - 1 << shift;
+    cpu.setXmm(register, half, cpu.xmm(register, half) & ~mask | value << shift);
+  }
+
+  private static long extracted(Cpu cpu, int register, int size, int position) {
+    long half = cpu.xmm(register, position * size >> 3) >>> ((position * size & 7) << 3);
+    return size == 8 ? half : half & (1L << 8 * size) - 1;
+  }
+
+  private static void insertSingle(Cpu cpu, Instruction i, int control) {
+    long value =
+        i.isMemory(1)
+            ? cpu.load32(cpu.linear(i, 4)) & 0xffff_ffffL
+            : extracted(cpu, i.register[1], 4, control >> 6);
+    int d = i.register[0];
+    insert(cpu, d, value, 4, control >> 4 & 3);
+    for (int n = 0; n < 4; n++) {
+      if ((control >> n & 1) != 0) {
+        insert(cpu, d, 0, 4, n);
+      }
+    }
+  }
+
+  private static void test(Cpu cpu, Instruction i) {
+    long low;
+    long high;
+    if (i.kind[1] == Instruction.XMM) {
+      low = cpu.xmm(i.register[1], 0);
+      high = cpu.xmm(i.register[1], 1);
+    } else {
+      long at = SseOperand.aligned(cpu, i);
+      low = cpu.load64(at);
+      high = cpu.load64(at + 8);
+    }
+    long aLow = cpu.xmm(i.register[0], 0);
+    long aHigh = cpu.xmm(i.register[0], 1);
+    int zero = (aLow & low | aHigh & high) == 0 ? 0x40 : 0;
+    int carry = (~aLow & low | ~aHigh & high) == 0 ? 0x01 : 0;
+    cpu.setArithmeticFlags(zero | carry);
+  }
+
+  /** MASKMOVDQU: the decoder gives the implicit operand at rDI as the memory operand. */
+  private static void maskedStore(Cpu cpu, Instruction i) {
+    int d = i.register[0];
+    int s = i.register[1];
+    int mask = PackedInteger.pmovmskb(cpu.xmm(s, 0)) | PackedInteger.pmovmskb(cpu.xmm(s, 1)) << 8;
+    if (mask == 0) {
+      return;
+    }
+    long at = cpu.linear(i, 16);
+    for (int n = 0; n < 16; n++) {
+      if ((mask >> n & 1) != 0) {
+        cpu.probeStore(at + n, 1);
+      }
+    }
+    for (int n = 0; n < 16; n++) {
+      if ((mask >> n & 1) != 0) {
+        cpu.store8(at + n, (int) (cpu.xmm(d, n >> 3) >>> ((n & 7) << 3)) & 0xff);
+      }
+    }
+  }
+
+  /** EXTRQ and INSERTQ of SSE4A: length and position are 6 bits each, a length of 0 means 64. */
+  private static void bitField(Cpu cpu, Instruction i) {
+    int d = i.register[0];
+    boolean insert = i.op == dev.bothy.x86.decode.Op.INSERTQ;
+    long source = i.kind[1] == Instruction.XMM ? cpu.xmm(i.register[1], 0) : 0;
+    int length;
+    int position;
+    if (i.operands > 2 || i.kind[1] != Instruction.XMM) {
+      length = (int) i.immediate & 63;
+      position = (int) i.immediate2 & 63;
+    } else {
+      long field = insert ? cpu.xmm(i.register[1], 1) : source;
+      length = (int) field & 63;
+      position = (int) (field >> 8) & 63;
+    }
+    long mask = length == 0 ? -1L : (1L << length) - 1;
+    long a = cpu.xmm(d, 0);
+    long result =
+        insert ? a & ~(mask << position) | (source & mask) << position : a >>> position & mask;
+    cpu.setXmm(d, 0, result);
+  }
+
+  /** PMOVSX and PMOVZX. */
+  private static void widen(Cpu cpu, Instruction i) {
+    int from;
+    int to;
+    boolean signed;
+    switch (i.op) {
+      case PMOVSXBW, PMOVZXBW -> {
+        from = 1;
+        to = 2;
+      }
+      case PMOVSXBD, PMOVZXBD -> {
+        from = 1;
+        to = 4;
+      }
+      case PMOVSXBQ, PMOVZXBQ -> {
+        from = 1;
+        to = 8;
+      }
+      case PMOVSXWD, PMOVZXWD -> {
+        from = 2;
+        to = 4;
+      }
+      case PMOVSXWQ, PMOVZXWQ -> {
+        from = 2;
+        to = 8;
+      }
+      case PMOVSXDQ, PMOVZXDQ -> {
+        from = 4;
+        to = 8;
+      }
+      default -> throw cpu.raise(GuestFault.UD);
+    }
+    switch (i.op) {
+      case PMOVSXBW, PMOVSXBD, PMOVSXBQ, PMOVSXWD, PMOVSXWQ, PMOVSXDQ -> signed = true;
+      default -> signed = false;
+    }
+    int each = 8 / to;
+    long source = element(cpu, i, 1, 2 * each * from);
+    set(
+        cpu,
+        i.register[0],
+        widened(source, from, to, signed),
+        widened(source >>> 8 * each * from, from, to, signed));
+  }
+
+  private static long widened(long source, int from, int to, boolean signed) {
+    int spare = 64 - 8 * from;
+    long mask = to == 8 ? -1L : (1L << 8 * to) - 1;
+    long result = 0;
+    for (int n = 0; n < 8 / to; n++) {
+      long top = source >>> 8 * from * n << spare;
+      long value = signed ? top >> spare : top >>> spare;
+      result |= (value & mask) << 8 * to * n;
+    }
+    return result;
+  }
+}
