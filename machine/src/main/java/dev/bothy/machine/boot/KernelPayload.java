@@ -1,0 +1,155 @@
+package dev.bothy.machine.boot;
+
+import io.airlift.compress.zstd.ZstdInputStream;
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.util.Optional;
+import java.util.zip.GZIPInputStream;
+import org.apache.commons.compress.compressors.bzip2.BZip2CompressorInputStream;
+import org.tukaani.xz.LZMAInputStream;
+import org.tukaani.xz.SingleXZInputStream;
+
+/**
+ * The packed kernel inside a bzImage: knows the formats by their first bytes and reads what comes out, forwards only. Holds
+ * no more than the format's window. Not thread-safe.
+ */
+final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
+  /** No kernel is larger than this; a file that unpacks to more is refused. */
+  private static final long PLAIN_LIMIT = 1L << 30;
+
+  /** KiB that a dictionary may take: the kernel's build uses 32 MiB. */
+  private static final int DICTIONARY_LIMIT_KIB = 80 << 10;
+
+  /** How kernels are packed. */
+  enum Format {
+    GZIP,
+    BZIP2,
+    LZMA,
+    XZ,
+    LZ4,
+    ZSTD;
+
+    /** The format whose magic number {@code head} starts with; empty for LZO and what is not known. */
+    static Optional<Format> of(byte[] head) {
+      if (head.length < 6) {
+        return Optional.empty();
+      }
+      int first = head[0] & 0xff;
+      int second = head[1] & 0xff;
+      int third = head[2] & 0xff;
+      int fourth = head[3] & 0xff;
+      if (first == 0x1f && (second == 0x8b || second == 0x9e)) {
+        return Optional.of(GZIP);
+      }
+      if (first == 'B' && second == 'Z' && third == 'h') {
+        return Optional.of(BZIP2);
+      }
+      if (first == 0x5d && second == 0 && third == 0) {
+        return Optional.of(LZMA);
+      }
+      if (first == 0xfd && second == '7' && third == 'z' && fourth == 'X') {
+        return Optional.of(XZ);
+      }
+      if (first == 0x02 && second == 0x21 && third == 0x4c && fourth == 0x18) {
+        return Optional.of(LZ4);
+      }
+      if (first == 0x28 && second == 0xb5 && third == 0x2f && fourth == 0xfd) {
+        return Optional.of(ZSTD);
+      }
+      return Optional.empty();
+    }
+
+    /** The kernel's build appends the plain length, four bytes, to every format but gzip, which has it anyway. */
+    int trailer() {
+      return this == GZIP ? 0 : 4;
+    }
+  }
+
+  private final InputStream plain;
+  private final byte[] head = new byte[4096];
+  private int headLength;
+  private long position;
+
+  private KernelPayload(InputStream plain) {
+    this.plain = plain;
+  }
+
+  /** Starts unpacking {@code packed}, which it closes in the end. */
+  static KernelPayload open(Format format, InputStream packed) throws IOException {
+    return new KernelPayload(
+        switch (format) {
+          case GZIP -> new GZIPInputStream(packed, 1 << 16);
+          case BZIP2 -> new BZip2CompressorInputStream(packed);
+          case LZMA -> new LZMAInputStream(packed, DICTIONARY_LIMIT_KIB);
+          case XZ -> new SingleXZInputStream(packed, DICTIONARY_LIMIT_KIB);
+          case LZ4 -> new Lz4LegacyStream(packed);
+          case ZSTD -> new ZstdInputStream(packed);
+        });
+  }
+
+  /** Forwards only, but the first 4 KiB stay readable. */
+  @Override
+  public void read(long offset, byte[] target, int length) throws IOException {
+    if (offset < 0 || offset + length > PLAIN_LIMIT) {
+      throw new IOException("it unpacks to more than a kernel can be");
+    }
+    int from = 0;
+    try {
+      if (offset < head.length) {
+        fillHead((int) Math.min(head.length, offset + length));
+        from = (int) Math.min(length, head.length - offset);
+        System.arraycopy(head, (int) offset, target, 0, from);
+      }
+      if (from == length) {
+        return;
+      }
+      fillHead(head.length);
+      long start = offset + from;
+      if (start < position) {
+        throw new IOException("its segments overlap in the file");
+      }
+      plain.skipNBytes(start - position);
+      if (plain.readNBytes(target, from, length - from) != length - from) {
+        throw new EOFException("it unpacks to less than its headers say");
+      }
+      position = start + length - from;
+    } catch (EOFException e) {
+      throw new EOFException("it unpacks to less than its headers say");
+    } catch (RuntimeException e) {
+      // The libraries report damaged input this way, too.
+      throw new IOException(e.getMessage() == null ? e.toString() : e.getMessage(), e);
+    }
+  }
+
+  private void fillHead(int length) throws IOException {
+    if (headLength < length) {
+      int count = plain.readNBytes(head, headLength, length - headLength);
+      headLength += count;
+      position = headLength;
+      if (headLength < length) {
+        throw new EOFException();
+      }
+    }
+  }
+
+  /** Reads to the end, so that the format's own checksum is verified. */
+  void verify() throws IOException {
+    byte[] rest = new byte[1 << 16];
+    try {
+      for (int count; (count = plain.read(rest)) >= 0; ) {
+        position += count;
+        if (position > PLAIN_LIMIT) {
+          throw new IOException("it unpacks to more than a kernel can be");
+        }
+      }
+    } catch (RuntimeException e) {
+      throw new IOException(e.getMessage() == null ? e.toString() : e.getMessage(), e);
+    }
+  }
+
+  @Override
+  public void close() throws IOException {
+    plain.close();
+  }
+}
