@@ -1,0 +1,197 @@
+package dev.bothy.machine;
+
+import dev.bothy.core.AddressSpace;
+import dev.bothy.core.BusDevice;
+import dev.bothy.core.GuestMemory;
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.state.Stateful;
+import dev.bothy.device.interrupt.ApicBus;
+import dev.bothy.device.interrupt.InterruptRouter;
+import dev.bothy.device.interrupt.IoApic;
+import dev.bothy.device.interrupt.Pic;
+import dev.bothy.device.pci.PciHost;
+import dev.bothy.device.platform.AcpiPm;
+import dev.bothy.device.platform.DebugExit;
+import dev.bothy.device.platform.I8042;
+import dev.bothy.device.platform.PostPort;
+import dev.bothy.device.platform.ResetControl;
+import dev.bothy.device.platform.SystemControlPortA;
+import dev.bothy.device.serial.SerialOutput;
+import dev.bothy.device.serial.Uart16550;
+import dev.bothy.device.timer.Pit;
+import dev.bothy.device.timer.Rtc;
+import dev.bothy.machine.acpi.AcpiTables;
+import dev.bothy.machine.boot.BootEnvironment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.IntConsumer;
+
+/** The devices of the machine and how they are wired; and what firmware would have done before it starts a kernel. */
+final class Board {
+  private static final int COM1 = 0x3f8;
+  private static final int COM1_IRQ = 4;
+
+  /** mov al, 6; mov dx, 0xCF9; out dx, al; hlt; and again: pulls the machine's reset line, in any mode. */
+  private static final byte[] RESET_STUB = {
+    (byte) 0xb0, 0x06, (byte) 0xba, (byte) 0xf9, 0x0c, (byte) 0xee, (byte) 0xf4, (byte) 0xeb, (byte) 0xf7
+  };
+
+  private static final int RESET_VECTOR_OFFSET = 0xfff0;
+
+  // Memory types of the range registers.
+  private static final long UNCACHEABLE = 0;
+  private static final long WRITE_BACK = 6;
+  private static final long EIGHT_WRITE_BACK = 0x0606_0606_0606_0606L;
+  private static final long MTRR_ENABLE = 1 << 11;
+  private static final long MTRR_FIXED_ENABLE = 1 << 10;
+  private static final long MTRR_VALID = 1 << 11;
+  private static final int FIXED_MTRRS = 11;
+  /** The one of the fixed range registers that covers 0xA0000 to 0xBFFFF. */
+  private static final int DISPLAY_MTRR = 2;
+
+  private final GuestMemory memory;
+  private final int cpus;
+  private final ApicBus apics;
+  private final InterruptRouter router;
+  private final Uart16550 serial;
+  private final AcpiPm pm;
+  private final List<Runnable> resets = new ArrayList<>();
+  private final List<Stateful> stateful = new ArrayList<>();
+
+  /** What the guest can ask of the machine. Called on a vCPU's thread. */
+  interface Requests {
+    void powerOff();
+
+    void reset();
+
+    void debugExit(int code);
+  }
+
+  Board(
+      MachineOptions options,
+      GuestMemory memory,
+      AddressSpace ports,
+      AddressSpace mmio,
+      GuestClock clock,
+      SerialOutput output,
+      Requests requests) {
+    this.memory = memory;
+    this.cpus = options.cpus();
+    apics = new ApicBus(clock, cpus);
+    for (int i = 0; i < cpus; i++) {
+      stateful.add(apics.localApic(i));
+      resets.add(apics.localApic(i)::reset);
+    }
+    Pic pic = new Pic(apics);
+    pic.attach(ports);
+    IoApic ioApic = new IoApic(apics, 0);
+    mmio.map("ioapic", IoApic.BASE, IoApic.LENGTH, ioApic);
+    router = new InterruptRouter(pic, ioApic);
+    Pit pit = new Pit(clock, router.isa(0));
+    pit.attach(ports);
+    Rtc rtc = new Rtc(clock, router.isa(8));
+    rtc.attach(ports);
+    rtc.setMemorySize(
+        Math.min(memory.size(), GuestMemory.LOW_LIMIT),
+        Math.max(0, memory.size() - GuestMemory.LOW_LIMIT));
+    I8042 i8042 = new I8042(clock, router.isa(1), router.isa(12), requests::reset);
+    i8042.attach(ports);
+    serial = new Uart16550("com1", clock, router.isa(COM1_IRQ), output);
+    ports.map("com1", COM1, 8, serial);
+    pm = new AcpiPm(clock, router.isa(AcpiPm.SCI_IRQ), requests::powerOff);
+    ports.map("acpi-pm", AcpiPm.BASE, AcpiPm.LENGTH, pm);
+    PciHost pci = new PciHost(ports, mmio);
+    ports.map("pci-host", PciHost.PORT, PciHost.LENGTH, pci);
+    ResetControl resetControl = new ResetControl(requests::reset);
+    ports.map("reset-control", ResetControl.PORT, 1, resetControl);
+    SystemControlPortA port92 = new SystemControlPortA(requests::reset);
+    ports.map("port92", SystemControlPortA.PORT, 1, port92);
+    PostPort post = new PostPort();
+    ports.map("post", PostPort.PORT, 1, post);
+    mmio.map("rom", MemoryMap.ROM_START, MemoryMap.ROM_LENGTH, new Rom());
+
+    stateful.addAll(
+        List.of(pic, ioApic, pit, rtc, i8042, serial, pm, pci, resetControl, port92, post));
+    resets.addAll(
+        List.of(
+            pic::reset,
+            ioApic::reset,
+            router::reset,
+            pit::reset,
+            rtc::reset,
+            i8042::reset,
+            serial::reset,
+            pm::reset,
+            pci::reset,
+            resetControl::reset,
+            port92::reset,
+            post::reset));
+    if (options.debugExit()) {
+      IntConsumer exit = requests::debugExit;
+      DebugExit debugExit = new DebugExit(exit);
+      ports.map("debug-exit", DebugExit.PORT, DebugExit.LENGTH, debugExit);
+      stateful.add(debugExit);
+      resets.add(debugExit::reset);
+    }
+  }
+
+  ApicBus apics() {
+    return apics;
+  }
+
+  Uart16550 serial() {
+    return serial;
+  }
+
+  void pressPowerButton() {
+    pm.pressPowerButton();
+  }
+
+  /** Everything here that has state, in the order it is saved. */
+  List<Stateful> stateful() {
+    return List.copyOf(stateful);
+  }
+
+  /** All devices as after power-on, and what firmware would leave behind. */
+  BootEnvironment reset() {
+    resets.forEach(Runnable::run);
+    apics.localApic(0).enterVirtualWireMode();
+    if (memory.size() < MemoryMap.FIRMWARE_END) {
+      return new BootEnvironment(memory, MemoryMap.ranges(memory), 0);
+    }
+    memory.writeShort(MemoryMap.BDA_EBDA_SEGMENT, (int) (MemoryMap.BASE_MEMORY_END >> 4));
+    memory.writeShort(MemoryMap.BDA_BASE_MEMORY_KIB, (int) (MemoryMap.BASE_MEMORY_END >> 10));
+    memory.write(MemoryMap.REAL_MODE_RESET, RESET_STUB);
+    long rsdp = AcpiTables.write(memory, cpus);
+    return new BootEnvironment(memory, MemoryMap.ranges(memory), rsdp);
+  }
+
+  /** The memory type ranges as firmware sets them on every processor: write-back, but for devices. */
+  static void setMemoryTypes(CpuState cpu) {
+    cpu.set(CpuState.MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_FIXED_ENABLE | WRITE_BACK);
+    for (int i = 0; i < FIXED_MTRRS; i++) {
+      cpu.set(CpuState.MTRR_FIXED + 8 * i, i == DISPLAY_MTRR ? UNCACHEABLE : EIGHT_WRITE_BACK);
+    }
+    long deviceLength = GuestMemory.HIGH_START - GuestMemory.LOW_LIMIT;
+    long physicalMask = (1L << dev.bothy.core.cpu.CpuModel.PHYSICAL_BITS) - 1;
+    cpu.set(CpuState.MTRR_VARIABLE, GuestMemory.LOW_LIMIT | UNCACHEABLE);
+    cpu.set(CpuState.MTRR_VARIABLE + 8, physicalMask & -deviceLength | MTRR_VALID);
+  }
+
+  /** Where the reset vector points: there is no firmware, so all it holds is the way to a proper reset. */
+  private static final class Rom implements BusDevice {
+    @Override
+    public long read(long offset, int size) {
+      long value = 0;
+      for (int i = 0; i < size; i++) {
+        int at = (int) (offset + i) - RESET_VECTOR_OFFSET;
+        int b = at >= 0 && at < RESET_STUB.length ? RESET_STUB[at] & 0xff : 0xff;
+        value |= (long) b << (8 * i);
+      }
+      return value;
+    }
+
+    @Override
+    public void write(long offset, int size, long value) {}
+  }
+}

@@ -1,0 +1,568 @@
+package dev.bothy.machine;
+
+import dev.bothy.core.AddressSpace;
+import dev.bothy.core.Engine;
+import dev.bothy.core.GuestMemory;
+import dev.bothy.core.Vcpu;
+import dev.bothy.core.state.StateException;
+import dev.bothy.core.state.Stateful;
+import dev.bothy.device.serial.SerialOutput;
+import dev.bothy.device.serial.Uart16550;
+import dev.bothy.machine.boot.BootEnvironment;
+import dev.bothy.machine.boot.BootException;
+import dev.bothy.machine.boot.BootState;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * One x86-64 PC: RAM, board, and one platform thread a vCPU. Several live in one process and share nothing.
+ *
+ * <p>Life: made, {@link #start started} (or {@link #load loaded}, then {@link #resume resumed}), paused and resumed as often
+ * as you like, ended by the guest or by {@link #stop}, {@link #close closed}. All methods may be called from any thread but
+ * the machine's own.
+ */
+public final class Machine implements AutoCloseable {
+  private final MachineOptions options;
+  private final GuestMemory memory;
+  private final AddressSpace ports = new AddressSpace("ports");
+  private final AddressSpace mmio = new AddressSpace("mmio");
+  private final GuestClock clock;
+  private final Board board;
+  private final Engine engine;
+  private final List<Vcpu> vcpus = new ArrayList<>();
+  private final List<VcpuThread> threads = new ArrayList<>();
+
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition changed = lock.newCondition();
+
+  // Guarded by the lock.
+  private boolean powered;
+  private boolean pauseWanted;
+  private boolean resetWanted;
+  private boolean closed;
+  /** vCPU threads that wait at the gate, and that have not ended yet. */
+  private int waiting;
+
+  private int live;
+  private MachineExit end;
+
+  /** True if a vCPU thread must come to the gate before it goes on. */
+  private volatile boolean attention;
+
+  private volatile long startedAt;
+  private volatile long endedAt;
+  private volatile long firstSerialAt;
+  private volatile boolean firstSerialSeen;
+
+  /**
+   * Makes a machine that is switched off.
+   *
+   * @throws java.io.UncheckedIOException if the host has no room for its memory
+   */
+  public Machine(MachineOptions options) {
+    this.options = options;
+    memory = new GuestMemory(options.memory());
+    Engine made = null;
+    try {
+      clock =
+          options.nanosPerInstruction() > 0
+              ? new CountedClock(options.nanosPerInstruction())
+              : new HostClock(options.name(), e -> fail("a timer of the machine failed", e));
+      board =
+          new Board(options, memory, ports, mmio, clock, timed(options.serial()), new Requests());
+      made =
+          options
+              .engine()
+              .create(
+                  new Engine.Environment(
+                      memory,
+                      ports,
+                      mmio,
+                      clock,
+                      options.model(),
+                      options.cpus(),
+                      clock instanceof CountedClock,
+                      this::wake));
+      engine = made;
+      for (int i = 0; i < options.cpus(); i++) {
+        Vcpu vcpu = engine.createVcpu(i, board.apics().localApic(i));
+        vcpus.add(vcpu);
+        board.apics().connect(i, vcpu);
+        threads.add(new VcpuThread(this, i, vcpu, clock));
+      }
+    } catch (Throwable e) {
+      vcpus.forEach(Vcpu::close);
+      if (made != null) {
+        made.close();
+      }
+      memory.close();
+      throw e;
+    }
+  }
+
+  /** Notes when the first byte goes out. */
+  private SerialOutput timed(SerialOutput output) {
+    return value -> {
+      if (!firstSerialSeen) {
+        firstSerialAt = System.nanoTime();
+        firstSerialSeen = true;
+      }
+      output.write(value);
+    };
+  }
+
+  private final class Requests implements Board.Requests {
+    @Override
+    public void powerOff() {
+      finish(new MachineExit.PoweredOff());
+    }
+
+    @Override
+    public void reset() {
+      Machine.this.reset();
+    }
+
+    @Override
+    public void debugExit(int code) {
+      finish(new MachineExit.DebugExit(code));
+    }
+  }
+
+  private void wake(int vcpu) {
+    threads.get(vcpu).wake();
+  }
+
+  /**
+   * Switches the machine on: loads what it boots and lets the vCPUs run.
+   *
+   * @throws BootException if there is nothing to boot; the machine then stays off
+   * @throws IllegalStateException if it is on, or was
+   */
+  public void start() throws BootException {
+    lock.lock();
+    try {
+      requireOff();
+      powerOn();
+      startThreads();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void requireOff() {
+    if (closed || powered || end != null) {
+      throw new IllegalStateException("the machine has been started before");
+    }
+  }
+
+  private void startThreads() {
+    powered = true;
+    startedAt = System.nanoTime();
+    live = threads.size();
+    if (!pauseWanted) {
+      clock.start();
+    }
+    threads.forEach(VcpuThread::start);
+  }
+
+  /** Devices, processors and RAM as when a kernel is entered. The vCPUs do not run. */
+  private void powerOn() throws BootException {
+    memory.clear();
+    BootEnvironment environment = board.reset();
+    BootState state = options.boot().load(environment);
+    for (Vcpu vcpu : vcpus) {
+      vcpu.reset();
+      Board.setMemoryTypes(vcpu.state());
+    }
+    state.apply(vcpus.getFirst().state());
+  }
+
+  /** Stops guest time and the vCPUs; returns when they stand. Harmless if they do, or if the machine has ended. */
+  public void pause() {
+    lock.lock();
+    try {
+      pauseWanted = true;
+      callThreads();
+      awaitStanding();
+    } finally {
+      lock.unlock();
+    }
+    clock.stop();
+  }
+
+  private void awaitStanding() {
+    while (powered && end == null && waiting < live) {
+      changed.awaitUninterruptibly();
+    }
+  }
+
+  /** Lets a paused machine go on, or one that has been loaded. */
+  public void resume() {
+    lock.lock();
+    try {
+      if (end != null || closed) {
+        return;
+      }
+      pauseWanted = false;
+      if (!powered) {
+        throw new IllegalStateException("the machine is off");
+      }
+      clock.start();
+      updateAttention();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Presses the reset button: the machine restarts, or ends if it is not to. */
+  public void reset() {
+    if (!options.reboot()) {
+      finish(new MachineExit.Reset());
+      return;
+    }
+    lock.lock();
+    try {
+      resetWanted = true;
+      callThreads();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Presses the power button; the guest does what it likes about it. */
+  public void pressPowerButton() {
+    board.pressPowerButton();
+  }
+
+  /** Ends the machine as {@link MachineExit.Stopped}, unless it has ended. Returns at once. */
+  public void stop() {
+    finish(new MachineExit.Stopped());
+  }
+
+  /** Ends the machine for {@code reason}, unless it has ended. Returns at once. */
+  public void stop(MachineExit reason) {
+    finish(reason);
+  }
+
+  void finish(MachineExit reason) {
+    lock.lock();
+    try {
+      if (end == null) {
+        end = reason;
+        endedAt = System.nanoTime();
+      }
+      callThreads();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  void fail(String what, Throwable cause) {
+    finish(new MachineExit.HostError(what + ": " + cause, cause));
+  }
+
+  /** Brings all vCPU threads to the gate. The lock is held. */
+  private void callThreads() {
+    updateAttention();
+    for (int i = 0; i < threads.size(); i++) {
+      vcpus.get(i).kick();
+      threads.get(i).wake();
+    }
+  }
+
+  private void updateAttention() {
+    attention = pauseWanted || resetWanted || end != null;
+    changed.signalAll();
+  }
+
+  boolean attention() {
+    return attention;
+  }
+
+  /** Called by a vCPU thread that finds {@link #attention}; returns when it may go on, or false when it must end. */
+  boolean passGate() {
+    lock.lock();
+    try {
+      waiting++;
+      changed.signalAll();
+      try {
+        while (true) {
+          if (end != null) {
+            return false;
+          }
+          if (resetWanted && waiting == live) {
+            restart();
+          } else if (pauseWanted || resetWanted) {
+            changed.awaitUninterruptibly();
+          } else {
+            return true;
+          }
+        }
+      } finally {
+        waiting--;
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** The last vCPU thread to reach the gate does the reset. The lock is held, the others wait. */
+  private void restart() {
+    clock.stop();
+    try {
+      powerOn();
+      resetWanted = false;
+      if (!pauseWanted) {
+        clock.start();
+      }
+    } catch (BootException e) {
+      end = new MachineExit.HostError(e.getMessage(), e);
+      endedAt = System.nanoTime();
+    }
+    updateAttention();
+  }
+
+  /** A vCPU thread under the test clock has reached the instruction where {@link #runFor} wants to stop. */
+  void pauseFromWithin() {
+    lock.lock();
+    try {
+      pauseWanted = true;
+      updateAttention();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Called by each vCPU thread as the last thing it does. */
+  void threadEnded() {
+    lock.lock();
+    try {
+      live--;
+      changed.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Waits for the machine to end.
+   *
+   * @throws IllegalStateException if it was never started
+   */
+  public MachineExit awaitExit() throws InterruptedException {
+    return awaitExit(Duration.ofDays(36500)).orElseThrow();
+  }
+
+  /** Waits at most {@code timeout} for the machine to end; empty if it goes on. */
+  public Optional<MachineExit> awaitExit(Duration timeout) throws InterruptedException {
+    long deadline = System.nanoTime() + timeout.toNanos();
+    lock.lock();
+    try {
+      if (!powered && end == null) {
+        throw new IllegalStateException("the machine is off");
+      }
+      while (end == null || live > 0) {
+        long left = deadline - System.nanoTime();
+        if (left <= 0) {
+          return Optional.empty();
+        }
+        changed.await(left, TimeUnit.NANOSECONDS);
+      }
+      return Optional.of(end);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Under the test clock: runs exactly {@code instructions} more, then pauses. Returns earlier when the machine ends, or is
+   * idle with no timer to wake it.
+   */
+  public void runFor(long instructions) {
+    if (!(clock instanceof CountedClock counted)) {
+      throw new IllegalStateException("the machine counts no instructions");
+    }
+    pause();
+    lock.lock();
+    try {
+      if (end != null) {
+        return;
+      }
+      threads.getFirst().pauseAt(counted.executed() + instructions);
+      pauseWanted = false;
+      updateAttention();
+      while (end == null && !(pauseWanted && waiting == live)) {
+        changed.awaitUninterruptibly();
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** True from {@link #start} to the end, also while paused. */
+  public boolean running() {
+    lock.lock();
+    try {
+      return powered && (end == null || live > 0);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** The first serial port. */
+  public Uart16550 serial() {
+    return board.serial();
+  }
+
+  /** Guest RAM; gone after {@link #close}. */
+  public GuestMemory memory() {
+    return memory;
+  }
+
+  /** Processor {@code index}, whose state is current only while the machine is paused. */
+  public Vcpu vcpu(int index) {
+    return vcpus.get(index);
+  }
+
+  public MachineOptions options() {
+    return options;
+  }
+
+  /** Guest time in nanoseconds since the first start. */
+  public long guestNanos() {
+    return clock.nanos();
+  }
+
+  /** What it has done so far; also after it ended, but not after {@link #close}. */
+  public MachineStatistics statistics() {
+    Map<String, Long> exits = new TreeMap<>();
+    long instructions = 0;
+    for (int i = 0; i < vcpus.size(); i++) {
+      instructions += vcpus.get(i).instructions();
+      threads.get(i).exits().forEach((kind, count) -> exits.merge(kind, count, Long::sum));
+      vcpus.get(i).counters().forEach((kind, count) -> exits.merge(kind, count, Long::sum));
+    }
+    List<MachineStatistics.DeviceAccesses> devices = new ArrayList<>();
+    for (AddressSpace space : List.of(ports, mmio)) {
+      for (AddressSpace.Mapping m : space.mappings()) {
+        devices.add(
+            new MachineStatistics.DeviceAccesses(
+                space.name(), m.device(), m.base(), m.reads(), m.writes()));
+      }
+      devices.add(
+          new MachineStatistics.DeviceAccesses(
+              space.name(), "none", -1, space.unclaimedReads(), space.unclaimedWrites()));
+    }
+    long until = endedAt != 0 ? endedAt : System.nanoTime();
+    return new MachineStatistics(
+        engine.name(),
+        instructions,
+        exits,
+        List.copyOf(devices),
+        startedAt == 0 ? 0 : until - startedAt,
+        ProcessHandle.current().info().totalCpuDuration().map(Duration::toNanos).orElse(0L),
+        firstSerialSeen ? OptionalLong.of(firstSerialAt - startedAt) : OptionalLong.empty());
+  }
+
+  /**
+   * Writes the complete state of a paused machine.
+   *
+   * @throws IllegalStateException if it is not paused
+   */
+  public void save(OutputStream out) throws IOException {
+    lock.lock();
+    try {
+      requireStanding();
+      new MachineState(options, memory, sections()).save(out);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Replaces the state of this machine, which is off or paused, by a saved one. It is paused afterwards: {@link #resume} lets
+   * it go on.
+   *
+   * @throws StateException if the state is damaged or of a different machine; the machine is then good for nothing but
+   *     {@link #close}
+   */
+  public void load(InputStream in) throws IOException, StateException {
+    lock.lock();
+    try {
+      if (closed || end != null) {
+        throw new IllegalStateException("the machine has ended");
+      }
+      if (!powered) {
+        board.reset();
+        vcpus.forEach(Vcpu::reset);
+      } else {
+        requireStanding();
+      }
+      new MachineState(options, memory, sections()).load(in);
+      pauseWanted = true;
+      updateAttention();
+      if (!powered) {
+        startThreads();
+      }
+      awaitStanding();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** SHA-256 over the complete state of a paused machine: equal for machines that the guest cannot tell apart. */
+  public String stateHash() {
+    lock.lock();
+    try {
+      requireStanding();
+      return new MachineState(options, memory, sections()).hash();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void requireStanding() {
+    if (!powered || closed || !pauseWanted && end == null || waiting < live && end == null) {
+      throw new IllegalStateException("the machine is not paused");
+    }
+  }
+
+  private List<Stateful> sections() {
+    List<Stateful> all = new ArrayList<>();
+    all.add(clock);
+    all.addAll(board.stateful());
+    all.addAll(vcpus);
+    return all;
+  }
+
+  /** Stops the machine if it runs, joins its threads and gives its memory back. Harmless when repeated. */
+  @Override
+  public void close() {
+    lock.lock();
+    try {
+      if (closed) {
+        return;
+      }
+      closed = true;
+    } finally {
+      lock.unlock();
+    }
+    finish(new MachineExit.Stopped());
+    threads.forEach(VcpuThread::join);
+    clock.close();
+    vcpus.forEach(Vcpu::close);
+    engine.close();
+    memory.close();
+  }
+}

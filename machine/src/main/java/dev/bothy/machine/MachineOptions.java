@@ -1,0 +1,89 @@
+package dev.bothy.machine;
+
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.device.serial.SerialOutput;
+import dev.bothy.machine.boot.BootSource;
+import java.util.Objects;
+
+/**
+ * What a machine is made of.
+ *
+ * @param name for threads and messages
+ * @param memory bytes of RAM, a multiple of 4096, at most {@link MemoryMap#MEMORY_LIMIT}
+ * @param cpus 1 to {@link #MAX_CPUS}
+ * @param boot what it starts, at power-on and at each reset
+ * @param serial where COM1 sends
+ * @param reboot false: a reset ends the machine
+ * @param debugExit true: a write to port 0xF4 ends the machine
+ * @param nanosPerInstruction 0: guest time is the host's; above 0: a test clock by the number of instructions, for one vCPU
+ */
+public record MachineOptions(
+    String name,
+    long memory,
+    int cpus,
+    CpuModel model,
+    EngineFactory engine,
+    BootSource boot,
+    SerialOutput serial,
+    boolean reboot,
+    boolean debugExit,
+    long nanosPerInstruction) {
+  /** As many as APIC ids in xAPIC mode. */
+  public static final int MAX_CPUS = 64;
+
+  public MachineOptions {
+    Objects.requireNonNull(name);
+    Objects.requireNonNull(model);
+    Objects.requireNonNull(engine);
+    Objects.requireNonNull(boot);
+    Objects.requireNonNull(serial);
+    if (memory <= 0 || memory % 4096 != 0 || memory > MemoryMap.MEMORY_LIMIT) {
+      throw new IllegalArgumentException(
+          "memory must be a positive multiple of 4096 bytes and at most 256 GiB: " + memory);
+    }
+    if (cpus < 1 || cpus > MAX_CPUS) {
+      throw new IllegalArgumentException("1 to " + MAX_CPUS + " processors, not " + cpus);
+    }
+    if (nanosPerInstruction < 0 || nanosPerInstruction > 0 && cpus > 1) {
+      throw new IllegalArgumentException("the test clock needs a single processor");
+    }
+  }
+
+  /** One processor, model v2, host clock, restarts on reset, no debug exit. */
+  public static MachineOptions of(
+      long memory, EngineFactory engine, BootSource boot, SerialOutput serial) {
+    return new MachineOptions(
+        "bothy", memory, 1, CpuModel.V2, engine, boot, serial, true, false, 0);
+  }
+
+  public MachineOptions withName(String value) {
+    return new MachineOptions(
+        value, memory, cpus, model, engine, boot, serial, reboot, debugExit, nanosPerInstruction);
+  }
+
+  public MachineOptions withCpus(int value) {
+    return new MachineOptions(
+        name, memory, value, model, engine, boot, serial, reboot, debugExit, nanosPerInstruction);
+  }
+
+  public MachineOptions withModel(CpuModel value) {
+    return new MachineOptions(
+        name, memory, cpus, value, engine, boot, serial, reboot, debugExit, nanosPerInstruction);
+  }
+
+  public MachineOptions withReboot(boolean value) {
+    return new MachineOptions(
+        name, memory, cpus, model, engine, boot, serial, value, debugExit, nanosPerInstruction);
+  }
+
+  public MachineOptions withDebugExit(boolean value) {
+    return new MachineOptions(
+        name, memory, cpus, model, engine, boot, serial, reboot, value, nanosPerInstruction);
+  }
+
+  /** Time counts {@code nanosPerInstruction} for each instruction. */
+  public MachineOptions withCountedClock(long value) {
+    return new MachineOptions(
+        name, memory, cpus, model, engine, boot, serial, reboot, debugExit, value);
+  }
+}

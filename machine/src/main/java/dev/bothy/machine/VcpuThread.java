@@ -1,0 +1,154 @@
+package dev.bothy.machine;
+
+import dev.bothy.core.Exit;
+import dev.bothy.core.Vcpu;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.locks.LockSupport;
+
+/** The platform thread of one vCPU: runs it, parks while it has nothing to do, and comes to the machine's gate when called. */
+final class VcpuThread {
+  private static final String[] EXIT_NAMES = {
+    "halt", "wait-for-startup", "shutdown", "kick", "budget", "debug-stop", "failure"
+  };
+
+  private final Machine machine;
+  private final Vcpu vcpu;
+  private final GuestClock clock;
+  private final Thread thread;
+
+  /** Written by the thread alone; statistics may see them late. */
+  private final long[] exits = new long[EXIT_NAMES.length];
+
+  /** Under the test clock: pause before this instruction. */
+  private volatile long pauseAt = Long.MAX_VALUE;
+
+  VcpuThread(Machine machine, int index, Vcpu vcpu, GuestClock clock) {
+    this.machine = machine;
+    this.vcpu = vcpu;
+    this.clock = clock;
+    thread =
+        Thread.ofPlatform()
+            .daemon()
+            .name(machine.options().name() + "-cpu" + index)
+            .unstarted(this::work);
+  }
+
+  void start() {
+    thread.start();
+  }
+
+  /** Ends a park, or the next one at once. */
+  void wake() {
+    LockSupport.unpark(thread);
+  }
+
+  void pauseAt(long instruction) {
+    pauseAt = instruction;
+  }
+
+  Map<String, Long> exits() {
+    Map<String, Long> result = new TreeMap<>();
+    for (int i = 0; i < EXIT_NAMES.length; i++) {
+      result.put(EXIT_NAMES[i], exits[i]);
+    }
+    return result;
+  }
+
+  /** Waits until the thread has ended, if it was ever started. */
+  void join() {
+    boolean interrupted = false;
+    while (thread.isAlive()) {
+      try {
+        thread.join();
+      } catch (InterruptedException e) {
+        interrupted = true;
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private void work() {
+    try {
+      if (clock instanceof CountedClock counted) {
+        runCounted(counted);
+      } else {
+        runFreely();
+      }
+    } catch (Throwable e) {
+      machine.fail("the engine failed", e);
+    } finally {
+      machine.threadEnded();
+    }
+  }
+
+  private void runFreely() {
+    while (!machine.attention() || machine.passGate()) {
+      if (handle(vcpu.run(Vcpu.UNLIMITED))) {
+        // An engine makes work visible before it wakes this thread, so no wake-up is lost.
+        while (!machine.attention() && !vcpu.hasWork()) {
+          LockSupport.park(this);
+        }
+      }
+    }
+  }
+
+  private void runCounted(CountedClock counted) {
+    while (!machine.attention() || machine.passGate()) {
+      counted.fire();
+      long left = pauseAt - counted.executed();
+      if (left <= 0) {
+        pauseAt = Long.MAX_VALUE;
+        machine.pauseFromWithin();
+        continue;
+      }
+      long before = vcpu.instructions();
+      boolean idle = handle(vcpu.run(Math.min(left, counted.budget())));
+      counted.advance(vcpu.instructions() - before);
+      if (idle) {
+        skipIdleTime(counted);
+      }
+    }
+  }
+
+  private void skipIdleTime(CountedClock counted) {
+    while (!machine.attention() && !vcpu.hasWork()) {
+      if (!counted.skipToDeadline()) {
+        if (pauseAt != Long.MAX_VALUE) {
+          pauseAt = Long.MAX_VALUE;
+          machine.pauseFromWithin();
+        } else {
+          LockSupport.park(this);
+        }
+      }
+    }
+  }
+
+  /** Deals with an exit; true if the processor is idle. */
+  private boolean handle(Exit exit) {
+    switch (exit) {
+      case Exit.Halted _ -> {
+        exits[0]++;
+        return true;
+      }
+      case Exit.WaitingForStartup _ -> {
+        exits[1]++;
+        return true;
+      }
+      case Exit.Shutdown(String report) -> {
+        exits[2]++;
+        machine.finish(new MachineExit.TripleFault(report));
+      }
+      case Exit.Kicked _ -> exits[3]++;
+      case Exit.BudgetSpent _ -> exits[4]++;
+      case Exit.DebugStop _ -> exits[5]++;
+      case Exit.Failed(String report) -> {
+        exits[6]++;
+        machine.finish(new MachineExit.EngineFailed(report));
+      }
+    }
+    return false;
+  }
+}
