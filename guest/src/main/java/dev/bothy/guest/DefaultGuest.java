@@ -1,0 +1,171 @@
+package dev.bothy.guest;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import java.util.zip.CRC32;
+
+/**
+ * The guest for those who bring none: Debian's cloud kernel and a root of busybox in memory that ends in a shell on the
+ * first serial port.
+ *
+ * @param kernel a bzImage
+ * @param initrd a cpio archive, not compressed
+ * @param commandLine for the kernel
+ */
+public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
+  private static final String META_PACKAGE = "linux-image-cloud-amd64";
+  private static final String BUSYBOX_PACKAGE = "busybox-static";
+  private static final Pattern KERNEL_DEPENDENCY =
+      Pattern.compile("(linux-image-([0-9][a-z0-9.+-]*cloud-amd64))\\b");
+  private static final String COMMAND_LINE = "console=ttyS0";
+
+  /** One preparation at a time in this process; file locks only keep processes apart. */
+  private static final ReentrantLock PREPARING = new ReentrantLock();
+
+  /**
+   * Prepares it in the user's cache folder: {@code $XDG_CACHE_HOME/bothy} or {@code ~/.cache/bothy}. The first time, two
+   * packages are fetched with the host's apt; after that it needs no network. Any thread, any number of processes.
+   *
+   * @throws GuestException if it cannot be had here
+   */
+  public static DefaultGuest prepare(Progress progress) throws IOException {
+    String cache = System.getenv("XDG_CACHE_HOME");
+    Path base =
+        cache == null || cache.isEmpty() || !Path.of(cache).isAbsolute()
+            ? Path.of(System.getProperty("user.home"), ".cache")
+            : Path.of(cache);
+    return prepare(base.resolve("bothy"), progress);
+  }
+
+  /** As {@link #prepare(Progress)}, in a folder of the caller's choice. */
+  public static DefaultGuest prepare(Path folder, Progress progress) throws IOException {
+    Path ready = folder.resolve("guest-" + recipe());
+    DefaultGuest guest =
+        new DefaultGuest(ready.resolve("vmlinuz"), ready.resolve("initrd"), COMMAND_LINE);
+    if (Files.isDirectory(ready)) {
+      return guest;
+    }
+    try {
+      Files.createDirectories(folder);
+    } catch (IOException e) {
+      throw new GuestException("cannot make the cache folder " + folder, e);
+    }
+    PREPARING.lock();
+    try (FileChannel lockFile =
+            FileChannel.open(
+                folder.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+        FileLock _ = lockFile.lock()) {
+      if (!Files.isDirectory(ready)) {
+        make(folder, ready, progress);
+      }
+      return guest;
+    } catch (GuestException e) {
+      throw e;
+    } catch (IOException | UncheckedIOException e) {
+      throw new GuestException(
+          "preparing it in " + folder + " failed: " + e.getMessage(), e);
+    } finally {
+      PREPARING.unlock();
+    }
+  }
+
+  /** Names what the root is made from besides the packages: a change of it makes a new root from the same packages. */
+  private static String recipe() throws IOException {
+    CRC32 sum = new CRC32();
+    sum.update(InitialRoot.scripts());
+    sum.update(InitialRoot.MODULES.toString().getBytes(StandardCharsets.UTF_8));
+    return "1-%08x".formatted(sum.getValue());
+  }
+
+  private static void make(Path folder, Path ready, Progress progress) throws IOException {
+    Path packages = folder.resolve("packages");
+    Path work = folder.resolve("work");
+    delete(work);
+    Files.createDirectories(work);
+    try {
+      if (!Files.isDirectory(packages)) {
+        Path fetched = Files.createDirectories(work.resolve("packages"));
+        fetch(work.resolve("apt"), fetched, progress);
+        Files.move(fetched, packages, StandardCopyOption.ATOMIC_MOVE);
+      }
+      Path made = Files.createDirectories(work.resolve("guest"));
+      try {
+        unpack(packages, made, progress);
+      } catch (IOException e) {
+        // Not checked again after the download: the next start fetches them anew.
+        delete(packages);
+        throw e;
+      }
+      Files.move(made, ready, StandardCopyOption.ATOMIC_MOVE);
+    } finally {
+      delete(work);
+    }
+  }
+
+  private static void fetch(Path work, Path target, Progress progress) throws IOException {
+    Apt apt = new Apt(work, progress);
+    apt.update();
+    Matcher dependency = KERNEL_DEPENDENCY.matcher(apt.find(META_PACKAGE).depends());
+    if (!dependency.find()) {
+      throw new GuestException("the package " + META_PACKAGE + " here names no kernel");
+    }
+    apt.download(apt.find(BUSYBOX_PACKAGE), target.resolve("busybox.deb"));
+    apt.download(apt.find(dependency.group(1)), target.resolve("kernel.deb"));
+  }
+
+  private static void unpack(Path packages, Path target, Progress progress) throws IOException {
+    progress.update("unpacking", 0);
+    List<byte[]> busybox = new ArrayList<>();
+    DebianPackage.visit(
+        packages.resolve("busybox.deb"),
+        (name, size, contents) -> {
+          if (name.equals("bin/busybox") || name.equals("usr/bin/busybox")) {
+            busybox.add(contents.read());
+          }
+        });
+    progress.update("unpacking", 0.1);
+    Path kernelPackage = packages.resolve("kernel.deb");
+    List<String> releases = new ArrayList<>();
+    DebianPackage.visit(
+        kernelPackage,
+        (name, size, contents) -> {
+          if (name.startsWith("boot/vmlinuz-") && releases.isEmpty()) {
+            releases.add(name.substring("boot/vmlinuz-".length()));
+            Files.write(target.resolve("vmlinuz"), contents.read());
+          }
+        });
+    if (busybox.isEmpty() || releases.isEmpty()) {
+      throw new IOException("the packages hold no kernel or no busybox");
+    }
+    progress.update("unpacking", 0.4);
+    var modules = KernelModules.take(kernelPackage, InitialRoot.MODULES);
+    progress.update("packing", 0.9);
+    InitialRoot.write(target.resolve("initrd"), busybox.getFirst(), releases.getFirst(), modules);
+    progress.update("packing", 1);
+  }
+
+  private static void delete(Path tree) throws IOException {
+    if (!Files.exists(tree)) {
+      return;
+    }
+    try (Stream<Path> all = Files.walk(tree)) {
+      for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
+        Files.deleteIfExists(path);
+      }
+    }
+  }
+}
