@@ -3,20 +3,170 @@ package dev.bothy.device.interrupt;
 import dev.bothy.core.CpuEvents;
 import dev.bothy.core.MachineClock;
 import dev.bothy.core.MsiSink;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 
-/** Connects local APICs, I/O APIC, 8259 pair and message-signalled interrupts. */
+/**
+ * Carries interrupt messages between local APICs, I/O APIC and devices with message-signalled interrupts, and the output of
+ * the 8259 pair to every LINT0 pin. Has no state of its own and takes no locks. Any thread.
+ */
 public final class ApicBus implements MsiSink {
-  /** Makes {@code processors} local APICs with ids from 0; id 0 is the boot processor's. */
-  public ApicBus(MachineClock clock, int processors) {}
+  /** Most processors: xAPIC ids are 8 bits wide and 255 means all. */
+  public static final int MAX_PROCESSORS = 255;
+
+  private static final CpuEvents NOBODY =
+      new CpuEvents() {
+        @Override
+        public void interruptChanged() {}
+
+        @Override
+        public void nmi() {}
+
+        @Override
+        public void init() {}
+
+        @Override
+        public void startup(int page) {}
+      };
+
+  private final LocalApic[] apics;
+  private final AtomicReferenceArray<CpuEvents> events;
+  private final List<IoApic> ioApics = new CopyOnWriteArrayList<>();
+  private volatile Pic pic;
+
+  /**
+   * Makes local APICs with ids from 0; id 0 is the boot processor's.
+   *
+   * @param processors 1 to {@link #MAX_PROCESSORS}
+   */
+  public ApicBus(MachineClock clock, int processors) {
+    if (processors < 1 || processors > MAX_PROCESSORS) {
+      throw new IllegalArgumentException("number of processors: " + processors);
+    }
+    events = new AtomicReferenceArray<>(processors);
+    apics = new LocalApic[processors];
+    for (int i = 0; i < processors; i++) {
+      events.set(i, NOBODY);
+      apics[i] = new LocalApic(this, clock, i);
+    }
+  }
 
   /** Local APIC {@code index}. */
   public LocalApic localApic(int index) {
-    return null;
+    return apics[index];
   }
 
   /** Tells where to signal processor {@code index}; until then its signals go nowhere. */
-  public void connect(int index, CpuEvents events) {}
+  public void connect(int index, CpuEvents processor) {
+    events.set(index, processor);
+  }
 
+  CpuEvents events(int index) {
+    return events.get(index);
+  }
+
+  void add(IoApic ioApic) {
+    ioApics.add(ioApic);
+  }
+
+  void connect(Pic pair) {
+    pic = pair;
+  }
+
+  /** Pulses LINT1 of every local APIC: an NMI, as firmware and kernels set it up. */
+  public void pulseNmi() {
+    for (LocalApic apic : apics) {
+      apic.lint(1, true);
+      apic.lint(1, false);
+    }
+  }
+
+  /** The 8259 pair drives LINT0. */
+  void driveLint0(boolean high) {
+    for (LocalApic apic : apics) {
+      apic.lint(0, high);
+    }
+  }
+
+  boolean externalPending() {
+    Pic pair = pic;
+    return pair != null && pair.output();
+  }
+
+  int acknowledgeExternal() {
+    Pic pair = pic;
+    return pair == null ? -1 : pair.acknowledge();
+  }
+
+  /** Message-signalled interrupt (Intel SDM volume 3, 11.11). */
   @Override
-  public void send(long address, int data) {}
+  public void send(long address, int data) {
+    if (address >>> 20 != 0xfee) {
+      return;
+    }
+    int destination = (int) (address >>> 12) & 0xff;
+    boolean logical = (address & 1 << 2) != 0;
+    boolean redirectable = (address & 1 << 3) != 0;
+    DeliveryMode mode = DeliveryMode.ofWord(data);
+    if (mode == DeliveryMode.FIXED && redirectable && logical) {
+      mode = DeliveryMode.LOWEST_PRIORITY;
+    }
+    boolean level = (data & 1 << 15) != 0;
+    deliver(destination, logical, destination == 0xff, mode, data & 0xff, level);
+  }
+
+  /** Delivers to the APICs that {@code destination} names; false if none accepts. */
+  boolean deliver(
+      int destination,
+      boolean logical,
+      boolean broadcast,
+      DeliveryMode mode,
+      int vector,
+      boolean level) {
+    if (mode == DeliveryMode.LOWEST_PRIORITY) {
+      LocalApic chosen = lowestPriority(destination, logical, broadcast, vector);
+      return chosen != null && chosen.accept(mode, vector, level);
+    }
+    boolean accepted = false;
+    for (LocalApic apic : apics) {
+      if (apic.matches(destination, logical, broadcast)) {
+        accepted |= apic.accept(mode, vector, level);
+      }
+    }
+    return accepted;
+  }
+
+  /** Of equals, the vector decides, so that different interrupts go to different processors. */
+  private LocalApic lowestPriority(
+      int destination, boolean logical, boolean broadcast, int vector) {
+    LocalApic best = null;
+    int bestPriority = Integer.MAX_VALUE;
+    for (int i = 0; i < apics.length; i++) {
+      LocalApic apic = apics[(i + vector) % apics.length];
+      if (apic.matches(destination, logical, broadcast)) {
+        int priority = apic.arbitrationPriority();
+        if (priority >= 0 && priority < bestPriority) {
+          best = apic;
+          bestPriority = priority;
+        }
+      }
+    }
+    return best;
+  }
+
+  /** Shorthand "all", or "all but" {@code sender}. */
+  void deliverToAll(LocalApic sender, DeliveryMode mode, int vector) {
+    for (LocalApic apic : apics) {
+      if (apic != sender && apic.matches(0, false, true)) {
+        apic.accept(mode, vector, false);
+      }
+    }
+  }
+
+  void endOfInterrupt(int vector) {
+    for (IoApic ioApic : ioApics) {
+      ioApic.endOfInterrupt(vector);
+    }
+  }
 }

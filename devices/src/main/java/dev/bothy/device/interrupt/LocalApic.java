@@ -1,97 +1,800 @@
 package dev.bothy.device.interrupt;
 
 import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.MachineClock;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
+import java.util.Arrays;
 import java.util.OptionalLong;
 
-/** Local APIC; made by {@link ApicBus}. */
+/**
+ * Local APIC in xAPIC and x2APIC mode (Intel SDM volume 3, chapter 11; AMD64 APM volume 2, chapter 16), made by {@link
+ * ApicBus}. Registers are known here by their number: the offset in the register page divided by 16, or the MSR index less
+ * 0x800.
+ *
+ * <p>INIT messages are passed on to the processor, which calls {@link #init} when it takes them.
+ */
 public final class LocalApic implements LocalInterruptController {
   /** Ticks per second of the timer before its divider, in one-shot and periodic mode. */
   public static final long TIMER_HZ = 1_000_000_000L;
 
-  /** Leaves the state in which firmware hands over: enabled, LINT0 = ExtINT, LINT1 = NMI. Boot processor only. */
-  public void enterVirtualWireMode() {}
+  /** Where the register page is after reset. */
+  public static final long DEFAULT_BASE = 0xFEE0_0000L;
+
+  private static final int MSR_FIRST = 0x800;
+  private static final int MSR_LAST = 0x8ff;
+  private static final int MSR_TSC_DEADLINE = 0x6e0;
+
+  private static final long BASE_BOOT_PROCESSOR = 1 << 8;
+  private static final long BASE_X2APIC = 1 << 10;
+  private static final long BASE_ENABLE = 1 << 11;
+  private static final long BASE_ADDRESS = (1L << CpuModel.PHYSICAL_BITS) - 0x1000;
+
+  private static final int ID = 0x02;
+  private static final int VERSION = 0x03;
+  private static final int TASK_PRIORITY = 0x08;
+  private static final int ARBITRATION_PRIORITY = 0x09;
+  private static final int PROCESSOR_PRIORITY = 0x0a;
+  private static final int EOI = 0x0b;
+  private static final int REMOTE_READ = 0x0c;
+  private static final int LOGICAL_DESTINATION = 0x0d;
+  private static final int DESTINATION_FORMAT = 0x0e;
+  private static final int SPURIOUS_VECTOR = 0x0f;
+  private static final int IN_SERVICE = 0x10;
+  private static final int TRIGGER_MODE = 0x18;
+  private static final int REQUESTS = 0x20;
+  private static final int ERROR_STATUS = 0x28;
+  private static final int COMMAND = 0x30;
+  private static final int COMMAND_HIGH = 0x31;
+  private static final int LVT_TIMER = 0x32;
+  private static final int LVT_THERMAL = 0x33;
+  private static final int LVT_PERFORMANCE = 0x34;
+  private static final int LVT_LINT0 = 0x35;
+  private static final int LVT_LINT1 = 0x36;
+  private static final int LVT_ERROR = 0x37;
+  private static final int INITIAL_COUNT = 0x38;
+  private static final int CURRENT_COUNT = 0x39;
+  private static final int DIVIDE = 0x3e;
+  private static final int SELF_IPI = 0x3f;
+
+  /** Integrated APIC with six LVT entries, no suppression of EOI broadcasts. */
+  private static final int VERSION_VALUE = 0x0005_0014;
+
+  private static final int ENABLED = 1 << 8; // of SPURIOUS_VECTOR
+  private static final int SPURIOUS_WRITABLE = 0x3ff;
+
+  private static final int LVT_MASKED = 1 << 16;
+  private static final int LVT_LEVEL = 1 << 15;
+  private static final int LVT_REMOTE_IRR = 1 << 14;
+  private static final int DELIVERY_STATUS = 1 << 12;
+
+  private static final int COMMAND_WRITABLE = 0x000c_cfff;
+  private static final int COMMAND_RESERVED_X2 = 0xfff3_2000;
+  private static final int COMMAND_LEVEL_TRIGGER = 1 << 15;
+  private static final int COMMAND_ASSERT = 1 << 14;
+  private static final int COMMAND_LOGICAL = 1 << 11;
+
+  private static final int ERROR_SEND_VECTOR = 1 << 5;
+  private static final int ERROR_RECEIVE_VECTOR = 1 << 6;
+  private static final int ERROR_REGISTER = 1 << 7;
+
+  private final ApicBus bus;
+  private final int id;
+  private final ApicTimer timer;
+
+  /** Written under the lock. */
+  private volatile long base;
+
+  private int taskPriority;
+  private int logicalDestination;
+  private int destinationFormat;
+  private int spuriousVector;
+  private int errorStatus;
+  private int errorsSeen;
+  private int command;
+  private int commandHigh;
+  private final int[] lvt = new int[6];
+  private final int[] inService = new int[8];
+  private final int[] triggerMode = new int[8];
+  private final int[] requests = new int[8];
+
+  /** Levels of the LINT0 and LINT1 wires. */
+  private final boolean[] lint = new boolean[2];
+
+  /** An ExtINT message has come; it is met by asking the 8259 pair. */
+  private volatile boolean externalMessage;
+
+  /** An interrupt of the IRR outranks the processor priority. */
+  private volatile boolean pending;
+
+  /** The 8259 pair's output interrupts this processor directly. */
+  private volatile boolean acceptsExternal;
+
+  /** The processor must be told; set under the lock, acted upon outside. */
+  private volatile boolean signal;
+
+  private volatile boolean nmiSignal;
+
+  LocalApic(ApicBus bus, MachineClock clock, int id) {
+    this.bus = bus;
+    this.id = id;
+    this.timer = new ApicTimer(clock, "apic" + id, this::timerExpired);
+    reset();
+  }
+
+  // Register page.
 
   @Override
   public long read(long offset, int size) {
+    int within = (int) (offset & 0xf);
+    int register = (int) (offset >>> 4 & 0xff);
+    if (within >= 4) {
+      return 0; // only the first four bytes of each sixteen exist
+    }
+    long value = readRegister(register) & 0xffff_ffffL;
+    return value >>> (8 * within);
+  }
+
+  @Override
+  public void write(long offset, int size, long value) {
+    // Anything but whole registers is undefined by the manual: dropped.
+    if ((offset & 0xf) == 0 && size >= 4) {
+      writeRegister((int) (offset >>> 4 & 0xff), (int) value);
+    }
+  }
+
+  private int readRegister(int register) {
+    synchronized (this) {
+      switch (register) {
+        case ID:
+          return isX2Apic() ? id : id << 24;
+        case VERSION:
+          return VERSION_VALUE;
+        case TASK_PRIORITY:
+          return taskPriority;
+        case PROCESSOR_PRIORITY:
+          return processorPriority();
+        case ARBITRATION_PRIORITY, EOI, REMOTE_READ:
+          return 0;
+        case LOGICAL_DESTINATION:
+          return logicalDestination;
+        case DESTINATION_FORMAT:
+          return destinationFormat;
+        case SPURIOUS_VECTOR:
+          return spuriousVector;
+        case ERROR_STATUS:
+          return errorStatus;
+        case COMMAND:
+          return command;
+        case COMMAND_HIGH:
+          return commandHigh;
+        case LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR:
+          return lvt[register - LVT_TIMER];
+        case INITIAL_COUNT:
+          return (int) timer.initialCount();
+        case CURRENT_COUNT:
+          return (int) timer.currentCount();
+        case DIVIDE:
+          return timer.divide();
+        default:
+          if (register >= IN_SERVICE && register < ERROR_STATUS) {
+            int[] set =
+                register < TRIGGER_MODE ? inService : register < REQUESTS ? triggerMode : requests;
+            return set[register & 7];
+          }
+          raiseError(ERROR_REGISTER);
+      }
+    }
+    flush();
     return 0;
   }
 
-  @Override
-  public void write(long offset, int size, long value) {}
-
-  @Override
-  public boolean interruptPending() {
-    return false;
+  private void writeRegister(int register, int value) {
+    switch (register) {
+      case EOI -> endOfInterrupt();
+      case COMMAND -> {
+        long destination;
+        synchronized (this) {
+          command = value & COMMAND_WRITABLE;
+          destination = isX2Apic() ? commandHigh & 0xffff_ffffL : commandHigh >>> 24;
+        }
+        sendCommand(value, (int) destination);
+      }
+      default -> {
+        synchronized (this) {
+          writePlainRegister(register, value);
+        }
+      }
+    }
+    flush();
   }
 
-  @Override
-  public int acknowledge() {
-    return -1;
+  private void writePlainRegister(int register, int value) {
+    switch (register) {
+      case TASK_PRIORITY -> {
+        taskPriority = value & 0xff;
+        update();
+      }
+      case LOGICAL_DESTINATION -> logicalDestination = value & 0xff00_0000;
+      case DESTINATION_FORMAT -> destinationFormat = value | 0x0fff_ffff;
+      case SPURIOUS_VECTOR -> {
+        spuriousVector = value & SPURIOUS_WRITABLE;
+        if (!isEnabled()) {
+          for (int i = 0; i < lvt.length; i++) {
+            lvt[i] |= LVT_MASKED;
+          }
+        }
+        update();
+      }
+      case ERROR_STATUS -> {
+        errorStatus = errorsSeen;
+        errorsSeen = 0;
+      }
+      case COMMAND_HIGH -> commandHigh = value & 0xff00_0000;
+      case LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR ->
+          writeLvt(register, value);
+      case INITIAL_COUNT -> timer.setInitialCount(value & 0xffff_ffffL);
+      case DIVIDE -> timer.setDivide(value);
+      case ID, VERSION, ARBITRATION_PRIORITY, PROCESSOR_PRIORITY, REMOTE_READ, CURRENT_COUNT -> {
+        // Read-only: dropped.
+      }
+      default -> {
+        if (register < IN_SERVICE || register >= ERROR_STATUS) {
+          raiseError(ERROR_REGISTER);
+        }
+      }
+    }
   }
+
+  private static int lvtWritable(int register) {
+    return switch (register) {
+      case LVT_TIMER -> LVT_MASKED | 0x600ff;
+      case LVT_THERMAL, LVT_PERFORMANCE -> LVT_MASKED | 0x7ff;
+      case LVT_LINT0, LVT_LINT1 -> LVT_MASKED | 0xa7ff;
+      default -> LVT_MASKED | 0xff;
+    };
+  }
+
+  private void writeLvt(int register, int value) {
+    int entry = value & lvtWritable(register);
+    if (!isEnabled()) {
+      entry |= LVT_MASKED;
+    }
+    if ((entry & LVT_LEVEL) != 0) {
+      entry |= lvt[register - LVT_TIMER] & LVT_REMOTE_IRR;
+    }
+    lvt[register - LVT_TIMER] = entry;
+    if (register == LVT_TIMER) {
+      timer.setMode(entry >>> 17 & 3);
+    } else if (register == LVT_LINT0 || register == LVT_LINT1) {
+      levelInterrupt(register - LVT_LINT0);
+      update();
+    }
+  }
+
+  // MSRs.
 
   @Override
   public long apicBase() {
-    return 0xFEE0_0900L;
+    return base;
   }
 
   @Override
   public boolean setApicBase(long value) {
+    synchronized (this) {
+      long allowed = BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BOOT_PROCESSOR;
+      boolean enable = (value & BASE_ENABLE) != 0;
+      boolean x2Apic = (value & BASE_X2APIC) != 0;
+      if ((value & ~allowed) != 0
+          || x2Apic && !enable
+          || x2Apic && !isOn()
+          || enable && !x2Apic && isX2Apic()) {
+        return false;
+      }
+      boolean wasX2Apic = isX2Apic();
+      boolean wasOn = isOn();
+      base = value;
+      if (wasOn && !enable) {
+        clear();
+      } else if (x2Apic && !wasX2Apic) {
+        logicalDestination = x2ApicLogicalDestination();
+        commandHigh = 0;
+      }
+      update();
+    }
+    flush();
     return true;
   }
 
   @Override
   public long baseAddress() {
-    return 0xFEE0_0000L;
+    long now = base;
+    return (now & (BASE_ENABLE | BASE_X2APIC)) == BASE_ENABLE ? now & BASE_ADDRESS : -1;
   }
-
-  @Override
-  public int taskPriority() {
-    return 0;
-  }
-
-  @Override
-  public void setTaskPriority(int priority) {}
 
   @Override
   public boolean ownsMsr(int index) {
-    return false;
+    return index == MSR_TSC_DEADLINE
+        || index >= MSR_FIRST && index <= MSR_LAST && isX2Apic();
   }
 
   @Override
   public OptionalLong readMsr(int index) {
-    return OptionalLong.empty();
+    if (index == MSR_TSC_DEADLINE) {
+      synchronized (this) {
+        return OptionalLong.of(timer.deadline());
+      }
+    }
+    int register = index - MSR_FIRST;
+    if (!ownsMsr(index) || !readableInX2Apic(register)) {
+      return OptionalLong.empty();
+    }
+    long value = readRegister(register) & 0xffff_ffffL;
+    if (register == COMMAND) {
+      value |= (long) readRegister(COMMAND_HIGH) << 32;
+    }
+    return OptionalLong.of(value);
+  }
+
+  private static boolean readableInX2Apic(int register) {
+    return switch (register) {
+      case ID, VERSION, TASK_PRIORITY, PROCESSOR_PRIORITY, LOGICAL_DESTINATION, SPURIOUS_VECTOR -> true;
+      case ERROR_STATUS, COMMAND, INITIAL_COUNT, CURRENT_COUNT, DIVIDE -> true;
+      default ->
+          register >= IN_SERVICE && register < ERROR_STATUS
+              || register >= LVT_TIMER && register <= LVT_ERROR;
+    };
   }
 
   @Override
   public boolean writeMsr(int index, long value) {
-    return false;
+    if (index == MSR_TSC_DEADLINE) {
+      synchronized (this) {
+        if (timer.setDeadline(value)) {
+          fire(LVT_TIMER);
+        }
+      }
+      flush();
+      return true;
+    }
+    int register = index - MSR_FIRST;
+    if (!ownsMsr(index) || !writableInX2Apic(register)
+        || (value & reservedInX2Apic(register)) != 0) {
+      return false;
+    }
+    switch (register) {
+      case COMMAND -> {
+        synchronized (this) {
+          command = (int) value & COMMAND_WRITABLE;
+          commandHigh = (int) (value >>> 32);
+        }
+        sendCommand((int) value, (int) (value >>> 32));
+        flush();
+      }
+      case SELF_IPI -> {
+        sendCommand(0x4_4000 | (int) value, 0);
+        flush();
+      }
+      default -> writeRegister(register, (int) value);
+    }
+    return true;
+  }
+
+  private static boolean writableInX2Apic(int register) {
+    return switch (register) {
+      case TASK_PRIORITY, EOI, SPURIOUS_VECTOR, ERROR_STATUS, COMMAND -> true;
+      case INITIAL_COUNT, DIVIDE, SELF_IPI -> true;
+      default -> register >= LVT_TIMER && register <= LVT_ERROR;
+    };
+  }
+
+  /** Bits of a writable register that must be zero in a WRMSR. */
+  private static long reservedInX2Apic(int register) {
+    return switch (register) {
+      case TASK_PRIORITY, SELF_IPI -> ~0xffL;
+      case SPURIOUS_VECTOR -> ~(long) SPURIOUS_WRITABLE;
+      case COMMAND -> COMMAND_RESERVED_X2 & 0xffff_ffffL;
+      case LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_ERROR ->
+          ~(long) (lvtWritable(register) | DELIVERY_STATUS);
+      case LVT_LINT0, LVT_LINT1 ->
+          ~(long) (lvtWritable(register) | DELIVERY_STATUS | LVT_REMOTE_IRR);
+      case INITIAL_COUNT -> ~0xffff_ffffL;
+      case DIVIDE -> ~0xbL;
+      default -> -1L; // EOI, ERROR_STATUS
+    };
+  }
+
+  // Interrupts going out.
+
+  private void sendCommand(int word, int destination) {
+    DeliveryMode mode = DeliveryMode.ofWord(word);
+    int vector = word & 0xff;
+    boolean level = (word & COMMAND_LEVEL_TRIGGER) != 0;
+    if (mode == DeliveryMode.INIT && level && (word & COMMAND_ASSERT) == 0) {
+      return; // INIT level de-assert means nothing to this APIC
+    }
+    if ((mode == DeliveryMode.FIXED || mode == DeliveryMode.LOWEST_PRIORITY) && vector < 16) {
+      synchronized (this) {
+        raiseError(ERROR_SEND_VECTOR);
+      }
+      return;
+    }
+    switch (word >>> 18 & 3) {
+      case 0 -> {
+        boolean logical = (word & COMMAND_LOGICAL) != 0;
+        boolean broadcast = destination == (isX2Apic() ? -1 : 0xff);
+        bus.deliver(destination, logical, broadcast, mode, vector, false);
+      }
+      case 1 -> accept(mode, vector, false);
+      case 2 -> bus.deliverToAll(null, mode, vector);
+      default -> bus.deliverToAll(this, mode, vector);
+    }
+  }
+
+  private void endOfInterrupt() {
+    int vector;
+    boolean broadcast;
+    synchronized (this) {
+      vector = highest(inService);
+      if (vector < 0) {
+        return;
+      }
+      clear(inService, vector);
+      broadcast = get(triggerMode, vector);
+      if (broadcast) {
+        for (int i = 0; i < 2; i++) {
+          int entry = lvt[LVT_LINT0 - LVT_TIMER + i];
+          if ((entry & LVT_REMOTE_IRR) != 0 && (entry & 0xff) == vector) {
+            lvt[LVT_LINT0 - LVT_TIMER + i] = entry & ~LVT_REMOTE_IRR;
+            levelInterrupt(i);
+          }
+        }
+      }
+      update();
+    }
+    if (broadcast) {
+      bus.endOfInterrupt(vector);
+    }
+  }
+
+  // Interrupts coming in.
+
+  /** True if a message for {@code destination} is for this APIC (SDM volume 3, 11.6.2). */
+  synchronized boolean matches(int destination, boolean logical, boolean broadcast) {
+    if (!isOn()) {
+      return false;
+    }
+    if (broadcast) {
+      return true;
+    }
+    if (!logical) {
+      return destination == id;
+    }
+    if (isX2Apic()) {
+      return destination >>> 16 == logicalDestination >>> 16
+          && (destination & logicalDestination & 0xffff) != 0;
+    }
+    int mine = logicalDestination >>> 24;
+    if (destinationFormat >>> 28 == 0xf) {
+      return (mine & destination & 0xff) != 0;
+    }
+    return destinationFormat >>> 28 == 0
+        && (destination >>> 4 & 0xf) == mine >>> 4
+        && (mine & destination & 0xf) != 0;
+  }
+
+  /** What a lowest-priority message is decided by, or -1 if this APIC takes none. */
+  synchronized int arbitrationPriority() {
+    return isOn() && isEnabled() ? processorPriority() : -1;
+  }
+
+  /** Takes a message that {@linkplain #matches is for this APIC}; false if it is not accepted. Any thread. */
+  boolean accept(DeliveryMode mode, int vector, boolean level) {
+    boolean accepted = true;
+    switch (mode) {
+      case FIXED, LOWEST_PRIORITY -> {
+        synchronized (this) {
+          accepted = isOn() && isEnabled() && request(vector, level);
+        }
+        flush();
+      }
+      case NMI -> bus.events(id).nmi();
+      case INIT -> bus.events(id).init();
+      case STARTUP -> bus.events(id).startup(vector);
+      case EXTERNAL -> {
+        externalMessage = true;
+        bus.events(id).interruptChanged();
+      }
+      default -> accepted = false; // SMI: there is no system management mode; reserved
+    }
+    return accepted;
+  }
+
+  private boolean request(int vector, boolean level) {
+    if (vector < 16) {
+      raiseError(ERROR_RECEIVE_VECTOR);
+      return false;
+    }
+    requests[vector >>> 5] |= 1 << vector;
+    if (level) {
+      triggerMode[vector >>> 5] |= 1 << vector;
+    } else {
+      clear(triggerMode, vector);
+    }
+    update();
+    return true;
+  }
+
+  /** Drives the LINT0 or LINT1 wire. */
+  void lint(int pin, boolean high) {
+    synchronized (this) {
+      boolean rising = high && !lint[pin];
+      lint[pin] = high;
+      int entry = lvt[LVT_LINT0 - LVT_TIMER + pin];
+      if (DeliveryMode.ofWord(entry) == DeliveryMode.FIXED && (entry & LVT_LEVEL) != 0) {
+        levelInterrupt(pin);
+      } else if (rising && isOn()) {
+        fire(LVT_LINT0 + pin);
+      } else if (rising && pin == 1) {
+        nmiSignal = true; // a disabled APIC leaves the processor its INTR and NMI pins
+      }
+      signal |= pin == 0 && high;
+    }
+    flush();
+  }
+
+  private void levelInterrupt(int pin) {
+    int at = LVT_LINT0 - LVT_TIMER + pin;
+    int entry = lvt[at];
+    if (lint[pin]
+        && DeliveryMode.ofWord(entry) == DeliveryMode.FIXED
+        && (entry & (LVT_LEVEL | LVT_MASKED | LVT_REMOTE_IRR)) == LVT_LEVEL
+        && request(entry & 0xff, true)) {
+      lvt[at] |= LVT_REMOTE_IRR;
+    }
+  }
+
+  private void timerExpired() {
+    synchronized (this) {
+      if (timer.expired()) {
+        fire(LVT_TIMER);
+      }
+    }
+    flush();
+  }
+
+  /** An event of the local vector table happens. */
+  private void fire(int register) {
+    int entry = lvt[register - LVT_TIMER];
+    if ((entry & LVT_MASKED) != 0) {
+      return;
+    }
+    switch (register == LVT_TIMER || register == LVT_ERROR
+        ? DeliveryMode.FIXED
+        : DeliveryMode.ofWord(entry)) {
+      case FIXED -> request(entry & 0xff, false);
+      case NMI -> nmiSignal = true;
+      default -> {
+        // ExtINT follows the 8259 pair's output; the others are not for LVT entries.
+      }
+    }
+  }
+
+  private void raiseError(int bit) {
+    boolean first = (errorsSeen & bit) == 0;
+    errorsSeen |= bit;
+    // An error interrupt with an illegal vector is an error itself, once.
+    if (first && isOn()) {
+      fire(LVT_ERROR);
+    }
+  }
+
+  /** Tells the processor what has been noted; without locks. */
+  private void flush() {
+    if (signal) {
+      signal = false;
+      bus.events(id).interruptChanged();
+    }
+    if (nmiSignal) {
+      nmiSignal = false;
+      bus.events(id).nmi();
+    }
+  }
+
+  // The processor's side.
+
+  @Override
+  public boolean interruptPending() {
+    return pending || externalPending();
+  }
+
+  private boolean externalPending() {
+    return (acceptsExternal || externalMessage) && bus.externalPending();
   }
 
   @Override
-  public void setTscOffset(long ticks) {}
+  public int acknowledge() {
+    if (externalPending()) {
+      externalMessage = false;
+      return bus.acknowledgeExternal();
+    }
+    synchronized (this) {
+      if (!pending) {
+        return -1;
+      }
+      int vector = highest(requests);
+      clear(requests, vector);
+      inService[vector >>> 5] |= 1 << vector;
+      update();
+      return vector;
+    }
+  }
+
+  @Override
+  public synchronized int taskPriority() {
+    return taskPriority >>> 4;
+  }
+
+  @Override
+  public void setTaskPriority(int priority) {
+    writeRegister(TASK_PRIORITY, (priority & 0xf) << 4);
+  }
+
+  @Override
+  public void setTscOffset(long ticks) {
+    synchronized (this) {
+      if (timer.setTscOffset(ticks)) {
+        fire(LVT_TIMER);
+      }
+    }
+    flush();
+  }
 
   @Override
   public int id() {
-    return 0;
+    return id;
+  }
+
+  // State.
+
+  private boolean isOn() {
+    return (base & BASE_ENABLE) != 0;
+  }
+
+  private boolean isX2Apic() {
+    return (base & BASE_X2APIC) != 0;
+  }
+
+  private boolean isEnabled() {
+    return (spuriousVector & ENABLED) != 0;
+  }
+
+  private int x2ApicLogicalDestination() {
+    return id >>> 4 << 16 | 1 << (id & 0xf);
+  }
+
+  private int processorPriority() {
+    int serving = Math.max(highest(inService), 0) & 0xf0;
+    return (taskPriority & 0xf0) >= serving ? taskPriority : serving;
+  }
+
+  /** Works out anew what {@link #interruptPending} answers. */
+  private void update() {
+    int vector = highest(requests);
+    boolean deliverable = vector >>> 4 > processorPriority() >>> 4 && vector >= 0 && isOn();
+    int lint0 = lvt[LVT_LINT0 - LVT_TIMER];
+    boolean external =
+        isOn()
+            ? (lint0 & LVT_MASKED) == 0 && DeliveryMode.ofWord(lint0) == DeliveryMode.EXTERNAL
+            : (base & BASE_BOOT_PROCESSOR) != 0;
+    signal |= deliverable || external && !acceptsExternal;
+    pending = deliverable;
+    acceptsExternal = external;
+  }
+
+  private static int highest(int[] set) {
+    for (int i = 7; i >= 0; i--) {
+      if (set[i] != 0) {
+        return i * 32 + 31 - Integer.numberOfLeadingZeros(set[i]);
+      }
+    }
+    return -1;
+  }
+
+  private static boolean get(int[] set, int vector) {
+    return (set[vector >>> 5] >>> vector & 1) != 0;
+  }
+
+  private static void clear(int[] set, int vector) {
+    set[vector >>> 5] &= ~(1 << vector);
   }
 
   @Override
-  public void reset() {}
+  public void reset() {
+    synchronized (this) {
+      base = DEFAULT_BASE | BASE_ENABLE | (id == 0 ? BASE_BOOT_PROCESSOR : 0);
+      clear();
+    }
+  }
 
   @Override
-  public void init() {}
+  public void init() {
+    synchronized (this) {
+      clear();
+    }
+  }
+
+  /** Registers as after reset or INIT, or once the APIC has been disabled. */
+  private void clear() {
+    taskPriority = 0;
+    logicalDestination = isX2Apic() ? x2ApicLogicalDestination() : 0;
+    destinationFormat = -1;
+    spuriousVector = 0xff;
+    errorStatus = 0;
+    errorsSeen = 0;
+    command = 0;
+    commandHigh = 0;
+    Arrays.fill(lvt, LVT_MASKED);
+    Arrays.fill(inService, 0);
+    Arrays.fill(triggerMode, 0);
+    Arrays.fill(requests, 0);
+    externalMessage = false;
+    nmiSignal = false;
+    timer.reset();
+    update();
+  }
+
+  /** Leaves the state in which firmware hands over: enabled, LINT0 = ExtINT, LINT1 = NMI. Boot processor only. */
+  public void enterVirtualWireMode() {
+    writeRegister(SPURIOUS_VECTOR, 0x1ff);
+    writeRegister(LVT_LINT0, 0x8700);
+    writeRegister(LVT_LINT1, 0x8400);
+  }
 
   @Override
   public String stateName() {
-    return "apic0";
+    return "apic" + id;
   }
 
   @Override
-  public void save(StateWriter out) {}
+  public synchronized void save(StateWriter out) {
+    out.putLong(base).putInt(taskPriority).putInt(logicalDestination).putInt(destinationFormat);
+    out.putInt(spuriousVector).putInt(errorStatus).putInt(errorsSeen);
+    out.putInt(command).putInt(commandHigh);
+    for (int[] registers : new int[][] {lvt, inService, triggerMode, requests}) {
+      for (int value : registers) {
+        out.putInt(value);
+      }
+    }
+    out.putBoolean(lint[0]).putBoolean(lint[1]).putBoolean(externalMessage);
+    timer.save(out);
+  }
 
   @Override
-  public void load(StateReader in) throws StateException {}
+  public void load(StateReader in) throws StateException {
+    synchronized (this) {
+      base = in.getLong() & (BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BOOT_PROCESSOR);
+      taskPriority = in.getInt(0, 0xff);
+      logicalDestination = in.getInt();
+      destinationFormat = in.getInt();
+      spuriousVector = in.getInt() & SPURIOUS_WRITABLE;
+      errorStatus = in.getInt();
+      errorsSeen = in.getInt();
+      command = in.getInt();
+      commandHigh = in.getInt();
+      for (int[] registers : new int[][] {lvt, inService, triggerMode, requests}) {
+        for (int i = 0; i < registers.length; i++) {
+          registers[i] = in.getInt();
+        }
+      }
+      lint[0] = in.getBoolean();
+      lint[1] = in.getBoolean();
+      externalMessage = in.getBoolean();
+      timer.load(in);
+      update();
+    }
+    flush();
+  }
 }

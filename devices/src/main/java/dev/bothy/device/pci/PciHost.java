@@ -6,24 +6,110 @@ import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
+import java.util.ArrayList;
+import java.util.List;
 
-/** PCI root bus 0 with configuration mechanism 1, ports 0xCF8 to 0xCFF. Has a host bridge at 00:00.0. */
+/**
+ * PCI root bus 0 with configuration mechanism 1 (PCI Local Bus specification 3.0, 3.2.2.3.2), ports 0xCF8 to 0xCFF, and a
+ * host bridge at 00:00.0. Where there is no function, reads give all ones and writes are dropped.
+ */
 public final class PciHost implements BusDevice, Stateful {
   public static final int PORT = 0xCF8;
   public static final int LENGTH = 8;
 
-  public PciHost(AddressSpace ports, AddressSpace mmio) {}
+  public static final int DEVICES = 32;
+  public static final int FUNCTIONS = 8;
 
-  /** Puts a function at bus 0. */
-  public void add(int device, int function, PciFunction card) {}
+  private static final int ADDRESS = 0;
+  private static final int DATA = 4;
+  private static final int ENABLE = 0x8000_0000;
+  private static final int ADDRESS_WRITABLE = 0x80ff_fffc;
 
-  @Override
-  public long read(long offset, int size) {
-    return -1;
+  private final AddressSpace ports;
+  private final AddressSpace mmio;
+  private final PciFunction[] functions = new PciFunction[DEVICES * FUNCTIONS];
+  private volatile int address;
+
+  /**
+   * @param ports where port base address registers map their ranges
+   * @param mmio where memory base address registers do
+   */
+  public PciHost(AddressSpace ports, AddressSpace mmio) {
+    this.ports = ports;
+    this.mmio = mmio;
+    add(0, 0, new HostBridge());
+  }
+
+  /**
+   * Puts a function at bus 0; before the machine starts.
+   *
+   * @throws IllegalArgumentException if the place is taken, or is a further function of no device
+   */
+  public void add(int device, int function, PciFunction card) {
+    int at =
+        java.util.Objects.checkIndex(device, DEVICES) * FUNCTIONS
+            + java.util.Objects.checkIndex(function, FUNCTIONS);
+    if (functions[at] != null || function != 0 && functions[at & -FUNCTIONS] == null) {
+      throw new IllegalArgumentException("PCI device " + device + "." + function);
+    }
+    card.attach(ports, mmio);
+    functions[at] = card;
+    if (function != 0) {
+      functions[at & -FUNCTIONS].markMultiFunction();
+    }
+  }
+
+  /** Every function, by address; each saves itself. */
+  public List<PciFunction> functions() {
+    List<PciFunction> all = new ArrayList<>();
+    for (PciFunction function : functions) {
+      if (function != null) {
+        all.add(function);
+      }
+    }
+    return all;
+  }
+
+  /** The function that the address register names, or null. */
+  private PciFunction selected(int word) {
+    boolean bus0 = (word & 0x00ff_0000) == 0;
+    return (word & ENABLE) != 0 && bus0 ? functions[word >>> 8 & 0xff] : null;
   }
 
   @Override
-  public void write(long offset, int size, long value) {}
+  public long read(long offset, int size) {
+    int word = address;
+    if (offset == ADDRESS && size == 4) {
+      return word;
+    }
+    int within = (int) offset - DATA;
+    PciFunction function = selected(word);
+    // The address register answers whole words only.
+    if (within < 0 || within + size > 4 || function == null) {
+      return -1;
+    }
+    return function.readConfig((word & 0xfc) + within, size);
+  }
+
+  @Override
+  public void write(long offset, int size, long value) {
+    if (offset == ADDRESS && size == 4) {
+      address = (int) value & ADDRESS_WRITABLE;
+      return;
+    }
+    int word = address;
+    int within = (int) offset - DATA;
+    PciFunction function = selected(word);
+    if (within >= 0 && within + size <= 4 && function != null) {
+      function.writeConfig((word & 0xfc) + within, size, value);
+    }
+  }
+
+  /** Resets the bus and everything on it. */
+  public void reset() {
+    address = 0;
+    functions().forEach(PciFunction::reset);
+  }
 
   @Override
   public String stateName() {
@@ -31,10 +117,12 @@ public final class PciHost implements BusDevice, Stateful {
   }
 
   @Override
-  public void save(StateWriter out) {}
+  public void save(StateWriter out) {
+    out.putInt(address);
+  }
 
   @Override
-  public void load(StateReader in) throws StateException {}
-
-  public void reset() {}
+  public void load(StateReader in) throws StateException {
+    address = in.getInt() & ADDRESS_WRITABLE;
+  }
 }

@@ -1,36 +1,29 @@
 package dev.bothy.device.platform;
 
 import dev.bothy.core.BusDevice;
-import dev.bothy.core.state.StateException;
-import dev.bothy.core.state.StateReader;
-import dev.bothy.core.state.StateWriter;
-import dev.bothy.core.state.Stateful;
+import java.util.function.IntConsumer;
 
-/** Port 0xF4 (4 bytes): a write ends the machine with the value written. */
-public final class DebugExit implements BusDevice, Stateful {
+/** Debug-exit port 0xF4 of test machines: a write ends the machine with the value written. Has no state. */
+public final class DebugExit implements BusDevice {
   public static final int PORT = 0xF4;
   public static final int LENGTH = 4;
 
-  public DebugExit(java.util.function.IntConsumer exit) {}
+  private final IntConsumer exit;
+
+  /**
+   * @param exit takes the value, on the vCPU's thread
+   */
+  public DebugExit(IntConsumer exit) {
+    this.exit = exit;
+  }
 
   @Override
   public long read(long offset, int size) {
-    return -1;
+    return 0;
   }
 
   @Override
-  public void write(long offset, int size, long value) {}
-
-  @Override
-  public String stateName() {
-    return "debug-exit";
+  public void write(long offset, int size, long value) {
+    exit.accept((int) value);
   }
-
-  @Override
-  public void save(StateWriter out) {}
-
-  @Override
-  public void load(StateReader in) throws StateException {}
-
-  public void reset() {}
 }

@@ -1,27 +1,36 @@
 package dev.bothy.device.platform;
 
-import dev.bothy.core.BusDevice;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
+import dev.bothy.device.ByteRegisters;
 
-/** Port 0x80 (1 byte): power-on self-test code, a scratch register. */
-public final class PostPort implements BusDevice, Stateful {
+/** Port 0x80: the code of the power-on self-test, a scratch register, and a short delay for old drivers. */
+public final class PostPort implements ByteRegisters, Stateful {
   public static final int PORT = 0x80;
+  public static final int LENGTH = 1;
+
+  private volatile int code;
 
   /** The last code written. */
   public int code() {
-    return 0;
+    return code;
   }
 
   @Override
-  public long read(long offset, int size) {
-    return -1;
+  public int readByte(int offset) {
+    return code;
   }
 
   @Override
-  public void write(long offset, int size, long value) {}
+  public void writeByte(int offset, int value) {
+    code = value;
+  }
+
+  public void reset() {
+    code = 0;
+  }
 
   @Override
   public String stateName() {
@@ -29,10 +38,12 @@ public final class PostPort implements BusDevice, Stateful {
   }
 
   @Override
-  public void save(StateWriter out) {}
+  public void save(StateWriter out) {
+    out.putByte(code);
+  }
 
   @Override
-  public void load(StateReader in) throws StateException {}
-
-  public void reset() {}
+  public void load(StateReader in) throws StateException {
+    code = in.getByte();
+  }
 }

@@ -1,24 +1,50 @@
 package dev.bothy.device.platform;
 
-import dev.bothy.core.BusDevice;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
+import dev.bothy.device.ByteRegisters;
 
-/** Reset control register, port 0xCF9 (1 byte; map it after the PCI host). */
-public final class ResetControl implements BusDevice, Stateful {
+/** Reset control register of a PCI chip set, port 0xCF9; map it after the PCI host, whose ports surround it. */
+public final class ResetControl implements ByteRegisters, Stateful {
   public static final int PORT = 0xCF9;
+  public static final int LENGTH = 1;
 
-  public ResetControl(Runnable reset) {}
+  /** What the FADT tells to write. */
+  public static final int RESET_VALUE = 0x06;
 
-  @Override
-  public long read(long offset, int size) {
-    return -1;
+  private static final int HARD = 0x02;
+  private static final int RESET = 0x04;
+
+  private final Runnable reset;
+  private int value;
+
+  /**
+   * @param reset pulls the machine's reset line
+   */
+  public ResetControl(Runnable reset) {
+    this.reset = reset;
   }
 
   @Override
-  public void write(long offset, int size, long value) {}
+  public synchronized int readByte(int offset) {
+    return value;
+  }
+
+  @Override
+  public void writeByte(int offset, int newValue) {
+    synchronized (this) {
+      value = newValue & HARD;
+    }
+    if ((newValue & RESET) != 0) {
+      reset.run();
+    }
+  }
+
+  public synchronized void reset() {
+    value = 0;
+  }
 
   @Override
   public String stateName() {
@@ -26,10 +52,12 @@ public final class ResetControl implements BusDevice, Stateful {
   }
 
   @Override
-  public void save(StateWriter out) {}
+  public synchronized void save(StateWriter out) {
+    out.putByte(value);
+  }
 
   @Override
-  public void load(StateReader in) throws StateException {}
-
-  public void reset() {}
+  public synchronized void load(StateReader in) throws StateException {
+    value = in.getByte() & HARD;
+  }
 }
