@@ -94,7 +94,7 @@ final class Board {
     rtc.setMemorySize(
         Math.min(memory.size(), GuestMemory.LOW_LIMIT),
         Math.max(0, memory.size() - GuestMemory.LOW_LIMIT));
-    I8042 i8042 = new I8042(clock, router.isa(1), router.isa(12), requests::reset);
+    I8042 i8042 = new I8042(router.isa(1), requests::reset);
     i8042.attach(ports);
     serial = new Uart16550("com1", clock, router.isa(COM1_IRQ), output);
     ports.map("com1", COM1, 8, serial);
@@ -111,12 +111,12 @@ final class Board {
     mmio.map("rom", MemoryMap.ROM_START, MemoryMap.ROM_LENGTH, new Rom());
 
     stateful.addAll(
-        List.of(pic, ioApic, pit, rtc, i8042, serial, pm, pci, resetControl, port92, post));
+        List.of(pic, ioApic, router, pit, rtc, i8042, serial, pm, pci, resetControl, port92, post));
+    stateful.addAll(pci.functions());
     resets.addAll(
         List.of(
             pic::reset,
             ioApic::reset,
-            router::reset,
             pit::reset,
             rtc::reset,
             i8042::reset,
@@ -130,8 +130,6 @@ final class Board {
       IntConsumer exit = requests::debugExit;
       DebugExit debugExit = new DebugExit(exit);
       ports.map("debug-exit", DebugExit.PORT, DebugExit.LENGTH, debugExit);
-      stateful.add(debugExit);
-      resets.add(debugExit::reset);
     }
   }
 
