@@ -18,7 +18,8 @@ final class CryptoOps {
       bLow = cpu.xmm(i.register[1], 0);
       bHigh = cpu.xmm(i.register[1], 1);
     } else {
-      long at = SseOperand.aligned(cpu, i);
+      // AMD's processors want the operand of AES and PCLMULQDQ aligned, but not that of SHA.
+      long at = isSha(i) ? cpu.linear(i, 16) : SseOperand.aligned(cpu, i);
       bLow = cpu.load64(at);
       bHigh = cpu.load64(at + 8);
     }
@@ -86,6 +87,13 @@ final class CryptoOps {
       }
       default -> throw cpu.raise(GuestFault.UD);
     }
+  }
+
+  private static boolean isSha(Instruction i) {
+    return switch (i.op) {
+      case SHA1MSG1, SHA1NEXTE, SHA1MSG2, SHA1RNDS4, SHA256RNDS2, SHA256MSG1, SHA256MSG2 -> true;
+      default -> false;
+    };
   }
 
   private static void setFromScratch(Cpu cpu, int register) {

@@ -48,7 +48,7 @@ final class SseOperand {
    * raises #XM (#UD without CR4.OSXMMEXCPT) if one of them is unmasked.
    */
   static void commit(Cpu cpu, FloatEnvironment e) {
-    if (e.flags != 0) {
+    if (e.isRaised()) {
       record(cpu, e);
     }
   }

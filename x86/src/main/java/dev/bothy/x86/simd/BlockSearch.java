@@ -18,7 +18,7 @@ public final class BlockSearch {
    * source against one block of the second. Bits 0 to 2 of {@code control} choose block and start.
    */
   public static long sums(long aLow, long aHigh, long bLow, long bHigh, int control, int half) {
-    long window = window(aLow, aHigh, control & 4 | half << 2);
+    long window = window(aLow, aHigh, (control & 4) + (half << 2));
     int block = (int) (((control & 2) != 0 ? bHigh : bLow) >>> 32 * (control & 1));
     long result = 0;
     for (int i = 0; i < 4; i++) {

@@ -41,6 +41,10 @@ public final class FloatEnvironment {
   boolean flushToZero;
   /** Exceptions whose mask bit is clear. */
   int unmasked;
+
+  /** Committed by earlier steps of an instruction that computes in several. */
+  private int earlier;
+
   /** Nearest rounding, everything masked, neither DAZ nor FTZ: host arithmetic does for ordinary numbers. */
   boolean plain;
   /** Inexactness is of no interest: its flag is set already and masked. */
@@ -51,6 +55,7 @@ public final class FloatEnvironment {
   /** Starts an instruction under this MXCSR: no exceptions raised yet. */
   public void begin(int mxcsr) {
     flags = 0;
+    earlier = 0;
     if (mxcsr != control) {
       set(mxcsr);
     }
@@ -82,18 +87,29 @@ public final class FloatEnvironment {
     flags |= exceptions;
   }
 
+  /** Ends a step of an instruction that computes in several, as if it were an instruction; false if it must stop here. */
+  boolean nextStep() {
+    earlier = committedFlags();
+    flags = 0;
+    return !faults();
+  }
+
+  /** True if there is something to add to MXCSR, or perhaps to fault on. */
+  public boolean isRaised() {
+    return (flags | earlier) != 0;
+  }
+
   /**
    * The flags to add to MXCSR: if an unmasked exception was found before the computation (invalid, denormal, zero divide),
    * those found after it (overflow, underflow, inexact) do not come to pass in any element.
    */
   public int committedFlags() {
-    return (flags & unmasked & (INVALID | DENORMAL | ZERO_DIVIDE)) != 0
-        ? flags & (INVALID | DENORMAL | ZERO_DIVIDE)
-        : flags;
+    int before = INVALID | DENORMAL | ZERO_DIVIDE;
+    return earlier | ((flags & unmasked & before) != 0 ? flags & before : flags);
   }
 
   /** True if an exception was raised whose mask is clear: the destination stays as it is. */
   public boolean faults() {
-    return (flags & unmasked) != 0;
+    return ((flags | earlier) & unmasked) != 0;
   }
 }

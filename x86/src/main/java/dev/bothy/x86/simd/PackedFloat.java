@@ -137,8 +137,8 @@ public final class PackedFloat {
   // Dot products.
 
   /**
-   * DPPS within 128 bits, the sum in both singles: the caller masks by bits 0 to 3 of {@code control}; bits 4 to 7 choose the
-   * products. Stops after the products if one of them raised an unmasked exception.
+   * DPPS within 128 bits, the sum only: the caller places it by bits 0 to 3 of {@code control}; bits 4 to 7 choose the products.
+   * Products, both sums of two, and their sum are steps of their own: an unmasked exception in one keeps back the next.
    */
   public static int dotSingles(
       long aLow, long aHigh, long bLow, long bHigh, int control, FloatEnvironment e) {
@@ -146,12 +146,12 @@ public final class PackedFloat {
     int p1 = (control & 0x20) != 0 ? Float32.multiply(high(aLow), high(bLow), e) : 0;
     int p2 = (control & 0x40) != 0 ? Float32.multiply((int) aHigh, (int) bHigh, e) : 0;
     int p3 = (control & 0x80) != 0 ? Float32.multiply(high(aHigh), high(bHigh), e) : 0;
-    if (e.faults()) {
+    if (!e.nextStep()) {
       return 0;
     }
     int low = Float32.add(p0, p1, e);
     int high = Float32.add(p2, p3, e);
-    return e.faults() ? 0 : Float32.add(low, high, e);
+    return e.nextStep() ? Float32.add(low, high, e) : 0;
   }
 
   /** DPPD: bits 4 and 5 of {@code control} choose the products; the caller masks by bits 0 and 1. */
@@ -159,7 +159,7 @@ public final class PackedFloat {
       long aLow, long aHigh, long bLow, long bHigh, int control, FloatEnvironment e) {
     long p0 = (control & 0x10) != 0 ? Float64.multiply(aLow, bLow, e) : 0;
     long p1 = (control & 0x20) != 0 ? Float64.multiply(aHigh, bHigh, e) : 0;
-    return e.faults() ? 0 : Float64.add(p0, p1, e);
+    return e.nextStep() ? Float64.add(p0, p1, e) : 0;
   }
 
   // Conversions, two elements to 64 bits.

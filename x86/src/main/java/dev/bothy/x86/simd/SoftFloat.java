@@ -444,12 +444,12 @@ final class SoftFloat {
   /** MINSS and kin: the second operand if either is a NaN or both are zeros. */
   static long minimum(FloatFormat f, long a, long b, FloatEnvironment e) {
     int order = compare(f, a, b, true, e);
-    return order == LESS ? flushed(f, a, e) : order == UNORDERED ? b : flushed(f, b, e);
+    return flushed(f, order == LESS ? a : b, e);
   }
 
   /** MAXSS and kin: the second operand if either is a NaN or both are zeros. */
   static long maximum(FloatFormat f, long a, long b, FloatEnvironment e) {
     int order = compare(f, a, b, true, e);
-    return order == GREATER ? flushed(f, a, e) : order == UNORDERED ? b : flushed(f, b, e);
+    return flushed(f, order == GREATER ? a : b, e);
   }
 }
