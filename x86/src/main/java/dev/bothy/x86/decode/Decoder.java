@@ -228,6 +228,9 @@ public final class Decoder {
         return ends(end, offset, out);
       }
     }
+    if ((attributes & TableEntry.RDI) != 0) {
+      out.base = 7;
+    }
     p = Operands.fill(code, p, end, form, modrm, rex, out);
     if (p < 0) {
       return ends(end, offset, out);
