@@ -4,8 +4,6 @@ module dev.bothy.machine {
   requires transitive dev.bothy.x86;
   requires transitive dev.bothy.devices;
   requires org.tukaani.xz;
-  requires org.apache.commons.compress;
-  requires aircompressor;
 
   exports dev.bothy.machine;
   exports dev.bothy.machine.boot;

@@ -214,7 +214,6 @@ public final class AcpiTables {
     return Aml.device(
         "PCI0",
         Aml.name("_HID", Aml.eisaId("PNP0A03")),
-        Aml.name("_ADR", Aml.integer(0)),
         Aml.name("_UID", Aml.integer(0)),
         Aml.name(
             "_CRS",

@@ -1,12 +1,10 @@
 package dev.bothy.machine.boot;
 
-import io.airlift.compress.zstd.ZstdInputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.util.Optional;
 import java.util.zip.GZIPInputStream;
-import org.apache.commons.compress.compressors.bzip2.BZip2CompressorInputStream;
 import org.tukaani.xz.LZMAInputStream;
 import org.tukaani.xz.SingleXZInputStream;
 
@@ -24,13 +22,14 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
   /** How kernels are packed. */
   enum Format {
     GZIP,
-    BZIP2,
     LZMA,
     XZ,
-    LZ4,
-    ZSTD;
+    LZ4;
 
-    /** The format whose magic number {@code head} starts with; empty for LZO and what is not known. */
+    /**
+     * The format whose magic number {@code head} starts with. Empty for what is not known and for bzip2, LZO and zstd, which
+     * the guest unpacks itself.
+     */
     static Optional<Format> of(byte[] head) {
       if (head.length < 6) {
         return Optional.empty();
@@ -42,9 +41,6 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
       if (first == 0x1f && (second == 0x8b || second == 0x9e)) {
         return Optional.of(GZIP);
       }
-      if (first == 'B' && second == 'Z' && third == 'h') {
-        return Optional.of(BZIP2);
-      }
       if (first == 0x5d && second == 0 && third == 0) {
         return Optional.of(LZMA);
       }
@@ -53,9 +49,6 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
       }
       if (first == 0x02 && second == 0x21 && third == 0x4c && fourth == 0x18) {
         return Optional.of(LZ4);
-      }
-      if (first == 0x28 && second == 0xb5 && third == 0x2f && fourth == 0xfd) {
-        return Optional.of(ZSTD);
       }
       return Optional.empty();
     }
@@ -80,11 +73,9 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
     return new KernelPayload(
         switch (format) {
           case GZIP -> new GZIPInputStream(packed, 1 << 16);
-          case BZIP2 -> new BZip2CompressorInputStream(packed);
           case LZMA -> new LZMAInputStream(packed, DICTIONARY_LIMIT_KIB);
           case XZ -> new SingleXZInputStream(packed, DICTIONARY_LIMIT_KIB);
           case LZ4 -> new Lz4LegacyStream(packed);
-          case ZSTD -> new ZstdInputStream(packed);
         });
   }
 
