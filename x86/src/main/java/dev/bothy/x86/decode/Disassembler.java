@@ -38,11 +38,16 @@ public final class Disassembler {
       out.append("rep ");
     }
     out.append(mnemonic(in));
+    operands(in, rip, out);
+    return out.toString();
+  }
+
+  /** Appends a blank and the operands. */
+  static void operands(Instruction in, long rip, StringBuilder out) {
     for (int i = 0; i < in.operands; i++) {
-      out.append(i == 0 ? " " : ", ");
+      out.append(i == 0 ? " " : ",");
       operand(in, i, rip, out);
     }
-    return out.toString();
   }
 
   /** The mnemonic alone, in lower case, with the operand size where Intel's name has it. */
@@ -72,7 +77,7 @@ public final class Disassembler {
     switch (in.kind[i]) {
       case Instruction.GPR -> out.append(register(register, size));
       case Instruction.GPR_HIGH -> out.append(HIGH[register]);
-      case Instruction.MEMORY -> memory(in, size, rip, out);
+      case Instruction.MEMORY -> memory(in, size, out);
       case Instruction.IMMEDIATE -> hex(masked(in.immediate, size), out);
       case Instruction.IMMEDIATE2 -> hex(in.immediate2, out);
       case Instruction.RELATIVE -> hex(masked(rip + in.length + in.immediate, size), out);
@@ -99,35 +104,35 @@ public final class Disassembler {
     }
   }
 
-  private static void memory(Instruction in, int size, long rip, StringBuilder out) {
+  private static void memory(Instruction in, int size, StringBuilder out) {
     pointer(size, out);
-    if (in.segmentOverride) {
+    boolean absolute = in.base < 0 && in.index < 0;
+    if (in.segmentOverride || absolute || in.op == Op.XLAT) {
       out.append(SEGMENTS[in.segment]).append(':');
     }
-    out.append('[');
-    boolean some = false;
-    if (in.base == Instruction.RIP_BASE) {
-      hex(masked(rip + in.length + in.displacement, in.addressSize), out);
-      out.append(']');
+    if (absolute) {
+      hex(masked(in.displacement, in.addressSize), out);
       return;
     }
-    if (in.base >= 0) {
+    out.append('[');
+    if (in.base == Instruction.RIP_BASE) {
+      out.append(in.addressSize == 8 ? "rip" : "eip");
+    } else if (in.base >= 0) {
       out.append(register(in.base, in.addressSize));
-      some = true;
     }
     if (in.index >= 0) {
-      out.append(some ? "+" : "");
+      out.append(in.base >= 0 ? "+" : "");
       if (in.entry.has(TableEntry.VSIB)) {
-        out.append(in.vexL ? "ymm" : "xmm").append(in.index);
+        boolean wide = in.size[0] == 32 || in.op == Op.VPGATHERQD || in.op == Op.VGATHERQPS;
+        out.append(in.vexL && wide ? "ymm" : "xmm").append(in.index);
       } else {
         out.append(register(in.index, in.addressSize));
       }
-      out.append('*').append(1 << in.scale);
-      some = true;
+      if (in.addressSize != 2) {
+        out.append('*').append(1 << in.scale);
+      }
     }
-    if (!some) {
-      hex(masked(in.displacement, in.addressSize), out);
-    } else if (in.displacement != 0) {
+    if (in.displacement != 0) {
       out.append(in.displacement < 0 ? '-' : '+');
       hex(Math.abs(in.displacement), out);
     }
