@@ -15,10 +15,14 @@ final class SseGroups {
   static final int CONVERT = 7;
   static final int CRYPTO = 8;
   static final int STRING = 9;
+  static final int MMX = 10;
 
   private SseGroups() {}
 
-  /** The group of a legacy-encoded instruction on XMM registers or MXCSR; {@link #NONE} for all others. */
+  /**
+   * The group of a legacy-encoded instruction on XMM registers or MXCSR; {@link #NONE} for all others, those on MMX registers alone
+   * among them.
+   */
   static int groupOf(Instruction i) {
     if (i.vex != 0) {
       return NONE;
@@ -29,12 +33,10 @@ final class SseGroups {
       xmm |= i.kind[n] == Instruction.XMM;
       mmx |= i.kind[n] == Instruction.MMX;
     }
-    if (mmx) {
-      return NONE;
-    }
     return switch (i.op) {
       case LDMXCSR, STMXCSR -> PART;
-      default -> xmm ? groupOfXmm(i) : NONE;
+      case CVTPI2PS, CVTPI2PD, CVTPS2PI, CVTTPS2PI, CVTPD2PI, CVTTPD2PI, MOVQ2DQ, MOVDQ2Q -> MMX;
+      default -> xmm && !mmx ? groupOfXmm(i) : NONE;
     };
   }
 
@@ -95,6 +97,7 @@ final class SseGroups {
       case CONVERT -> SseConvertOps.execute(cpu, i);
       case CRYPTO -> CryptoOps.execute(cpu, i);
       case STRING -> StringCompareOps.execute(cpu, i);
+      case MMX -> SseMmxOps.execute(cpu, i);
       default -> throw new IllegalArgumentException("group " + group);
     }
   }

@@ -71,17 +71,6 @@ public final class FloatEnvironment {
     inexactKnown = (mxcsr & INEXACT) != 0 && (unmasked & INEXACT) == 0;
   }
 
-  /** Rounds as {@code mode} says until the next {@link #begin} with another MXCSR or {@link #restore}. */
-  void override(int mode) {
-    rounding = mode;
-    plain = false;
-  }
-
-  /** Undoes {@link #override}. */
-  void restore() {
-    set(control);
-  }
-
   /** Raises {@code exceptions}. */
   void raise(int exceptions) {
     flags |= exceptions;
