@@ -233,15 +233,9 @@ final class SseMoveOps {
     int d = i.register[0];
     int s = i.register[1];
     int mask = PackedInteger.pmovmskb(cpu.xmm(s, 0)) | PackedInteger.pmovmskb(cpu.xmm(s, 1)) << 8;
-    if (mask == 0) {
-      return;
-    }
     long at = cpu.linear(i, 16);
-    for (int n = 0; n < 16; n++) {
-      if ((mask >> n & 1) != 0) {
-        cpu.probeStore(at + n, 1);
-      }
-    }
+    // AMD's processors want all sixteen bytes writable, whatever the mask.
+    cpu.probeStore(at, 16);
     for (int n = 0; n < 16; n++) {
       if ((mask >> n & 1) != 0) {
         cpu.store8(at + n, (int) (cpu.xmm(d, n >> 3) >>> ((n & 7) << 3)) & 0xff);

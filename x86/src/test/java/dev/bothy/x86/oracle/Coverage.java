@@ -1,0 +1,87 @@
+package dev.bothy.x86.oracle;
+
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
+import dev.bothy.x86.decode.TableEntry;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.HashSet;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+
+/** Which rows of the instruction table the oracle can run, and why not the others. */
+final class Coverage {
+  /** Rows the table sets apart for plain random tests, but which have a place in this one. */
+  private static final Set<Op> CLOSELY_WATCHED =
+      EnumSet.of(Op.PUSHF, Op.INT3, Op.INT, Op.RDGSBASE, Op.WRGSBASE, Op.RDFSBASE);
+
+  private final CpuModel model;
+  private final Set<String> hostFlags;
+
+  Coverage(CpuModel model) {
+    this.model = model;
+    hostFlags = hostFlags();
+  }
+
+  private static Set<String> hostFlags() {
+    try {
+      return Files.readAllLines(Path.of("/proc/cpuinfo")).stream()
+          .filter(line -> line.startsWith("flags"))
+          .findFirst()
+          .map(line -> new HashSet<>(Arrays.asList(line.split("\\s+"))))
+          .orElseGet(HashSet::new);
+    } catch (IOException e) {
+      return Set.of();
+    }
+  }
+
+  /** Why no host lets the row be tested; empty if it can be. Does not depend on this host. */
+  Optional<String> reason(TableEntry entry) {
+    if (entry.feature() != null && !model.has(entry.feature())) {
+      return Optional.of("feature");
+    }
+    String test = entry.test().strip();
+    boolean runs =
+        switch (test) {
+          case "user", "control", "privilege", "privileged", "iopl", "fault" -> true;
+          default -> CLOSELY_WATCHED.contains(entry.op());
+        };
+    return runs ? Optional.empty() : Optional.of(test);
+  }
+
+  /** True for the few instructions of covered rows that must not run: system calls. */
+  static boolean refused(Instruction instruction) {
+    return instruction.op == Op.INT && (instruction.immediate & 0xff) == 0x80;
+  }
+
+  /** True if this host has the row's feature. */
+  boolean onThisHost(TableEntry entry) {
+    return entry.feature() == null || hostFlags.contains(hostName(entry.feature().name()));
+  }
+
+  /** Linux's name of a feature in /proc/cpuinfo. */
+  private static String hostName(String feature) {
+    return switch (feature) {
+      case "SSE3" -> "pni";
+      case "LZCNT" -> "abm";
+      case "SHA" -> "sha_ni";
+      case "CLFSH" -> "clflush";
+      case "PREFETCHW" -> "3dnowprefetch";
+      default -> feature.toLowerCase(Locale.ROOT);
+    };
+  }
+
+  /** A row as the list of uncovered ones names it. */
+  static String name(TableEntry entry) {
+    return entry.op()
+        + " "
+        + entry.encoding().strip().replaceAll(" +", " ")
+        + " "
+        + String.join(",", entry.operands());
+  }
+}

@@ -1,0 +1,32 @@
+package dev.bothy.x86.oracle;
+
+/** A fast, seeded source of random numbers: SplitMix64. */
+final class Dice {
+  private long state;
+
+  Dice(long seed) {
+    state = seed;
+  }
+
+  /** Starts anew: equal seeds give equal throws. */
+  void reseed(long seed) {
+    state = seed;
+  }
+
+  long next() {
+    long z = state += 0x9e37_79b9_7f4a_7c15L;
+    z = (z ^ z >>> 30) * 0xbf58_476d_1ce4_e5b9L;
+    z = (z ^ z >>> 27) * 0x94d0_49bb_1331_11ebL;
+    return z ^ z >>> 31;
+  }
+
+  /** 0 to {@code bound} - 1. */
+  int below(int bound) {
+    return (int) ((next() >>> 33) * bound >>> 31);
+  }
+
+  /** True {@code percent} times in a hundred. */
+  boolean chance(int percent) {
+    return below(100) < percent;
+  }
+}

@@ -1,0 +1,378 @@
+package dev.bothy.x86.oracle;
+
+import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.putByte;
+import static dev.bothy.host.RawMemory.putInt;
+import static dev.bothy.host.RawMemory.putLong;
+import static dev.bothy.host.RawMemory.putShort;
+import static dev.bothy.x86.oracle.Layout.*;
+
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.host.RawMemory;
+import dev.bothy.x86.decode.Decoder;
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Lowering;
+import dev.bothy.x86.decode.Op;
+import dev.bothy.x86.decode.TableEntry;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/** One instruction in its slot and the random states it is run with. Reused; belongs to one thread. */
+final class Snippet {
+  /** Bytes around an operand that get values of its kind. */
+  private static final int POOL_SIZE = 1 << 16;
+
+  final byte[] code = new byte[Encoding.SIZE];
+  final Instruction instruction = new Instruction();
+  /** Linear address of the instruction. */
+  long address;
+
+  /** Linear address of the memory operand, 0 without one. */
+  long operand;
+
+  private final Dice dice;
+  private final MemorySegment pool;
+
+  Snippet(Dice dice) {
+    this.dice = dice;
+    Dice fill = new Dice(1);
+    byte[] bytes = new byte[POOL_SIZE];
+    pool = MemorySegment.ofArray(bytes);
+    long scratch = CONTROL + 0x380;
+    for (int at = 0; at < POOL_SIZE; at += 16) {
+      Values.vector(fill, scratch);
+      MemorySegment.copy(RawMemory.segment(scratch, 16), 0, pool, at, 16);
+    }
+  }
+
+  /**
+   * Chooses random bytes of {@code encoding} for {@code slot}; false if they are no instruction of the table.
+   *
+   * @param mode 32 or 64
+   */
+  boolean choose(Encoding encoding, int slot, int mode) {
+    encoding.random(dice, mode, code);
+    if (Decoder.decode(code, 0, 15, mode, instruction) != Decoder.OK) {
+      return false;
+    }
+    address = CODE + (long) slot * SLOT_SIZE + SLOT_INSTRUCTION;
+    operand = 0;
+    if (!reachable()) {
+      return false;
+    }
+    aimBranch();
+    aimAbsolute();
+    return true;
+  }
+
+  /**
+   * False if the segment base, which on the host is that of the C library's thread data, is so far away that the operand
+   * would lie around it.
+   */
+  private boolean reachable() {
+    if (instruction.segment != CpuState.FS) {
+      return true;
+    }
+    boolean register =
+        memoryOperand() < 0
+            || instruction.base >= 0 && instruction.base != Instruction.RIP_BASE
+            || instruction.index >= 0;
+    return register && instruction.addressSize == 8;
+  }
+
+  /** Relative branches go to the slot's landing places. */
+  private void aimBranch() {
+    for (int i = 0; i < instruction.operands; i++) {
+      if (instruction.kind[i] == Instruction.RELATIVE) {
+        long slot = address - SLOT_INSTRUCTION;
+        long target = slot + (dice.chance(50) ? SLOT_BACK : SLOT_FORWARD);
+        long displacement = target - address - instruction.length;
+        boolean far = instruction.opcode >= 0xe8 && instruction.opcode <= 0xe9;
+        boolean conditional = instruction.opcode >= 0x80 && instruction.opcode < 0x90;
+        if (!far && !conditional) {
+          code[instruction.length - 1] = (byte) displacement;
+        } else {
+          // AMD: with 66 the displacement has 2 bytes, and the target loses its upper 48 bits.
+          patch(instruction.length, instruction.operandSize == 2 ? 2 : 4, displacement);
+        }
+        redecode();
+      }
+    }
+  }
+
+  /** Addresses without registers are part of the code. */
+  private void aimAbsolute() {
+    if (memoryOperand() < 0) {
+      return;
+    }
+    boolean relative = instruction.base == Instruction.RIP_BASE;
+    if (!relative && (instruction.base >= 0 || instruction.index >= 0)) {
+      return;
+    }
+    operand = DATA + PAGE + (dice.below(256) - 128 << 4) + (dice.chance(30) ? dice.below(16) : 0);
+    if (dice.chance(10)) {
+      operand = DATA + DATA_SIZE - dice.below(memorySize() + 2);
+    }
+    long displacement = operand - segmentBase();
+    if (relative) {
+      displacement -= address + instruction.length;
+    }
+    boolean moffs = (instruction.opcode & 0xfc) == 0xa0 && instruction.modrm < 0;
+    int size = moffs ? instruction.addressSize : 4;
+    int immediates = moffs ? 0 : immediateBytes();
+    patch(instruction.length - immediates, size, displacement);
+    redecode();
+  }
+
+  private int immediateBytes() {
+    // Where the displacement ends: its place does not depend on its value, so change it and look.
+    for (int immediates = 0; immediates <= 8; immediates++) {
+      int at = instruction.length - immediates - 4;
+      byte saved = code[at];
+      long before = instruction.displacement;
+      code[at] ^= 1;
+      redecode();
+      boolean found = (instruction.displacement ^ before) == 1;
+      code[at] = saved;
+      redecode();
+      if (found) {
+        return immediates;
+      }
+    }
+    throw new IllegalStateException("no displacement in " + instruction.entry);
+  }
+
+  private void patch(int end, int size, long value) {
+    for (int i = 0; i < size; i++) {
+      code[end - size + i] = (byte) (value >> 8 * i);
+    }
+  }
+
+  private void redecode() {
+    if (Decoder.decode(code, 0, 15, instruction.mode, instruction) != Decoder.OK) {
+      throw new IllegalStateException("displacement changed the instruction");
+    }
+  }
+
+  private int memoryOperand() {
+    for (int i = 0; i < instruction.operands; i++) {
+      if (instruction.kind[i] == Instruction.MEMORY) {
+        return i;
+      }
+    }
+    return -1;
+  }
+
+  private int memorySize() {
+    return Math.max(1, instruction.size[memoryOperand()]);
+  }
+
+  private long segmentBase() {
+    return switch (instruction.segment) {
+      case CpuState.FS -> getLong(INPUT + FS_BASE);
+      case CpuState.GS -> getLong(INPUT + GS_BASE);
+      default -> 0;
+    };
+  }
+
+  /** An address for {@code size} bytes: aligned or not, across the page boundary, at the ends, or outside. */
+  private long target(int size) {
+    int where = dice.below(64);
+    long middle = DATA + PAGE;
+    if (where < 40) {
+      return middle + (dice.below(256) - 128 << 4);
+    }
+    if (where < 52) {
+      return middle + dice.below(4096) - 2048;
+    }
+    if (where < 58) {
+      return middle - dice.below(size + 1);
+    }
+    return switch (where) {
+      case 58 -> DATA + DATA_SIZE - dice.below(size + 2);
+      case 59 -> DATA - dice.below(size + 1);
+      case 60 -> READ_ONLY + (dice.below(64) << 4);
+      case 61 -> DATA + DATA_SIZE - size;
+      case 62 -> dice.chance(50) ? 0x0000_8000_0000_0000L + dice.below(99) * 16L : DATA;
+      default -> DATA + 3L * PAGE;
+    };
+  }
+
+  /** Fills {@link Layout#INPUT} and {@link Layout#DATA} with a new random state. */
+  void newState() {
+    MemorySegment data = RawMemory.segment(DATA, DATA_SIZE);
+    int from = dice.below((POOL_SIZE - DATA_SIZE) / 16) * 16;
+    MemorySegment.copy(pool, from, data, 0, DATA_SIZE);
+    for (int i = 0; i < 16; i++) {
+      putLong(INPUT + GPR + 8 * i, Values.integer(dice));
+    }
+    putLong(INPUT + GPR + 8 * CpuState.RSP, DATA + PAGE + (dice.below(128) - 64) * 8L);
+    putLong(INPUT + RIP, address);
+    putLong(INPUT + RFLAGS, 0x202 | dice.next() & 0xcd5);
+    floatingState();
+    implicitOperands();
+    if (memoryOperand() >= 0) {
+      aimOperand();
+      fillOperand();
+    }
+  }
+
+  private void floatingState() {
+    int control = dice.chance(40) ? 0x37f : (int) dice.next() & 0x1f3f | 0x40;
+    if (dice.chance(75)) {
+      control |= 0x3f;
+    }
+    int status = (int) dice.next() & 0x7f00 | (dice.chance(80) ? 0 : (int) dice.next() & 0x7f);
+    if ((status & ~control & 0x3f) != 0) {
+      status |= 0x8080;
+    }
+    putShort(INPUT + FX, (short) control);
+    putShort(INPUT + FX + 2, (short) status);
+    putByte(INPUT + FX + 4, (byte) (dice.chance(60) ? 0xff : dice.next()));
+    int mxcsr = dice.chance(50) ? 0x1f80 : (int) dice.next() & 0xffff;
+    putInt(INPUT + FX_MXCSR, dice.chance(80) ? mxcsr | 0x1f80 : mxcsr);
+    for (int i = 0; i < 8; i++) {
+      Values.extendedFloat(dice, INPUT + FX_ST + 16 * i);
+    }
+    for (int i = 0; i < 16; i++) {
+      Values.vector(dice, INPUT + FX_XMM + 16 * i);
+    }
+  }
+
+  /** Strings, bit strings and counts whose addresses come from fixed registers. */
+  private void implicitOperands() {
+    TableEntry entry = instruction.entry;
+    boolean source = false;
+    boolean destination = entry.has(TableEntry.RDI);
+    for (int i = 0; i < instruction.operands; i++) {
+      source |= instruction.kind[i] == Instruction.STRING_SOURCE;
+      destination |= instruction.kind[i] == Instruction.STRING_DESTINATION;
+    }
+    if (source) {
+      aimRegister(CpuState.RSI, target(8) - segmentBase());
+    }
+    if (destination) {
+      long base = entry.has(TableEntry.RDI) ? segmentBase() : 0;
+      aimRegister(CpuState.RDI, target(8) - base);
+    }
+    if (instruction.repeat != 0) {
+      aimRegister(CpuState.RCX, dice.below(dice.chance(90) ? 9 : 300));
+    }
+    if (instruction.op == Op.ENTER || instruction.op == Op.LEAVE) {
+      putLong(INPUT + GPR + 8 * CpuState.RBP, DATA + PAGE + dice.below(512));
+    }
+    if (entry.has(TableEntry.BITSTRING)) {
+      int register = instruction.register[1];
+      long offset = dice.below(4096) - 2048;
+      int size = instruction.operandSize;
+      long kept = size == 8 ? 0 : getLong(INPUT + GPR + 8 * register) & -1L << 8 * size;
+      long low = size == 8 ? offset : offset & (1L << 8 * size) - 1;
+      if (register != CpuState.RSP) {
+        putLong(INPUT + GPR + 8 * register, kept | low);
+      }
+    }
+  }
+
+  /** Gives a register the address of something; what lies above the address size is random. */
+  private void aimRegister(int register, long value) {
+    if (instruction.addressSize == 4) {
+      value = value & 0xffff_ffffL | dice.next() << 32;
+    }
+    putLong(INPUT + GPR + 8 * register, value);
+  }
+
+  /** Chooses registers so that the memory operand lies at a target. */
+  private void aimOperand() {
+    int base = instruction.base;
+    int index = instruction.index;
+    if (base == Instruction.RIP_BASE || base < 0 && index < 0) {
+      return;
+    }
+    long target = target(memorySize());
+    if (base == index && target >> 32 != 0) {
+      target = DATA;
+    }
+    long wanted = target - segmentBase() - instruction.displacement;
+    if (base < 0) {
+      aimRegister(index, floor(wanted, 1L << instruction.scale));
+    } else if (index < 0) {
+      aimRegister(base, instruction.entry.has(TableEntry.XLAT) ? wanted - 128 : wanted);
+    } else if (base == index) {
+      aimRegister(base, floor(wanted, (1L << instruction.scale) + 1));
+    } else {
+      long scaled = getLong(INPUT + GPR + 8 * index) << instruction.scale;
+      aimRegister(base, wanted - scaled);
+    }
+    long effective = instruction.displacement;
+    effective += getLong(INPUT + GPR + 8 * base(base));
+    if (base < 0) {
+      effective = instruction.displacement;
+    }
+    if (index >= 0) {
+      effective += getLong(INPUT + GPR + 8 * index) << instruction.scale;
+    }
+    if (instruction.addressSize == 4) {
+      effective &= 0xffff_ffffL;
+    }
+    operand = effective + segmentBase();
+  }
+
+  private static int base(int register) {
+    return Math.max(register, 0);
+  }
+
+  private long floor(long value, long divisor) {
+    return instruction.addressSize == 4
+        ? (value & 0xffff_ffffL) / divisor
+        : Math.floorDiv(value, divisor);
+  }
+
+  private void fillOperand() {
+    if (operand < DATA || operand > DATA + DATA_SIZE - 16) {
+      return;
+    }
+    int size = memorySize();
+    if (instruction.op == Op.FBLD) {
+      Values.decimal(dice, operand);
+    } else if (instruction.entry.lowering() == Lowering.X87 && size == 10) {
+      extendedOperand();
+    } else if (size == 4 || size == 2 || size == 8) {
+      number(size);
+    } else if (size == 16) {
+      Values.vector(dice, operand);
+    }
+  }
+
+  private void extendedOperand() {
+    long kept = getLong(operand + 8);
+    Values.extendedFloat(dice, operand);
+    putLong(operand + 8, kept & ~0xffffL | getLong(operand + 8) & 0xffff);
+  }
+
+  private void number(int size) {
+    boolean floating =
+        switch (instruction.entry.lowering()) {
+          case X87, SSE, AVX -> dice.chance(70);
+          default -> false;
+        };
+    if (instruction.op == Op.LDMXCSR) {
+      putInt(operand, (int) dice.next() & (dice.chance(95) ? 0xffff : -1));
+    } else if (size == 2) {
+      putShort(operand, (short) Values.integer(dice));
+    } else if (size == 4) {
+      putInt(operand, floating ? Values.singleFloat(dice) : (int) Values.integer(dice));
+    } else {
+      putLong(operand, floating ? Values.doubleFloat(dice) : Values.integer(dice));
+    }
+  }
+
+  /** The instruction's bytes in hexadecimal. */
+  String hex() {
+    return java.util.HexFormat.of().formatHex(code, 0, instruction.length);
+  }
+
+  /** The data as it is now, to look at after a failure. */
+  static byte[] data() {
+    return RawMemory.segment(DATA, DATA_SIZE).toArray(ValueLayout.JAVA_BYTE);
+  }
+}

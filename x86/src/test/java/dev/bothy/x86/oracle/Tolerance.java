@@ -1,0 +1,78 @@
+package dev.bothy.x86.oracle;
+
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.getShort;
+
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
+
+/**
+ * The one list of results that the architecture leaves to the implementation, but for flags, which the instruction table
+ * marks as undefined:
+ *
+ * <ul>
+ *   <li>RCPPS, RCPSS, RSQRTPS, RSQRTSS: a relative error of 1.5 * 2^-12;
+ *   <li>the x87 transcendentals: one unit in the last place, and with it C1 and the precision flag.
+ * </ul>
+ */
+final class Tolerance {
+  /** Twice the allowed error: host and guest may err to different sides. */
+  private static final double RECIPROCAL = 2 * 1.5 / 4096;
+
+  private Tolerance() {}
+
+  private static boolean reciprocal(Op op) {
+    return switch (op) {
+      case RCPPS, RCPSS, RSQRTPS, RSQRTSS -> true;
+      default -> false;
+    };
+  }
+
+  static boolean transcendental(Op op) {
+    return switch (op) {
+      case F2XM1, FYL2X, FYL2XP1, FSIN, FCOS, FSINCOS, FPTAN, FPATAN -> true;
+      default -> false;
+    };
+  }
+
+  /** True if two different vectors count as equal. */
+  static boolean vector(Instruction instruction, long host, long guest) {
+    if (!reciprocal(instruction.op)) {
+      return false;
+    }
+    for (int i = 0; i < 16; i += 4) {
+      int h = getInt(host + i);
+      int g = getInt(guest + i);
+      double hostValue = Float.intBitsToFloat(h);
+      double guestValue = Float.intBitsToFloat(g);
+      if (h != g && !(Math.abs(hostValue - guestValue) <= Math.abs(hostValue) * RECIPROCAL)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** True if two different x87 registers count as equal. */
+  static boolean extended(Instruction instruction, long host, long guest) {
+    if (!transcendental(instruction.op)) {
+      return false;
+    }
+    // Magnitude as one 79-bit number: neighbours differ by one, also across exponents.
+    int hostHigh = getShort(host + 8) & 0xffff;
+    int guestHigh = getShort(guest + 8) & 0xffff;
+    long hostLow = getLong(host);
+    long guestLow = getLong(guest);
+    if (hostHigh == guestHigh) {
+      return Math.abs(hostLow - guestLow) <= 1;
+    }
+    long least = 1L << 63;
+    return hostHigh - guestHigh == 1 && hostLow == least && guestLow == -1L
+        || guestHigh - hostHigh == 1 && guestLow == least && hostLow == -1L;
+  }
+
+  /** Bits of the x87 status word that do not count. */
+  static int status(Instruction instruction) {
+    return transcendental(instruction.op) ? 0x220 : 0;
+  }
+}
