@@ -144,7 +144,10 @@ public final class Uart16550 implements ByteRegisters, Stateful {
     return Math.max(0, QUEUE - queueCount);
   }
 
-  /** {@code callback} runs, on any thread and with no lock held, when there is room again after there was none. */
+  /**
+   * {@code callback} runs, on any thread and with no lock held, when half of the queue is empty again after it was
+   * full.
+   */
   public void onRoom(Runnable callback) {
     onRoom = callback;
   }
@@ -442,7 +445,6 @@ public final class Uart16550 implements ByteRegisters, Stateful {
     return name;
   }
 
-  /** Input that waits in the queue belongs to the host and is not saved. */
   @Override
   public synchronized void save(StateWriter out) {
     out.putByte(interruptEnable).putByte(lineControl).putByte(modemControl).putByte(modemStatus);
@@ -452,6 +454,11 @@ public final class Uart16550 implements ByteRegisters, Stateful {
     for (int i = 0; i < receivedCount; i++) {
       out.putByte(received[(receivedFirst + i) % FIFO]);
     }
+    byte[] waiting = new byte[queueCount];
+    for (int i = 0; i < queueCount; i++) {
+      waiting[i] = queue[(queueFirst + i) % queue.length];
+    }
+    out.putBytes(waiting).putBoolean(wasFull);
     out.putLong(lineFree).putBoolean(irq.wanted());
   }
 
@@ -474,10 +481,15 @@ public final class Uart16550 implements ByteRegisters, Stateful {
     for (int i = 0; i < receivedCount; i++) {
       received[i] = (byte) in.getByte();
     }
+    byte[] waiting = in.getBytes(queue.length);
+    System.arraycopy(waiting, 0, queue, 0, waiting.length);
+    queueFirst = 0;
+    queueCount = waiting.length;
+    wasFull = in.getBoolean();
     lineFree = in.getLong();
     irq.restore(in.getBoolean());
     if (queueCount != 0) {
-      timer.armAt(clock.nanos());
+      timer.armAt(Math.max(lineFree, clock.nanos()));
     }
   }
 }

@@ -1,0 +1,139 @@
+package dev.bothy.device.platform;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.bothy.core.AddressSpace;
+import dev.bothy.device.TestClock;
+import dev.bothy.device.TestWire;
+import org.junit.jupiter.api.Test;
+
+class PlatformTest {
+  private final TestClock clock = new TestClock();
+  private final TestWire irq = new TestWire();
+  private int calls;
+  private final AddressSpace ports = new AddressSpace("ports");
+
+  private I8042 keyboardController() {
+    I8042 i8042 = new I8042(irq, () -> calls++);
+    i8042.attach(ports);
+    return i8042;
+  }
+
+  private int command(int value) {
+    ports.write(0x64, 1, value);
+    return (int) ports.read(0x60, 1);
+  }
+
+  @Test
+  void controllerAnswersAsLinuxProbesIt() {
+    keyboardController();
+    assertEquals(0, ports.read(0x64, 1) & 1);
+    assertEquals(0x55, command(0xaa));
+    assertEquals(0x65, command(0x20));
+    ports.write(0x64, 1, 0x60);
+    ports.write(0x60, 1, 0x74);
+    assertEquals(0x74, command(0x20));
+    assertEquals(0, command(0xab));
+    // Auxiliary loop: the answer does not come from the auxiliary port, its test fails.
+    ports.write(0x64, 1, 0xd3);
+    ports.write(0x60, 1, 0x5a);
+    assertEquals(1, ports.read(0x64, 1) & 0x21);
+    assertEquals(0x5a, ports.read(0x60, 1));
+    assertEquals(2, command(0xa9));
+    assertEquals(2, command(0xd0) & 2);
+  }
+
+  @Test
+  void keyboardIdentifiesItselfByteByByte() {
+    keyboardController();
+    ports.write(0x60, 1, 0xf2);
+    assertEquals(1, irq.rises);
+    assertEquals(0xfa, ports.read(0x60, 1));
+    assertEquals(2, irq.rises);
+    assertEquals(0xab, ports.read(0x60, 1));
+    assertEquals(0x41, ports.read(0x60, 1));
+    assertFalse(irq.high);
+    ports.write(0x60, 1, 0xff);
+    assertEquals(0xfa, ports.read(0x60, 1));
+    assertEquals(0xaa, ports.read(0x60, 1));
+    for (int value : new int[] {0xed, 0x07, 0xf3, 0x00, 0xf4, 0xf0, 0x00}) {
+      ports.write(0x60, 1, value);
+      assertEquals(0xfa, ports.read(0x60, 1));
+    }
+    assertEquals(2, ports.read(0x60, 1));
+    assertEquals(0, ports.read(0x64, 1) & 1);
+  }
+
+  @Test
+  void everyResetPath() {
+    keyboardController();
+    ports.write(0x64, 1, 0xfe);
+    assertEquals(1, calls);
+    ports.write(0x64, 1, 0xff);
+    assertEquals(1, calls);
+    ResetControl control = new ResetControl(() -> calls++);
+    control.writeByte(0, 2);
+    assertEquals(1, calls);
+    control.writeByte(0, 6);
+    assertEquals(2, calls);
+    SystemControlPortA portA = new SystemControlPortA(() -> calls++);
+    portA.writeByte(0, 2);
+    assertEquals(2, portA.readByte(0));
+    portA.writeByte(0, 3);
+    assertEquals(3, calls);
+  }
+
+  @Test
+  void sleepTypeFiveIsPowerOff() {
+    AcpiPm pm = new AcpiPm(clock, irq, () -> calls++);
+    assertEquals(1, pm.read(AcpiPm.PM1A_CONTROL, 2));
+    pm.write(AcpiPm.PM1A_CONTROL, 2, 5 << 10);
+    assertEquals(0, calls);
+    assertEquals(5 << 10 | 1, pm.read(AcpiPm.PM1A_CONTROL, 2));
+    pm.write(AcpiPm.PM1A_CONTROL, 2, 1 << 13 | 3 << 10);
+    assertEquals(0, calls);
+    pm.write(AcpiPm.PM1A_CONTROL, 2, 1 << 13 | 5 << 10);
+    assertEquals(1, calls);
+  }
+
+  @Test
+  void powerButtonRaisesSci() {
+    AcpiPm pm = new AcpiPm(clock, irq, () -> calls++);
+    pm.pressPowerButton();
+    assertFalse(irq.high);
+    pm.write(AcpiPm.PM1A_EVENT + 2, 2, 0x100);
+    assertTrue(irq.high);
+    assertEquals(0x100, pm.read(AcpiPm.PM1A_EVENT, 2));
+    pm.write(AcpiPm.PM1A_EVENT, 2, 0x100);
+    assertFalse(irq.high);
+    pm.raiseGeneralEvent(9);
+    pm.write(AcpiPm.GPE0 + 3, 1, 2);
+    assertTrue(irq.high);
+    pm.write(AcpiPm.GPE0, 2, 0x200);
+    assertFalse(irq.high);
+  }
+
+  @Test
+  void pmTimerCountsAndItsTurnInterrupts() {
+    AcpiPm pm = new AcpiPm(clock, irq, () -> calls++);
+    assertEquals(0, pm.read(AcpiPm.PM_TIMER, 4));
+    clock.advance(1_000_000_000);
+    assertEquals(3_579_545, pm.read(AcpiPm.PM_TIMER, 4));
+    pm.write(AcpiPm.PM1A_EVENT + 2, 2, 1);
+    clock.advance(600_000_000_000L); // bit 31 turns after 599.9 s
+    assertTrue(irq.high);
+    pm.write(AcpiPm.PM1A_EVENT, 2, 1);
+    assertFalse(irq.high);
+    assertEquals(0, pm.read(AcpiPm.PM1A_EVENT, 2));
+  }
+
+  @Test
+  void debugExitTellsTheValue() {
+    int[] got = {-1};
+    DebugExit exit = new DebugExit(value -> got[0] = value);
+    exit.write(0, 1, 0x10);
+    assertEquals(0x10, got[0]);
+  }
+}
