@@ -1,0 +1,225 @@
+package dev.bothy.x86.interpret;
+
+import dev.bothy.core.GuestMemory;
+import java.util.ArrayList;
+
+/**
+ * The decoded blocks of one vCPU, by guest-physical address and mode, with a cache by linear address in front. An entry of that
+ * cache is used only while the TLB still maps the page it was found on.
+ */
+final class CodeCache {
+  private static final int JUMPS = 8192;
+  private static final int BUCKETS = 32;
+  /** Blocks kept before all are dropped: bounds the heap whatever the guest does. */
+  private static final int MOST_INSTRUCTIONS = 600_000;
+
+  private final Processor cpu;
+  private final int index;
+  private final GuestMemory memory;
+  private final CodeMap map;
+  private final BlockBuilder builder;
+  private final long[] jumpRips = new long[JUMPS];
+  private final Block[] jumpBlocks = new Block[JUMPS];
+  /** Two levels: 1024 pages a chunk, by RAM offset. */
+  private final Page[][] pages;
+  private int instructions;
+  long built;
+  long dropped;
+  long wiped;
+  long lookups;
+
+  /** The blocks that start on one page, and those that reach into it from the page before. */
+  private static final class Page {
+    final Block[] buckets = new Block[BUCKETS];
+    final ArrayList<Block> reachingIn = new ArrayList<>(0);
+    int blocks;
+  }
+
+  CodeCache(Processor cpu, int index, GuestMemory memory, CodeMap map) {
+    this.cpu = cpu;
+    this.index = index & 31;
+    this.memory = memory;
+    this.map = map;
+    builder = new BlockBuilder(cpu);
+    pages = new Page[(int) (memory.size() + (1 << 22) - 1 >>> 22)][];
+  }
+
+  private static int jumpSlot(long rip) {
+    return (int) (rip ^ rip >>> 13) & JUMPS - 1;
+  }
+
+  /** The block at the processor's RIP, built if need be. Raises what fetching its first instruction raises. */
+  Block find(long rip, long linear, int mode) {
+    int slot = jumpSlot(rip);
+    long physical = cpu.translate(linear, PagingCpu.FETCH);
+    Block block = jumpBlocks[slot];
+    if (block != null
+        && jumpRips[slot] == rip
+        && block.physical == physical
+        && block.mode == mode
+        && block.valid
+        && block.secondPage < 0) {
+      return block;
+    }
+    return findSlow(slot, rip, linear, physical, mode);
+  }
+
+  private Block findSlow(int slot, long rip, long linear, long physical, int mode) {
+    lookups++;
+    Page page = pageOf(physical);
+    long second = -1;
+    Block block = page == null ? null : page.buckets[bucket(physical)];
+    for (; block != null; block = block.nextInBucket) {
+      if (block.physical == physical && block.mode == mode) {
+        if (block.secondPage < 0) {
+          break;
+        }
+        second = cpu.translate((linear & ~0xfffL) + 0x1000, PagingCpu.FETCH) & ~0xfffL;
+        if (block.secondPage == second) {
+          break;
+        }
+      }
+    }
+    if (block == null) {
+      block = build(linear, physical, mode);
+    }
+    jumpRips[slot] = rip;
+    jumpBlocks[slot] = block;
+    return block;
+  }
+
+  private static int bucket(long physical) {
+    return (int) (physical ^ physical >>> 5) & BUCKETS - 1;
+  }
+
+  private Page pageOf(long physical) {
+    long offset = memory.offsetOf(physical);
+    if (offset < 0) {
+      return null;
+    }
+    Page[] chunk = pages[(int) (offset >>> 22)];
+    return chunk == null ? null : chunk[(int) (offset >>> 12) & 1023];
+  }
+
+  private Page makePage(long physical) {
+    long offset = memory.offsetOf(physical);
+    Page[] chunk = pages[(int) (offset >>> 22)];
+    if (chunk == null) {
+      chunk = pages[(int) (offset >>> 22)] = new Page[1024];
+    }
+    Page page = chunk[(int) (offset >>> 12) & 1023];
+    if (page == null) {
+      page = chunk[(int) (offset >>> 12) & 1023] = new Page();
+      cpu.claimCodePage(physical & ~0xfffL);
+    }
+    return page;
+  }
+
+  private Block build(long linear, long physical, int mode) {
+    if (instructions > MOST_INSTRUCTIONS) {
+      clear();
+    }
+    boolean ram = cpu.hostOf(physical) != 0;
+    if (ram) {
+      // Before the bytes are read, so that no store to them passes unseen.
+      makePage(physical);
+    }
+    Block block = builder.build(linear, physical, mode);
+    built++;
+    if (!ram || block.secondPage >= 0 && cpu.hostOf(block.secondPage) == 0) {
+      // Not RAM: what is fetched may differ each time.
+      block.valid = false;
+      return block;
+    }
+    if (block.secondPage >= 0) {
+      Page second = makePage(block.secondPage);
+      // The second page may have been plain data until now: read the bytes again under its mark.
+      block = builder.build(linear, physical, mode);
+      second.reachingIn.add(block);
+      second.blocks++;
+    }
+    Page page = makePage(physical);
+    int bucket = bucket(physical);
+    block.nextInBucket = page.buckets[bucket];
+    page.buckets[bucket] = block;
+    page.blocks++;
+    instructions += block.count + 4;
+    return block;
+  }
+
+  /** Drops blocks that overlap {@code length} bytes at {@code physical}, all on one page. */
+  void drop(long physical, long length) {
+    Page page = pageOf(physical);
+    if (page == null) {
+      return;
+    }
+    long end = physical + length;
+    for (int i = 0; i < BUCKETS; i++) {
+      Block before = null;
+      for (Block b = page.buckets[i]; b != null; b = b.nextInBucket) {
+        if (b.physical < end && b.physical + b.length > physical) {
+          if (before == null) {
+            page.buckets[i] = b.nextInBucket;
+          } else {
+            before.nextInBucket = b.nextInBucket;
+          }
+          page.blocks--;
+          instructions -= b.count + 4;
+          kill(b);
+        } else {
+          before = b;
+        }
+      }
+    }
+    if (!page.reachingIn.isEmpty()) {
+      page.reachingIn.removeIf(
+          b -> {
+            long reach = b.secondPage + (b.physical + b.length & 0xfff);
+            if (b.valid && physical >= reach) {
+              return false;
+            }
+            page.blocks--;
+            kill(b);
+            return true;
+          });
+    }
+    if (page.blocks == 0) {
+      long offset = memory.offsetOf(physical);
+      pages[(int) (offset >>> 22)][(int) (offset >>> 12) & 1023] = null;
+      map.unmark(physical, index);
+    }
+  }
+
+  private void kill(Block block) {
+    if (block.valid) {
+      block.valid = false;
+      dropped++;
+    }
+    cpu.blockDropped(block);
+  }
+
+  /** Drops everything. */
+  void clear() {
+    wiped++;
+    java.util.Arrays.fill(jumpBlocks, null);
+    for (int i = 0; i < pages.length; i++) {
+      Page[] chunk = pages[i];
+      if (chunk == null) {
+        continue;
+      }
+      for (int j = 0; j < chunk.length; j++) {
+        if (chunk[j] != null) {
+          for (Block b : chunk[j].buckets) {
+            for (; b != null; b = b.nextInBucket) {
+              kill(b);
+            }
+          }
+          long offset = ((long) i << 22) + ((long) j << 12);
+          map.unmark(offset < GuestMemory.LOW_LIMIT ? offset : offset - GuestMemory.LOW_LIMIT + GuestMemory.HIGH_START, index);
+        }
+      }
+      pages[i] = null;
+    }
+    instructions = 0;
+  }
+}

@@ -1,0 +1,81 @@
+package dev.bothy.x86.interpret;
+
+import dev.bothy.core.GuestMemory;
+import dev.bothy.core.WriteObserver;
+import dev.bothy.host.HostMemory;
+import dev.bothy.host.RawMemory;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+
+/**
+ * Which pages of RAM have decoded code, one bit a vCPU (modulo 32) and page. Shared by the vCPUs of a machine. A vCPU that
+ * writes such a page, or a device that does, comes here, and every vCPU with code there drops what was overwritten.
+ */
+final class CodeMap implements WriteObserver, AutoCloseable {
+  private final GuestMemory memory;
+  private final HostMemory masks;
+  private final long start;
+  private final List<PagingCpu> cpus = new CopyOnWriteArrayList<>();
+
+  CodeMap(GuestMemory memory) {
+    this.memory = memory;
+    masks = HostMemory.allocate((memory.size() >>> 12) * 4);
+    start = masks.address();
+    memory.observeWrites(this);
+  }
+
+  void add(PagingCpu cpu) {
+    cpus.add(cpu);
+  }
+
+  private long maskAddress(long physical) {
+    long offset = memory.offsetOf(physical);
+    return offset < 0 ? 0 : start + (offset >>> 12) * 4;
+  }
+
+  /** True if any vCPU has code on the page of {@code physical}. */
+  boolean hasCode(long physical) {
+    long at = maskAddress(physical);
+    return at != 0 && RawMemory.getIntAcquire(at) != 0;
+  }
+
+  /** Marks the page for vCPU {@code index}; true if it had no code of any vCPU before. */
+  boolean mark(long physical, int index) {
+    long at = maskAddress(physical);
+    return at != 0 && RawMemory.getAndBitwiseOrInt(at, 1 << index) == 0;
+  }
+
+  void unmark(long physical, int index) {
+    long at = maskAddress(physical);
+    if (at != 0) {
+      RawMemory.getAndBitwiseAndInt(at, ~(1 << index));
+    }
+  }
+
+  /** {@code self} has written there: its own code goes at once, the others' before they run on. */
+  void written(PagingCpu self, long physical, long length) {
+    for (PagingCpu cpu : cpus) {
+      if (cpu == self) {
+        cpu.dropCode(physical, length);
+      } else {
+        cpu.postDropCode(physical, length);
+      }
+    }
+  }
+
+  @Override
+  public void written(long address, long length) {
+    for (long page = address & ~0xfffL; page < address + length; page += 4096) {
+      if (hasCode(page)) {
+        long from = Math.max(page, address);
+        long to = Math.min(page + 4096, address + length);
+        written(null, from, to - from);
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    masks.close();
+  }
+}

@@ -1,0 +1,423 @@
+package dev.bothy.x86.interpret;
+
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.putInt;
+import static dev.bothy.host.RawMemory.putLong;
+
+import dev.bothy.core.cpu.CpuState;
+
+/** Delivery of exceptions and interrupts in every mode: AMD64 APM volume 2, sections 8.6 to 8.9. */
+final class EventDelivery {
+  private static final int CONTRIBUTORY =
+      1 << GuestFault.DE | 1 << GuestFault.TS | 1 << GuestFault.NP | 1 << GuestFault.SS | 1 << GuestFault.GP;
+  private static final int WITH_ERROR_CODE =
+      1 << GuestFault.DF
+          | 1 << GuestFault.TS
+          | 1 << GuestFault.NP
+          | 1 << GuestFault.SS
+          | 1 << GuestFault.GP
+          | 1 << GuestFault.PF
+          | 1 << GuestFault.AC;
+
+  private static final int EXT = 1;
+
+  private EventDelivery() {}
+
+  /** An exception raised by an instruction, RIP at that instruction (traps: behind it). */
+  static void exception(Processor cpu, int vector, int errorCode) {
+    boolean fault = vector != GuestFault.DB && vector != GuestFault.BP && vector != GuestFault.OF;
+    if (vector == GuestFault.PF) {
+      putLong(cpu.state + CpuState.CR2, cpu.faultAddress);
+    }
+    deliver(cpu, vector, errorCode, false, true, fault ? Bits.RF : 0);
+  }
+
+  /** An external interrupt or NMI. */
+  static void interrupt(Processor cpu, int vector) {
+    deliver(cpu, vector, 0, false, false, 0);
+  }
+
+  /** INT n, INT3, INTO: gate privilege is checked; RIP is behind the instruction already. */
+  static void software(Processor cpu, int vector) {
+    transfer(cpu, vector, 0, true, false, false, 0);
+  }
+
+  /** #DB as a trap, with the causes in {@code bits}. */
+  static void debugTrap(Processor cpu, int bits) {
+    DebugRegisters.report(cpu, bits);
+    cpu.exceptions++;
+    cpu.exceptionsByVector[GuestFault.DB]++;
+    deliver(cpu, GuestFault.DB, 0, false, true, 0);
+  }
+
+  /** Delivers; a fault on the way becomes another exception, #DF or shutdown. */
+  private static void deliver(
+      Processor cpu, int vector, int errorCode, boolean software, boolean exception, int flagsToPush) {
+    int first = exception ? vector : -1;
+    int code = errorCode;
+    boolean external = !exception;
+    for (; ; ) {
+      try {
+        boolean hasCode = exception && (WITH_ERROR_CODE >>> vector & 1) != 0;
+        transfer(cpu, vector, code, software, hasCode, external || first != vector, flagsToPush);
+        return;
+      } catch (GuestFault f) {
+        int next = f.vector;
+        code = f.errorCode;
+        cpu.exceptions++;
+        cpu.exceptionsByVector[next & 31]++;
+        if (first == GuestFault.DF) {
+          shutDown(cpu, "a fault while delivering a double fault");
+        }
+        boolean firstContributes = first >= 0 && (CONTRIBUTORY >>> first & 1) != 0;
+        boolean nextContributes = (CONTRIBUTORY >>> next & 1) != 0;
+        boolean doubled =
+            firstContributes && nextContributes
+                || first == GuestFault.PF && (nextContributes || next == GuestFault.PF);
+        if (next == GuestFault.PF && !doubled) {
+          putLong(cpu.state + CpuState.CR2, cpu.faultAddress);
+        } else if (next == GuestFault.PF) {
+          putLong(cpu.state + CpuState.CR2, cpu.faultAddress);
+        }
+        if (doubled) {
+          first = GuestFault.DF;
+          vector = GuestFault.DF;
+          code = 0;
+        } else {
+          first = next;
+          vector = next;
+        }
+        exception = true;
+        software = false;
+        flagsToPush = Bits.RF;
+      }
+    }
+  }
+
+  private static void shutDown(Processor cpu, String why) {
+    cpu.shutdownReport = "triple fault: " + why + "\n" + CpuReport.of(cpu);
+    throw Shutdown.SIGNAL;
+  }
+
+  private static void transfer(
+      Processor cpu,
+      int vector,
+      int errorCode,
+      boolean software,
+      boolean hasCode,
+      boolean external,
+      int flagsToPush) {
+    if (!cpu.protectedMode) {
+      realMode(cpu, vector);
+    } else if (cpu.longMode) {
+      longMode(cpu, vector, errorCode, software, hasCode, external, flagsToPush);
+    } else {
+      protectedMode(cpu, vector, errorCode, software, hasCode, external, flagsToPush);
+    }
+  }
+
+  private static void realMode(Processor cpu, int vector) {
+    long base = getLong(cpu.state + CpuState.IDTR_BASE);
+    int limit = getInt(cpu.state + CpuState.IDTR_LIMIT);
+    if (vector * 4 + 3 > limit) {
+      throw cpu.raise(GuestFault.GP, 0);
+    }
+    long vectorAt = base + vector * 4L & 0xffff_ffffL;
+    int ip = (int) cpu.loadSystem(vectorAt, 2);
+    int cs = (int) cpu.loadSystem(vectorAt + 2, 2);
+    long sp = cpu.rsp();
+    long flagsAt = cpu.stackLinear(sp - 2, 2, true);
+    long csAt = cpu.stackLinear(sp - 4, 2, true);
+    long ipAt = cpu.stackLinear(sp - 6, 2, true);
+    cpu.store16(flagsAt, cpu.rflags());
+    cpu.store16(csAt, cpu.segmentSelector(CpuState.CS));
+    cpu.store16(ipAt, (int) getLong(cpu.ripAt));
+    cpu.setRsp(sp - 6);
+    cpu.setSystemFlag(Bits.IF | Bits.TF | Bits.AC | Bits.RF, false);
+    FarTransfer.setRealModeCs(cpu, cs);
+    putLong(cpu.ripAt, ip);
+  }
+
+  private static int idtCode(int vector, boolean external) {
+    return vector * 8 + 2 + (external ? EXT : 0);
+  }
+
+  private static void longMode(
+      Processor cpu,
+      int vector,
+      int errorCode,
+      boolean software,
+      boolean hasCode,
+      boolean external,
+      int flagsToPush) {
+    int ext = external ? EXT : 0;
+    long at = getLong(cpu.state + CpuState.IDTR_BASE) + vector * 16L;
+    if (vector * 16 + 15 > (getInt(cpu.state + CpuState.IDTR_LIMIT) & 0xffff)) {
+      throw cpu.raise(GuestFault.GP, idtCode(vector, external));
+    }
+    long low = cpu.loadSystem(at, 8);
+    long high = cpu.loadSystem(at + 8, 8);
+    int attributes = Descriptor.attributes(low);
+    int type = attributes & 0x1f;
+    if (type != Descriptor.INTERRUPT_GATE && type != Descriptor.TRAP_GATE) {
+      throw cpu.raise(GuestFault.GP, idtCode(vector, external));
+    }
+    if (software && Descriptor.dpl(attributes) < cpu.cpl) {
+      throw cpu.raise(GuestFault.GP, idtCode(vector, external));
+    }
+    if ((attributes & Descriptor.PRESENT) == 0) {
+      throw cpu.raise(GuestFault.NP, idtCode(vector, external));
+    }
+    int selector = (int) (low >>> 16) & 0xffff;
+    long target = low & 0xffff | low >>> 32 & 0xffff_0000L | high << 32;
+    int ist = (int) (low >>> 32) & 7;
+    if ((selector & 0xfffc) == 0) {
+      throw cpu.raise(GuestFault.GP, ext);
+    }
+    long descriptor = readDescriptor(cpu, selector, ext);
+    int code = Descriptor.attributes(descriptor);
+    int dpl = Descriptor.dpl(code);
+    if ((code & (Descriptor.CODE_DATA | Descriptor.CODE)) != (Descriptor.CODE_DATA | Descriptor.CODE)
+        || dpl > cpu.cpl
+        || (code & (Descriptor.LONG | Descriptor.BIG)) != Descriptor.LONG) {
+      throw cpu.raise(GuestFault.GP, selector & 0xfffc | ext);
+    }
+    if ((code & Descriptor.PRESENT) == 0) {
+      throw cpu.raise(GuestFault.NP, selector & 0xfffc | ext);
+    }
+    boolean inner = (code & Descriptor.CONFORMING) == 0 && dpl < cpu.cpl;
+    int newCpl = (code & Descriptor.CONFORMING) != 0 ? cpu.cpl : dpl;
+    long sp = cpu.codeBits == 64 ? cpu.rsp() : cpu.rsp() & 0xffff_ffffL;
+    if (ist != 0) {
+      sp = tssStack(cpu, 0x24 + (ist - 1) * 8, ext);
+    } else if (inner) {
+      sp = tssStack(cpu, 4 + newCpl * 8, ext);
+    }
+    sp &= ~15L;
+    int oldSs = cpu.segmentSelector(CpuState.SS);
+    long oldSp = cpu.rsp();
+    int bytes = hasCode ? 48 : 40;
+    long bottom = sp - bytes;
+    if (bottom << 16 >> 16 != bottom || sp - 1 << 16 >> 16 != sp - 1) {
+      throw cpu.raise(GuestFault.SS, ext);
+    }
+    // The new stack is written with the rights of the new CPL; SMAP looks at AC as it was.
+    int oldCpl = cpu.cpl;
+    cpu.cpl = newCpl;
+    cpu.selectTable();
+    try {
+      cpu.probeStore(bottom, bytes);
+      long put = bottom;
+      if (hasCode) {
+        cpu.store64(put, errorCode & 0xffff_ffffL);
+        put += 8;
+      }
+      cpu.store64(put, getLong(cpu.ripAt));
+      cpu.store64(put + 8, cpu.segmentSelector(CpuState.CS));
+      cpu.store64(put + 16, (cpu.rflags() | flagsToPush) & 0xffff_ffffL);
+      cpu.store64(put + 24, oldSp);
+      cpu.store64(put + 32, oldSs);
+    } catch (GuestFault f) {
+      cpu.cpl = oldCpl;
+      cpu.selectTable();
+      throw f;
+    }
+    setAccessedQuietly(cpu, selector, descriptor);
+    cpu.loadFromDescriptor(CpuState.CS, selector & ~3 | newCpl, descriptor);
+    if (newCpl != oldCpl) {
+      cpu.setSegment(CpuState.SS, newCpl, 0, 0, newCpl << 5);
+    }
+    int clear = Bits.TF | Bits.NT | Bits.RF | Bits.VM;
+    if (type == Descriptor.INTERRUPT_GATE) {
+      clear |= Bits.IF;
+    }
+    cpu.systemFlags &= ~clear;
+    cpu.updateMode();
+    cpu.setCpl(newCpl);
+    cpu.setGpr(CpuState.RSP, bottom);
+    putLong(cpu.ripAt, target);
+    if (target << 16 >> 16 != target) {
+      throw cpu.raise(GuestFault.GP, 0);
+    }
+  }
+
+  private static void setAccessedQuietly(Processor cpu, int selector, long descriptor) {
+    if ((descriptor & Descriptor.ACCESSED_IN_TABLE) == 0) {
+      cpu.setAccessed(selector, descriptor);
+    }
+  }
+
+  private static long readDescriptor(Processor cpu, int selector, int ext) {
+    try {
+      return cpu.readDescriptor(selector, GuestFault.GP);
+    } catch (GuestFault f) {
+      if (f.vector == GuestFault.GP) {
+        f.errorCode |= ext;
+      }
+      throw f;
+    }
+  }
+
+  /** A stack pointer from the 64-bit TSS at {@code offset}. */
+  private static long tssStack(Processor cpu, int offset, int ext) {
+    long limit = cpu.segmentLimit(CpuState.TR) & 0xffff_ffffL;
+    if (offset + 7 > limit) {
+      throw cpu.raise(GuestFault.TS, cpu.segmentSelector(CpuState.TR) & 0xfffc | ext);
+    }
+    return cpu.loadSystem(cpu.segmentBase(CpuState.TR) + offset, 8);
+  }
+
+  private static void protectedMode(
+      Processor cpu,
+      int vector,
+      int errorCode,
+      boolean software,
+      boolean hasCode,
+      boolean external,
+      int flagsToPush) {
+    int ext = external ? EXT : 0;
+    if (software && cpu.virtual8086() && cpu.iopl() < 3) {
+      throw cpu.gp();
+    }
+    if (vector * 8 + 7 > (getInt(cpu.state + CpuState.IDTR_LIMIT) & 0xffff)) {
+      throw cpu.raise(GuestFault.GP, idtCode(vector, external));
+    }
+    long gate = cpu.loadSystem(getLong(cpu.state + CpuState.IDTR_BASE) + vector * 8L & 0xffff_ffffL, 8);
+    int attributes = Descriptor.attributes(gate);
+    int type = attributes & 0x1f;
+    boolean is32 = (type & 8) != 0;
+    if (type != Descriptor.INTERRUPT_GATE
+        && type != Descriptor.TRAP_GATE
+        && type != Descriptor.INTERRUPT_GATE16
+        && type != Descriptor.TRAP_GATE16) {
+      throw cpu.raise(GuestFault.GP, idtCode(vector, external));
+    }
+    if (software && Descriptor.dpl(attributes) < cpu.cpl) {
+      throw cpu.raise(GuestFault.GP, idtCode(vector, external));
+    }
+    if ((attributes & Descriptor.PRESENT) == 0) {
+      throw cpu.raise(GuestFault.NP, idtCode(vector, external));
+    }
+    int selector = (int) (gate >>> 16) & 0xffff;
+    long target = is32 ? gate & 0xffff | gate >>> 32 & 0xffff_0000L : gate & 0xffff;
+    if ((selector & 0xfffc) == 0) {
+      throw cpu.raise(GuestFault.GP, ext);
+    }
+    long descriptor = readDescriptor(cpu, selector, ext);
+    int code = Descriptor.attributes(descriptor);
+    int dpl = Descriptor.dpl(code);
+    if ((code & (Descriptor.CODE_DATA | Descriptor.CODE)) != (Descriptor.CODE_DATA | Descriptor.CODE)
+        || dpl > cpu.cpl) {
+      throw cpu.raise(GuestFault.GP, selector & 0xfffc | ext);
+    }
+    if ((code & Descriptor.PRESENT) == 0) {
+      throw cpu.raise(GuestFault.NP, selector & 0xfffc | ext);
+    }
+    boolean conforming = (code & Descriptor.CONFORMING) != 0;
+    int size = is32 ? 4 : 2;
+    long limit = Descriptor.limit(descriptor) & 0xffff_ffffL;
+    boolean wasVirtual = cpu.virtual8086();
+    if (!conforming && dpl < cpu.cpl) {
+      if (wasVirtual && dpl != 0) {
+        throw cpu.raise(GuestFault.GP, selector & 0xfffc | ext);
+      }
+      StackSwitch.Stack stack = StackSwitch.read(cpu, dpl, ext);
+      if (target > limit) {
+        throw cpu.raise(GuestFault.GP, ext);
+      }
+      int words = (hasCode ? 6 : 5) + (wasVirtual ? 4 : 0);
+      StackSwitch.Frame frame = stack.frame(cpu, words, size, dpl, ext);
+      if (wasVirtual) {
+        frame.push(cpu.segmentSelector(CpuState.GS));
+        frame.push(cpu.segmentSelector(CpuState.FS));
+        frame.push(cpu.segmentSelector(CpuState.DS));
+        frame.push(cpu.segmentSelector(CpuState.ES));
+      }
+      frame.push(cpu.segmentSelector(CpuState.SS));
+      frame.push(cpu.rsp());
+      frame.push((cpu.rflags() | flagsToPush) & 0xffff_ffffL);
+      frame.push(cpu.segmentSelector(CpuState.CS));
+      frame.push(getLong(cpu.ripAt));
+      if (hasCode) {
+        frame.push(errorCode);
+      }
+      if (wasVirtual) {
+        cpu.systemFlags &= ~Bits.VM;
+        cpu.cpl = 0;
+        for (int segment : new int[] {CpuState.GS, CpuState.FS, CpuState.DS, CpuState.ES}) {
+          cpu.loadNull(segment, 0);
+        }
+      }
+      setAccessedQuietly(cpu, selector, descriptor);
+      cpu.loadFromDescriptor(CpuState.CS, selector & ~3 | dpl, descriptor);
+      frame.install(cpu);
+      finish(cpu, type, dpl, target);
+      return;
+    }
+    if (wasVirtual) {
+      throw cpu.raise(GuestFault.GP, selector & 0xfffc | ext);
+    }
+    if (!conforming && dpl != cpu.cpl) {
+      throw cpu.raise(GuestFault.GP, selector & 0xfffc | ext);
+    }
+    if (target > limit) {
+      throw cpu.raise(GuestFault.GP, ext);
+    }
+    long sp = cpu.rsp();
+    int words = hasCode ? 4 : 3;
+    // All of the frame is checked before any of it is written.
+    cpu.probeStore(cpu.stackLinear(sp - size, size, true), size);
+    cpu.probeStore(cpu.stackLinear(sp - (long) words * size, size, true), size);
+    sp = pushAt(cpu, sp, size, (cpu.rflags() | flagsToPush) & 0xffff_ffffL);
+    sp = pushAt(cpu, sp, size, cpu.segmentSelector(CpuState.CS));
+    sp = pushAt(cpu, sp, size, getLong(cpu.ripAt));
+    if (hasCode) {
+      sp = pushAt(cpu, sp, size, errorCode);
+    }
+    cpu.setRsp(sp);
+    setAccessedQuietly(cpu, selector, descriptor);
+    cpu.loadFromDescriptor(CpuState.CS, selector & ~3 | cpu.cpl, descriptor);
+    finish(cpu, type, cpu.cpl, target);
+  }
+
+  private static long pushAt(Processor cpu, long sp, int size, long value) {
+    cpu.storeSized(cpu.stackLinear(sp - size, size, true), size, value);
+    return sp - size;
+  }
+
+  private static void finish(Processor cpu, int type, int cpl, long target) {
+    int clear = Bits.TF | Bits.NT | Bits.RF | Bits.VM;
+    if (type == Descriptor.INTERRUPT_GATE || type == Descriptor.INTERRUPT_GATE16) {
+      clear |= Bits.IF;
+    }
+    cpu.systemFlags &= ~clear;
+    cpu.updateMode();
+    cpu.setCpl(cpl);
+    putLong(cpu.ripAt, target);
+  }
+
+  /** INIT and start-up IPIs that wait. */
+  static void processSignals(Processor cpu) {
+    int pending = cpu.engineSignals.getAndSet(0);
+    if ((pending & Processor.SIGNAL_NMI) != 0) {
+      putInt(cpu.state + CpuState.NMI_PENDING, 1);
+    }
+    if ((pending & Processor.SIGNAL_INIT) != 0) {
+      ResetState.init(cpu);
+      pending |= cpu.engineSignals.getAndSet(0);
+    }
+    if ((pending & Processor.SIGNAL_STARTUP) != 0) {
+      putInt(cpu.state + CpuState.STARTUP_PENDING, 0x100 | pending & 0xff);
+    }
+    int startup = getInt(cpu.state + CpuState.STARTUP_PENDING);
+    putInt(cpu.state + CpuState.STARTUP_PENDING, 0);
+    if (startup != 0 && getInt(cpu.state + CpuState.ACTIVITY) == CpuState.ACTIVITY_WAIT_STARTUP) {
+      int page = startup & 0xff;
+      cpu.setSegment(CpuState.CS, page << 8, (long) page << 12, 0xffff, 0x9b);
+      putLong(cpu.ripAt, 0);
+      putInt(cpu.state + CpuState.ACTIVITY, CpuState.ACTIVITY_RUNNING);
+      cpu.updateMode();
+    }
+  }
+}

@@ -1,0 +1,800 @@
+package dev.bothy.x86.interpret;
+
+import static dev.bothy.host.RawMemory.compareAndExchangeInt;
+import static dev.bothy.host.RawMemory.compareAndExchangeLong;
+import static dev.bothy.host.RawMemory.getByte;
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.getShort;
+import static dev.bothy.host.RawMemory.putByte;
+import static dev.bothy.host.RawMemory.putInt;
+import static dev.bothy.host.RawMemory.putLong;
+import static dev.bothy.host.RawMemory.putShort;
+
+import dev.bothy.core.AddressSpace;
+import dev.bothy.core.GuestMemory;
+import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.core.cpu.CpuState;
+
+/**
+ * The processor's view of memory: a software TLB in front of page walks, RAM by host address, everything else through the
+ * bus. Follows AMD64 APM volume 2, chapter 5.
+ *
+ * <p>The TLB has one table for each way permissions can be judged: kernel, user, and kernel with EFLAGS.AC set (SMAP off).
+ * An entry of 32 bytes holds a tag for reads, writes and fetches, and what to add to a linear address to get the host's. A tag is
+ * the page's linear address with the address-space generation in its low 12 bits, so that a CR3 write wipes nothing; an
+ * access that leaves the page misses by the same compare. Only RAM is entered, and for writing only pages without decoded code.
+ */
+abstract class PagingCpu extends Cpu {
+  static final int READ = 0;
+  static final int WRITE = 1;
+  static final int FETCH = 2;
+
+  static final int TLB_ENTRIES = 2048;
+  private static final int TABLE_SIZE = TLB_ENTRIES * 32;
+  private static final long INDEX_MASK = TLB_ENTRIES - 1;
+
+  /** Bytes that the TLB needs behind the portable state. */
+  static final long TLB_SIZE = 3L * TABLE_SIZE;
+
+  static final int KERNEL = 0;
+  static final int USER = 1;
+  static final int KERNEL_AC = 2;
+
+  private static final long PAGE = ~0xfffL;
+  private static final long ADDRESS_BITS = (1L << CpuModel.PHYSICAL_BITS) - 1;
+  private static final long RESERVED_HIGH = 0x000f_ffff_ffff_ffffL & ~ADDRESS_BITS;
+
+  final GuestMemory memory;
+  private final long lowHost;
+  private final long lowSize;
+  private final long highHost;
+  private final long highSize;
+  final AddressSpace mmio;
+  final LocalInterruptController apic;
+  final CodeMap codeMap;
+
+  private final long tlbStart;
+  /** Table in use for explicit accesses at the present CPL and AC. */
+  long tlb;
+  /** Low 12 bits of every valid tag. */
+  long generation = 1;
+
+  /** Which PCID owns a generation; index is the generation. */
+  private final int[] generationOfPcid = new int[4096];
+  private int nextGeneration = 2;
+
+  /** Regions of 1 GiB (hashed) that have large pages in the TLB: INVLPG there flushes all. */
+  private final long[] largeRegions = new long[8];
+
+  int cpl;
+  /** CR0.PG. */
+  boolean paging;
+  /** EFER.LMA. */
+  boolean longMode;
+  private boolean pae;
+  private boolean pse;
+  private boolean writeProtect;
+  private boolean smep;
+  private boolean smap;
+  private boolean nxe;
+
+  // Statistics.
+  long walks;
+
+  /** Physical address of a data watchpoint's page etc. are kept out of the TLB while any is armed. */
+  boolean watching;
+
+  PagingCpu(
+      CpuState cpuState,
+      GuestMemory memory,
+      AddressSpace mmio,
+      LocalInterruptController apic,
+      CodeMap codeMap) {
+    super(cpuState.address());
+    this.memory = memory;
+    this.mmio = mmio;
+    this.apic = apic;
+    this.codeMap = codeMap;
+    tlbStart = cpuState.address() + CpuState.PORTABLE_SIZE;
+    tlb = tlbStart;
+    var regions = memory.regions();
+    lowHost = regions.get(0).hostAddress();
+    lowSize = regions.get(0).length();
+    highHost = regions.size() > 1 ? regions.get(1).hostAddress() : 0;
+    highSize = regions.size() > 1 ? regions.get(1).length() : 0;
+  }
+
+  // Physical memory.
+
+  /** Host address of RAM at {@code physical}, or 0 if that is not RAM. */
+  final long hostOf(long physical) {
+    if (Long.compareUnsigned(physical, lowSize) < 0) {
+      return lowHost + physical;
+    }
+    long high = physical - GuestMemory.HIGH_START;
+    return Long.compareUnsigned(high, highSize) < 0 ? highHost + high : 0;
+  }
+
+  /** Guest-physical address of a host address inside RAM. */
+  final long physicalOfHost(long host) {
+    long low = host - lowHost;
+    return low >= 0 && low < lowSize ? low : host - highHost + GuestMemory.HIGH_START;
+  }
+
+  private boolean isApicPage(long physical) {
+    long base = apic.baseAddress();
+    return base >= 0 && (physical & PAGE) == base;
+  }
+
+  final long readPhysical(long physical, int size) {
+    if (isApicPage(physical)) {
+      return apic.read(physical & 0xfff, size);
+    }
+    long host = hostOf(physical);
+    if (host != 0) {
+      return switch (size) {
+        case 1 -> getByte(host) & 0xff;
+        case 2 -> getShort(host) & 0xffff;
+        case 4 -> getInt(host) & 0xffff_ffffL;
+        default -> getLong(host);
+      };
+    }
+    return mmio.read(physical, size);
+  }
+
+  final void writePhysical(long physical, int size, long value) {
+    if (isApicPage(physical)) {
+      apic.write(physical & 0xfff, size, value);
+      return;
+    }
+    long host = hostOf(physical);
+    if (host == 0) {
+      mmio.write(physical, size, value);
+      return;
+    }
+    switch (size) {
+      case 1 -> putByte(host, (byte) value);
+      case 2 -> putShort(host, (short) value);
+      case 4 -> putInt(host, (int) value);
+      default -> putLong(host, value);
+    }
+    if (codeMap.hasCode(physical)) {
+      codeMap.written(this, physical, size);
+    }
+  }
+
+  // Mode.
+
+  /** Takes over CR0, CR4, EFER, CPL and AC after any of them changed; {@code flush} if old translations may be wrong. */
+  final void updatePaging(boolean flush) {
+    long cr0 = getLong(state + CpuState.CR0);
+    long cr4 = getLong(state + CpuState.CR4);
+    long efer = getLong(state + CpuState.EFER);
+    paging = (cr0 & Bits.CR0_PG) != 0;
+    longMode = (efer & Bits.EFER_LMA) != 0;
+    pae = (cr4 & Bits.CR4_PAE) != 0;
+    pse = (cr4 & Bits.CR4_PSE) != 0;
+    writeProtect = (cr0 & Bits.CR0_WP) != 0;
+    smep = (cr4 & Bits.CR4_SMEP) != 0;
+    smap = (cr4 & Bits.CR4_SMAP) != 0;
+    nxe = (efer & Bits.EFER_NXE) != 0 && pae;
+    if (flush) {
+      flushAll();
+    }
+    selectTable();
+  }
+
+  /** Picks the TLB table after CPL or AC changed. */
+  final void selectTable() {
+    int table = cpl == 3 ? USER : alignmentFlag() && smap ? KERNEL_AC : KERNEL;
+    tlb = tlbStart + (long) table * TABLE_SIZE;
+  }
+
+  /** RFLAGS.AC. */
+  abstract boolean alignmentFlag();
+
+  // TLB maintenance.
+
+  final void flushAll() {
+    for (int i = 0; i < generationOfPcid.length; i++) {
+      generationOfPcid[i] = 0;
+    }
+    takeGeneration(currentPcid());
+    for (int i = 0; i < largeRegions.length; i++) {
+      largeRegions[i] = 0;
+    }
+  }
+
+  private int currentPcid() {
+    return (getLong(state + CpuState.CR4) & Bits.CR4_PCIDE) != 0
+        ? (int) getLong(state + CpuState.CR3) & 0xfff
+        : 0;
+  }
+
+  private void takeGeneration(int pcid) {
+    if (nextGeneration > 0xfff) {
+      for (long at = tlbStart; at < tlbStart + TLB_SIZE; at += 8) {
+        putLong(at, 0);
+      }
+      java.util.Arrays.fill(generationOfPcid, 0);
+      nextGeneration = 1;
+    }
+    generation = nextGeneration++;
+    generationOfPcid[pcid] = (int) generation;
+  }
+
+  /** After a CR3 write: {@code keep} is the no-flush bit with PCIDs on. */
+  final void switchAddressSpace(boolean keep) {
+    int pcid = currentPcid();
+    int known = generationOfPcid[pcid];
+    if (keep && known != 0) {
+      generation = known;
+    } else {
+      takeGeneration(pcid);
+    }
+  }
+
+  /** Forgets translations of {@code pcid}, current or not. */
+  final void flushPcid(int pcid) {
+    if (pcid == currentPcid()) {
+      takeGeneration(pcid);
+    } else {
+      generationOfPcid[pcid] = 0;
+    }
+  }
+
+  /** INVLPG: in every table and address space. */
+  final void flushPage(long linear) {
+    int region = (int) (linear >>> 30) & 511;
+    if ((largeRegions[region >>> 6] & 1L << region) != 0) {
+      flushAll();
+      return;
+    }
+    long entry = tlbStart + ((linear >>> 12 & INDEX_MASK) << 5);
+    for (int table = 0; table < 3; table++, entry += TABLE_SIZE) {
+      for (int kind = 0; kind < 3; kind++) {
+        putLong(entry + 8L * kind, 0);
+      }
+    }
+  }
+
+  /** The page at {@code physical} has decoded code from now on: no TLB entry may let stores pass unseen. */
+  final void dropWritesTo(long physical) {
+    long host = hostOf(physical & PAGE);
+    for (int table = 0; table < 3; table++) {
+      long entry = tlbStart + (long) table * TABLE_SIZE;
+      for (int i = 0; i < TLB_ENTRIES; i++, entry += 32) {
+        long tag = getLong(entry + 8);
+        if (tag != 0 && (tag & PAGE) + getLong(entry + 24) == host) {
+          putLong(entry + 8, 0);
+        }
+      }
+    }
+  }
+
+  // Loads and stores.
+
+  @Override
+  final int load8(long linear) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    return getLong(entry) == (linear & PAGE | generation)
+        ? getByte(linear + getLong(entry + 24)) & 0xff
+        : (int) loadSlow(linear, 1);
+  }
+
+  @Override
+  final int load16(long linear) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    return getLong(entry) == (linear + 1 & PAGE | generation)
+        ? getShort(linear + getLong(entry + 24)) & 0xffff
+        : (int) loadSlow(linear, 2);
+  }
+
+  @Override
+  final int load32(long linear) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    return getLong(entry) == (linear + 3 & PAGE | generation)
+        ? getInt(linear + getLong(entry + 24))
+        : (int) loadSlow(linear, 4);
+  }
+
+  @Override
+  final long load64(long linear) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    return getLong(entry) == (linear + 7 & PAGE | generation)
+        ? getLong(linear + getLong(entry + 24))
+        : loadSlow(linear, 8);
+  }
+
+  @Override
+  final void store8(long linear, int value) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    if (getLong(entry + 8) == (linear & PAGE | generation)) {
+      putByte(linear + getLong(entry + 24), (byte) value);
+    } else {
+      storeSlow(linear, 1, value);
+    }
+  }
+
+  @Override
+  final void store16(long linear, int value) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    if (getLong(entry + 8) == (linear + 1 & PAGE | generation)) {
+      putShort(linear + getLong(entry + 24), (short) value);
+    } else {
+      storeSlow(linear, 2, value);
+    }
+  }
+
+  @Override
+  final void store32(long linear, int value) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    if (getLong(entry + 8) == (linear + 3 & PAGE | generation)) {
+      putInt(linear + getLong(entry + 24), value);
+    } else {
+      storeSlow(linear, 4, value);
+    }
+  }
+
+  @Override
+  final void store64(long linear, long value) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    if (getLong(entry + 8) == (linear + 7 & PAGE | generation)) {
+      putLong(linear + getLong(entry + 24), value);
+    } else {
+      storeSlow(linear, 8, value);
+    }
+  }
+
+  /**
+   * Host address at which {@code size} bytes may be read and written, or 0 when they must go through
+   * {@link #loadForUpdate} and {@link #storeSlow}: they cross a page, are not RAM, or lie on a page with code. Raises what a
+   * store would.
+   */
+  final long updateAddress(long linear, int size) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    if (getLong(entry + 8) == (linear + size - 1 & PAGE | generation)) {
+      return linear + getLong(entry + 24);
+    }
+    return updateAddressSlow(linear, size);
+  }
+
+  private long updateAddressSlow(long linear, int size) {
+    probeStore(linear, size);
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    return getLong(entry + 8) == (linear + size - 1 & PAGE | generation)
+        ? linear + getLong(entry + 24)
+        : 0;
+  }
+
+  /** The load of a read-modify-write that {@link #updateAddress} sent here. */
+  final long loadForUpdate(long linear, int size) {
+    probeStore(linear, size);
+    return loadSlow(linear, size);
+  }
+
+  private static long wrap(long linear, boolean longMode) {
+    return longMode ? linear : linear & 0xffff_ffffL;
+  }
+
+  final long loadSlow(long linear, int size) {
+    if (watching) {
+      watch(linear, size, false);
+    }
+    int inFirst = (int) (0x1000 - (linear & 0xfff));
+    if (size <= inFirst) {
+      return readPhysical(translate(linear, READ), size);
+    }
+    long first = translate(linear, READ);
+    long second = translate(wrap(linear + inFirst, longMode), READ);
+    long value = 0;
+    for (int i = 0; i < size; i++) {
+      long at = i < inFirst ? first + i : second + i - inFirst;
+      value |= readPhysical(at, 1) << (8 * i);
+    }
+    return value;
+  }
+
+  final void storeSlow(long linear, int size, long value) {
+    int inFirst = (int) (0x1000 - (linear & 0xfff));
+    if (size <= inFirst) {
+      long physical = translate(linear, WRITE);
+      if (watching) {
+        watch(linear, size, true);
+      }
+      writePhysical(physical, size, value);
+      return;
+    }
+    long first = translate(linear, WRITE);
+    long second = translate(wrap(linear + inFirst, longMode), WRITE);
+    if (watching) {
+      watch(linear, size, true);
+    }
+    for (int i = 0; i < size; i++) {
+      writePhysical(i < inFirst ? first + i : second + i - inFirst, 1, value >>> (8 * i) & 0xff);
+    }
+  }
+
+  /** Drops decoded code that overlaps {@code length} bytes at {@code physical}; on this vCPU's thread. */
+  abstract void dropCode(long physical, long length);
+
+  /** The same, from another thread: done before this vCPU runs guest code again. */
+  abstract void postDropCode(long physical, long length);
+
+  /** Checks data breakpoints. */
+  abstract void watch(long linear, int size, boolean write);
+
+  @Override
+  final void probeStore(long linear, int size) {
+    translate(linear, WRITE);
+    long last = wrap(linear + size - 1, longMode);
+    if (((linear ^ last) & PAGE) != 0) {
+      translate(last & PAGE, WRITE);
+    }
+  }
+
+  /** Like {@link #probeStore} for a load. */
+  final void probeLoad(long linear, int size) {
+    translate(linear, READ);
+    long last = wrap(linear + size - 1, longMode);
+    if (((linear ^ last) & PAGE) != 0) {
+      translate(last & PAGE, READ);
+    }
+  }
+
+  // Implicit supervisor accesses: descriptor tables, TSS, interrupt stacks' checks.
+
+  final long loadSystem(long linear, int size) {
+    long saved = tlb;
+    int savedCpl = cpl;
+    cpl = 0;
+    tlb = tlbStart;
+    try {
+      return switch (size) {
+        case 1 -> load8(linear);
+        case 2 -> load16(linear);
+        case 4 -> load32(linear) & 0xffff_ffffL;
+        default -> load64(linear);
+      };
+    } finally {
+      tlb = saved;
+      cpl = savedCpl;
+    }
+  }
+
+  final void storeSystem(long linear, int size, long value) {
+    long saved = tlb;
+    int savedCpl = cpl;
+    cpl = 0;
+    tlb = tlbStart;
+    try {
+      switch (size) {
+        case 1 -> store8(linear, (int) value);
+        case 2 -> store16(linear, (int) value);
+        case 4 -> store32(linear, (int) value);
+        default -> store64(linear, value);
+      }
+    } finally {
+      tlb = saved;
+      cpl = savedCpl;
+    }
+  }
+
+  // Translation.
+
+  /** Guest-physical address behind {@code linear} for {@code access} by the present table's rights. */
+  final long translate(long linear, int access) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    if (getLong(entry + 8L * access) == (linear & PAGE | generation)) {
+      return physicalOfHost(linear + getLong(entry + 24));
+    }
+    return translateSlow(linear, access, entry);
+  }
+
+  private static final int WALK_WRITABLE = 1;
+  private static final int WALK_USER = 2;
+  private static final int WALK_NX = 4;
+  private static final int WALK_DIRTY = 8;
+  private static final int WALK_LARGE = 16;
+  private static final int WALK_GLOBAL = 32;
+
+  /** What the last successful {@link #walk} found. */
+  private int walked;
+
+  private long translateSlow(long linear, int access, long entry) {
+    int table = (int) ((tlb - tlbStart) / TABLE_SIZE);
+    if (longMode && linear << 16 >> 16 != linear) {
+      throw raiseNonCanonical();
+    }
+    long physical;
+    if (!paging) {
+      physical = linear & 0xffff_ffffL;
+      walked = WALK_WRITABLE | WALK_USER | WALK_DIRTY;
+    } else {
+      physical = walk(linear, access, table);
+    }
+    if (watching && watchesPage(linear) && access != FETCH) {
+      return physical;
+    }
+    long page = physical & PAGE;
+    long host = isApicPage(page) ? 0 : hostOf(page);
+    if (host != 0) {
+      long tag = linear & PAGE | generation;
+      long addend = host - (linear & PAGE);
+      if (getLong(entry + 24) != addend
+          || !sameOrNone(getLong(entry), tag)
+          || !sameOrNone(getLong(entry + 8), tag)
+          || !sameOrNone(getLong(entry + 16), tag)) {
+        putLong(entry, 0);
+        putLong(entry + 8, 0);
+        putLong(entry + 16, 0);
+        putLong(entry + 24, addend);
+      }
+      if (access == FETCH) {
+        putLong(entry + 16, tag);
+      } else {
+        putLong(entry, tag);
+        if ((walked & WALK_DIRTY) != 0 && mayWrite(table) && !codeMap.hasCode(page)) {
+          putLong(entry + 8, tag);
+        }
+      }
+      if ((walked & WALK_LARGE) != 0) {
+        int region = (int) (linear >>> 30) & 511;
+        largeRegions[region >>> 6] |= 1L << region;
+      }
+    }
+    return physical;
+  }
+
+  private static boolean sameOrNone(long tag, long wanted) {
+    return tag == 0 || tag == wanted;
+  }
+
+  private boolean mayWrite(int table) {
+    boolean writable = (walked & WALK_WRITABLE) != 0;
+    boolean user = (walked & WALK_USER) != 0;
+    if (table == USER) {
+      return writable && user;
+    }
+    return writable || !writeProtect;
+  }
+
+  abstract boolean watchesPage(long linear);
+
+  abstract GuestFault raiseNonCanonical();
+
+  private GuestFault pageFault(long linear, int code, int access, boolean user) {
+    int error = code | (access == WRITE ? 2 : 0) | (user ? 4 : 0);
+    if (access == FETCH && (nxe || smep)) {
+      error |= 16;
+    }
+    // CR2 changes only when the fault is delivered.
+    faultAddress = linear;
+    return raise(GuestFault.PF, error);
+  }
+
+  /** Linear address of the page fault being raised. */
+  long faultAddress;
+
+  /** Walks the page tables, sets accessed and dirty bits, judges rights; {@link #walked} tells the page's. */
+  private long walk(long linear, int access, int table) {
+    walks++;
+    for (; ; ) {
+      long result = longMode || pae ? walkPae(linear, access, table) : walk32(linear, access, table);
+      if (result >= 0) {
+        return result;
+      }
+      // An entry changed under us: another processor's accessed bit or store. Look again.
+    }
+  }
+
+  private long readEntry(long physical) {
+    long host = hostOf(physical);
+    return host == 0 ? -1L : getLong(host);
+  }
+
+  private boolean setBits(long physical, long old, long bits) {
+    if ((old & bits) == bits) {
+      return true;
+    }
+    long host = hostOf(physical);
+    if (host == 0) {
+      return true;
+    }
+    if (compareAndExchangeLong(host, old, old | bits) != old) {
+      return false;
+    }
+    if (codeMap.hasCode(physical)) {
+      codeMap.written(this, physical, 8);
+    }
+    return true;
+  }
+
+  private long walkPae(long linear, int access, int table) {
+    boolean user = table == USER;
+    long at3 = 0;
+    long e4 = -1;
+    long at4 = 0;
+    int rights = WALK_WRITABLE | WALK_USER;
+    long reserved = RESERVED_HIGH | (nxe ? 0 : 1L << 63);
+    long cr3 = getLong(state + CpuState.CR3);
+    long e3;
+    if (longMode) {
+      at4 = (cr3 & ADDRESS_BITS & PAGE) + (linear >>> 39 & 511) * 8;
+      e4 = readEntry(at4);
+      if ((e4 & 1) == 0) {
+        throw pageFault(linear, 0, access, user);
+      }
+      if ((e4 & (reserved | 0x80)) != 0) {
+        throw pageFault(linear, 9, access, user);
+      }
+      rights = narrow(rights, e4);
+      at3 = (e4 & ADDRESS_BITS & PAGE) + (linear >>> 30 & 511) * 8;
+      e3 = readEntry(at3);
+      if ((e3 & 1) == 0) {
+        throw pageFault(linear, 0, access, user);
+      }
+      if ((e3 & reserved) != 0 || (e3 & 0x80) != 0 && (e3 & 0x3fff_e000L) != 0) {
+        throw pageFault(linear, 9, access, user);
+      }
+      rights = narrow(rights, e3);
+      if ((e3 & 0x80) != 0) {
+        judge(linear, access, table, rights);
+        if (!setBits(at4, e4, 0x20) || !finish(at3, e3, access)) {
+          return -1;
+        }
+        walked |= rights | WALK_LARGE;
+        return e3 & ADDRESS_BITS & ~0x3fff_ffffL | linear & 0x3fff_ffffL;
+      }
+    } else {
+      // AMD processors read the four PDPTEs with each walk (APM 2, 5.2.3); they have no access rights.
+      at3 = (cr3 & 0xffff_ffe0L) + (linear >>> 30 & 3) * 8;
+      e3 = readEntry(at3);
+      if ((e3 & 1) == 0) {
+        throw pageFault(linear, 0, access, user);
+      }
+      if ((e3 & (RESERVED_HIGH | 1L << 63 | 0x1e6)) != 0) {
+        throw pageFault(linear, 9, access, user);
+      }
+    }
+    long at2 = (e3 & ADDRESS_BITS & PAGE) + (linear >>> 21 & 511) * 8;
+    long e2 = readEntry(at2);
+    if ((e2 & 1) == 0) {
+      throw pageFault(linear, 0, access, user);
+    }
+    if ((e2 & reserved) != 0 || (e2 & 0x80) != 0 && (e2 & 0x1f_e000L) != 0) {
+      throw pageFault(linear, 9, access, user);
+    }
+    rights = narrow(rights, e2);
+    long at1 = 0;
+    long e1 = 0;
+    boolean large = (e2 & 0x80) != 0;
+    if (!large) {
+      at1 = (e2 & ADDRESS_BITS & PAGE) + (linear >>> 12 & 511) * 8;
+      e1 = readEntry(at1);
+      if ((e1 & 1) == 0) {
+        throw pageFault(linear, 0, access, user);
+      }
+      if ((e1 & reserved) != 0) {
+        throw pageFault(linear, 9, access, user);
+      }
+      rights = narrow(rights, e1);
+    }
+    judge(linear, access, table, rights);
+    if (longMode && (!setBits(at4, e4, 0x20) || !setBits(at3, e3, 0x20))) {
+      return -1;
+    }
+    if (large) {
+      if (!finish(at2, e2, access)) {
+        return -1;
+      }
+      walked |= rights | WALK_LARGE;
+      return e2 & ADDRESS_BITS & ~0x1f_ffffL | linear & 0x1f_ffffL;
+    }
+    if (!setBits(at2, e2, 0x20) || !finish(at1, e1, access)) {
+      return -1;
+    }
+    walked |= rights;
+    return e1 & ADDRESS_BITS & PAGE | linear & 0xfff;
+  }
+
+  private static int narrow(int rights, long entry) {
+    if ((entry & 2) == 0) {
+      rights &= ~WALK_WRITABLE;
+    }
+    if ((entry & 4) == 0) {
+      rights &= ~WALK_USER;
+    }
+    return entry < 0 ? rights | WALK_NX : rights;
+  }
+
+  /** Sets A and, for a write, D in the last entry; starts {@link #walked}. */
+  private boolean finish(long at, long entry, int access) {
+    long bits = access == WRITE ? 0x60 : 0x20;
+    walked = ((entry | bits) & 0x40) != 0 ? WALK_DIRTY : 0;
+    if ((entry & 0x100) != 0) {
+      walked |= WALK_GLOBAL;
+    }
+    return setBits(at, entry, bits);
+  }
+
+  private void judge(long linear, int access, int table, int rights) {
+    boolean user = table == USER;
+    boolean userPage = (rights & WALK_USER) != 0;
+    boolean refuse;
+    if (user) {
+      refuse =
+          !userPage
+              || access == WRITE && (rights & WALK_WRITABLE) == 0
+              || access == FETCH && (rights & WALK_NX) != 0 && nxe;
+    } else {
+      refuse =
+          access == WRITE && writeProtect && (rights & WALK_WRITABLE) == 0
+              || access == FETCH && (rights & WALK_NX) != 0 && nxe
+              || userPage && access == FETCH && smep
+              || userPage && access != FETCH && smap && table != KERNEL_AC;
+    }
+    if (refuse) {
+      throw pageFault(linear, 1, access, user);
+    }
+  }
+
+  private boolean setBits32(long physical, int old, int bits) {
+    if ((old & bits) == bits) {
+      return true;
+    }
+    long host = hostOf(physical);
+    if (host == 0) {
+      return true;
+    }
+    if (compareAndExchangeInt(host, old, old | bits) != old) {
+      return false;
+    }
+    if (codeMap.hasCode(physical)) {
+      codeMap.written(this, physical, 4);
+    }
+    return true;
+  }
+
+  private int readEntry32(long physical) {
+    long host = hostOf(physical);
+    return host == 0 ? -1 : getInt(host);
+  }
+
+  private long walk32(long linear, int access, int table) {
+    boolean user = table == USER;
+    long at2 = (getLong(state + CpuState.CR3) & 0xffff_f000L) + (linear >>> 22 & 1023) * 4;
+    int e2 = readEntry32(at2);
+    if ((e2 & 1) == 0) {
+      throw pageFault(linear, 0, access, user);
+    }
+    int rights = narrow(WALK_WRITABLE | WALK_USER, e2 & 7);
+    if ((e2 & 0x80) != 0 && pse) {
+      if ((e2 & 1 << 21) != 0) {
+        throw pageFault(linear, 9, access, user);
+      }
+      judge(linear, access, table, rights);
+      int bits = access == WRITE ? 0x60 : 0x20;
+      if (!setBits32(at2, e2, bits)) {
+        return -1;
+      }
+      walked = rights | WALK_LARGE | (((e2 | bits) & 0x40) != 0 ? WALK_DIRTY : 0);
+      return e2 & 0xffc0_0000L | (long) (e2 >>> 13 & 0xff) << 32 | linear & 0x3f_ffff;
+    }
+    long at1 = (e2 & 0xffff_f000L) + (linear >>> 12 & 1023) * 4;
+    int e1 = readEntry32(at1);
+    if ((e1 & 1) == 0) {
+      throw pageFault(linear, 0, access, user);
+    }
+    rights = narrow(rights, e1 & 7);
+    judge(linear, access, table, rights);
+    int bits = access == WRITE ? 0x60 : 0x20;
+    if (!setBits32(at2, e2, 0x20) || !setBits32(at1, e1, bits)) {
+      return -1;
+    }
+    walked = rights | (((e1 | bits) & 0x40) != 0 ? WALK_DIRTY : 0);
+    return e1 & 0xffff_f000L | linear & 0xfff;
+  }
+}

@@ -1,0 +1,546 @@
+package dev.bothy.x86.interpret;
+
+import static dev.bothy.host.RawMemory.getAndBitwiseAndInt;
+import static dev.bothy.host.RawMemory.getAndBitwiseOrInt;
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.getIntAcquire;
+import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.putInt;
+import static dev.bothy.host.RawMemory.putLong;
+
+import dev.bothy.core.Engine;
+import dev.bothy.core.Exit;
+import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.decode.Instruction;
+import java.util.HashSet;
+import java.util.Set;
+
+/**
+ * The interpreter's processor: the loop that runs decoded blocks, and what happens between instructions (AMD64 APM volume 2,
+ * chapter 8: priorities, interrupts, traps).
+ *
+ * <p>While a block runs, RIP holds the address of its start; a node's own address is that plus its offset.
+ */
+final class Processor extends SegmentingCpu {
+  /** Looked at between all instructions while set: single-step, breakpoints, interrupt shadow. */
+  static final int ATTENTION_STEP = 16;
+
+  final Engine.Environment machine;
+  final CpuModel model;
+  final int index;
+  final InterpreterEngine engine;
+  final CodeCache code;
+  final long ripAt;
+  private final long attentionAt;
+
+  /** Instructions executed. */
+  long executed;
+  /** Offset of the running generic instruction from RIP. */
+  int at;
+  /** Where the running end leads; starts as the next instruction. */
+  long branchTo;
+  /** Value of {@link #executed} at which interrupts are shadowed by STI or MOV SS, else -1. */
+  long shadowAt = -1;
+  /** The shadow is MOV SS's: it also holds debug traps. */
+  boolean shadowByStack;
+  boolean nmiBlocked;
+  /** DR6 bits of debug traps to be taken at the next boundary. */
+  int pendingDebug;
+
+  private Block running;
+  private int runningIndex;
+  private End linkFrom;
+  private int stepLimit = Integer.MAX_VALUE;
+  private boolean stepTraps;
+  /** A triple fault's report. */
+  String shutdownReport;
+
+  private final Set<Long> postedPages = new HashSet<>();
+  private volatile boolean posted;
+
+  // Statistics.
+  long exceptions;
+  long interrupts;
+  final long[] exceptionsByVector = new long[32];
+  /** Accesses to ports by this vCPU. */
+  long portAccesses;
+
+  Processor(
+      InterpreterEngine engine,
+      Engine.Environment machine,
+      int index,
+      CpuState cpuState,
+      LocalInterruptController apic,
+      CodeMap codeMap) {
+    super(cpuState, machine.memory(), machine.mmio(), apic, codeMap);
+    this.engine = engine;
+    this.machine = machine;
+    this.model = machine.model();
+    this.index = index;
+    ripAt = state + CpuState.RIP;
+    attentionAt = state + CpuState.ATTENTION;
+    code = new CodeCache(this, index, machine.memory(), codeMap);
+  }
+
+  // The loop.
+
+  /** Runs until an exit; see {@link dev.bothy.core.Vcpu#run}. */
+  Exit run(long budget) {
+    long limit = budget == Long.MAX_VALUE ? Long.MAX_VALUE : executed + budget;
+    engine.exclusive.enter();
+    try {
+      // Whatever happened while we were away is looked at first.
+      getAndBitwiseOrInt(attentionAt, CpuState.ATTENTION_ENGINE);
+      for (; ; ) {
+        try {
+          Exit exit = runBlocks(limit);
+          if (exit != null) {
+            return exit;
+          }
+        } catch (GuestFault f) {
+          takeFault();
+        } catch (StopBlock s) {
+          settle();
+        }
+      }
+    } catch (Shutdown s) {
+      putInt(state + CpuState.ACTIVITY, CpuState.ACTIVITY_SHUTDOWN);
+      return new Exit.Shutdown(shutdownReport);
+    } finally {
+      engine.exclusive.leave();
+    }
+  }
+
+  private Exit runBlocks(long limit) {
+    Block block = null;
+    for (; ; ) {
+      int most = Integer.MAX_VALUE;
+      if (getIntAcquire(attentionAt) != 0 || executed >= limit) {
+        Exit exit = attend(limit);
+        if (exit != null) {
+          return exit;
+        }
+        most = stepLimit;
+        block = null;
+      }
+      if (block == null || !block.valid) {
+        block = lookUp();
+      }
+      if (block.count > limit - executed || block.count > most) {
+        runPart(block, (int) Math.min(most, limit - executed));
+        block = null;
+        continue;
+      }
+      running = block;
+      Node[] body = block.body;
+      int i = 0;
+      try {
+        for (; i < body.length; i++) {
+          body[i].run(this);
+        }
+        Block next = block.end.run(this);
+        executed += block.count;
+        block = next;
+      } catch (GuestFault | StopBlock e) {
+        runningIndex = i;
+        throw e;
+      }
+      if (most == 1) {
+        afterStep();
+        block = null;
+      }
+    }
+  }
+
+  /** Runs the first {@code n} instructions of a block that has more. */
+  private void runPart(Block block, int n) {
+    running = block;
+    int i = 0;
+    try {
+      for (; i < n; i++) {
+        block.body[i].run(this);
+      }
+    } catch (GuestFault | StopBlock e) {
+      runningIndex = i;
+      throw e;
+    }
+    executed += n;
+    putLong(ripAt, wrapRip(getLong(ripAt) + block.offsets[n]));
+    if (stepLimit == 1) {
+      afterStep();
+    }
+  }
+
+  private Block lookUp() {
+    long rip = getLong(ripAt);
+    End from = linkFrom;
+    linkFrom = null;
+    running = null;
+    runningIndex = 0;
+    long linear = rip;
+    if (codeBits != 64) {
+      if (Long.compareUnsigned(rip, segmentLimit(CpuState.CS) & 0xffff_ffffL) > 0) {
+        throw raise(GuestFault.GP, 0);
+      }
+      linear = segmentBase(CpuState.CS) + rip & 0xffff_ffffL;
+    }
+    Block block = code.find(rip, linear, blockMode);
+    if (from != null) {
+      from.link(block);
+    }
+    return block;
+  }
+
+  /** {@code from}'s jump stays on its page: the block found next may be remembered there. */
+  Block wantLink(End from) {
+    linkFrom = from;
+    return null;
+  }
+
+  private void settle() {
+    Block block = running;
+    if (block != null) {
+      executed += runningIndex;
+      putLong(ripAt, wrapRip(getLong(ripAt) + block.offsets[runningIndex]));
+      running = null;
+    }
+    linkFrom = null;
+  }
+
+  long wrapRip(long rip) {
+    return codeBits == 64 ? rip : rip & 0xffff_ffffL;
+  }
+
+  private void takeFault() {
+    settle();
+    int vector = fault.vector;
+    exceptions++;
+    if (vector < 32) {
+      exceptionsByVector[vector]++;
+    }
+    shadowAt = -1;
+    EventDelivery.exception(this, vector, fault.errorCode);
+  }
+
+  @Override
+  long nextRip(Instruction i) {
+    return wrapRip(getLong(ripAt) + at + i.length);
+  }
+
+  /** Address of the running generic instruction. */
+  long thisRip() {
+    return wrapRip(getLong(ripAt) + at);
+  }
+
+  // Between instructions.
+
+  @Override
+  void requestAttention() {
+    getAndBitwiseOrInt(attentionAt, CpuState.ATTENTION_INTERRUPT);
+  }
+
+  /** Sets attention bits from any thread. */
+  void setAttention(int bits) {
+    getAndBitwiseOrInt(attentionAt, bits);
+  }
+
+  int attention() {
+    return getIntAcquire(attentionAt);
+  }
+
+  private boolean shadowed() {
+    return shadowAt == executed;
+  }
+
+  /** Interrupts stay off for one more instruction. */
+  void shadow(boolean byStack) {
+    // The instruction that calls this is an end: it is counted after it returns.
+    shadowAt = executed + running.count;
+    shadowByStack = byStack;
+    if (pendingDebug != 0 || (systemFlags & Bits.TF) != 0) {
+      setAttention(ATTENTION_STEP);
+    }
+  }
+
+  private Exit attend(long limit) {
+    stepLimit = Integer.MAX_VALUE;
+    int seen =
+        getAndBitwiseAndInt(
+            attentionAt,
+            ~(CpuState.ATTENTION_INTERRUPT
+                | CpuState.ATTENTION_EVENT
+                | CpuState.ATTENTION_KICK
+                | CpuState.ATTENTION_ENGINE
+                | ATTENTION_STEP));
+    if (posted) {
+      takePosted();
+    }
+    engine.exclusive.yieldIfWanted();
+    if ((seen & CpuState.ATTENTION_EVENT) != 0 || getInt(state + CpuState.STARTUP_PENDING) != 0) {
+      EventDelivery.processSignals(this);
+    }
+    if ((seen & CpuState.ATTENTION_KICK) != 0) {
+      // What else was there is looked at again on the next entry.
+      return new Exit.Kicked();
+    }
+    int activity = getInt(state + CpuState.ACTIVITY);
+    if (activity == CpuState.ACTIVITY_WAIT_STARTUP) {
+      return new Exit.WaitingForStartup();
+    }
+    if (activity == CpuState.ACTIVITY_SHUTDOWN) {
+      return new Exit.Shutdown(shutdownReport == null ? "processor is shut down" : shutdownReport);
+    }
+    if (executed >= limit) {
+      return new Exit.BudgetSpent();
+    }
+    boolean shadowed = shadowed();
+    if (pendingDebug != 0 && !(shadowed && shadowByStack)) {
+      int bits = pendingDebug;
+      pendingDebug = 0;
+      wake();
+      EventDelivery.debugTrap(this, bits);
+      shadowed = false;
+    }
+    if (!shadowed) {
+      if (getInt(state + CpuState.NMI_PENDING) != 0 && !nmiBlocked) {
+        putInt(state + CpuState.NMI_PENDING, 0);
+        nmiBlocked = true;
+        wake();
+        EventDelivery.interrupt(this, GuestFault.NMI);
+      } else if ((systemFlags & Bits.IF) != 0 && apic.interruptPending()) {
+        int vector = apic.acknowledge();
+        if (vector >= 0) {
+          wake();
+          interrupts++;
+          EventDelivery.interrupt(this, vector);
+          if (apic.interruptPending()) {
+            setAttention(CpuState.ATTENTION_INTERRUPT);
+          }
+        }
+      }
+    } else {
+      setAttention(CpuState.ATTENTION_INTERRUPT);
+      stepLimit = 1;
+    }
+    if (getInt(state + CpuState.ACTIVITY) == CpuState.ACTIVITY_HALTED) {
+      return new Exit.Halted();
+    }
+    stepTraps = (systemFlags & Bits.TF) != 0;
+    if (stepTraps || DebugRegisters.armedForCode(this)) {
+      setAttention(ATTENTION_STEP);
+      stepLimit = 1;
+      DebugRegisters.checkFetch(this);
+    }
+    return null;
+  }
+
+  private void wake() {
+    putInt(state + CpuState.ACTIVITY, CpuState.ACTIVITY_RUNNING);
+  }
+
+  private void afterStep() {
+    systemFlags &= ~Bits.RF;
+    if (stepTraps) {
+      pendingDebug |= DebugRegisters.SINGLE_STEP;
+      setAttention(ATTENTION_STEP);
+    }
+  }
+
+  /** True if the vCPU has a reason to leave HLT or wait-for-startup. */
+  boolean hasWork() {
+    int attention = getIntAcquire(attentionAt);
+    if ((attention & (CpuState.ATTENTION_EVENT | CpuState.ATTENTION_KICK)) != 0) {
+      return true;
+    }
+    return getInt(state + CpuState.ACTIVITY) == CpuState.ACTIVITY_RUNNING
+        || getInt(state + CpuState.ACTIVITY) == CpuState.ACTIVITY_HALTED
+            && (systemFlags & Bits.IF) != 0
+            && apic.interruptPending();
+  }
+
+  void halt() {
+    putInt(state + CpuState.ACTIVITY, CpuState.ACTIVITY_HALTED);
+    setAttention(CpuState.ATTENTION_ENGINE);
+  }
+
+  // Code that changes.
+
+  @Override
+  void dropCode(long physical, long length) {
+    code.drop(physical, length);
+  }
+
+  @Override
+  void postDropCode(long physical, long length) {
+    synchronized (postedPages) {
+      postedPages.add(physical & ~0xfffL);
+      posted = true;
+    }
+    setAttention(CpuState.ATTENTION_ENGINE);
+  }
+
+  private void takePosted() {
+    synchronized (postedPages) {
+      posted = false;
+      for (long page : postedPages) {
+        code.drop(page, 4096);
+      }
+      postedPages.clear();
+    }
+  }
+
+  /** A page gets its first code: from now on stores to it are seen, by every vCPU. */
+  void claimCodePage(long physical) {
+    if (codeMap.mark(physical, index & 31)) {
+      if (machine.cpus() == 1) {
+        dropWritesTo(physical);
+      } else {
+        engine.exclusive.run(() -> engine.dropWritesTo(physical));
+      }
+    }
+  }
+
+  /** The code cache has dropped {@code block}; if it is running, it stops after the present instruction. */
+  void blockDropped(Block block) {
+    if (block == running) {
+      block.stop();
+    }
+  }
+
+  // What semantics ask.
+
+  @Override
+  int nonCanonicalVector() {
+    return running == null ? GuestFault.GP : FaultVector.of(this, running);
+  }
+
+  /** Address of the instruction at which the running block stands, as far as it is known. */
+  Block runningBlock() {
+    return running;
+  }
+
+  @Override
+  void watch(long linear, int size, boolean write) {
+    DebugRegisters.checkData(this, linear, size, write);
+  }
+
+  @Override
+  boolean watchesPage(long linear) {
+    return DebugRegisters.watchesPage(this, linear);
+  }
+
+  @Override
+  void requireSse() {
+    long cr0 = getLong(state + CpuState.CR0);
+    if ((cr0 & Bits.CR0_EM) != 0 || (getLong(state + CpuState.CR4) & Bits.CR4_OSFXSR) == 0) {
+      throw raise(GuestFault.UD);
+    }
+    if ((cr0 & Bits.CR0_TS) != 0) {
+      throw raise(GuestFault.NM);
+    }
+  }
+
+  @Override
+  void requireX87() {
+    requireX87Quietly();
+    checkX87Error();
+  }
+
+  /** The part of {@link #requireX87} that non-waiting instructions share. */
+  void requireX87Quietly() {
+    if ((getLong(state + CpuState.CR0) & (Bits.CR0_EM | Bits.CR0_TS)) != 0) {
+      throw raise(GuestFault.NM);
+    }
+  }
+
+  private void checkX87Error() {
+    if ((getInt(state + CpuState.X87_STATUS) & 0x80) != 0) {
+      if (nativeX87Errors()) {
+        throw raise(GuestFault.MF);
+      }
+      engine.x87Error(this);
+    }
+  }
+
+  @Override
+  void requireMmx() {
+    long cr0 = getLong(state + CpuState.CR0);
+    if ((cr0 & Bits.CR0_EM) != 0) {
+      throw raise(GuestFault.UD);
+    }
+    if ((cr0 & Bits.CR0_TS) != 0) {
+      throw raise(GuestFault.NM);
+    }
+    checkX87Error();
+  }
+
+  @Override
+  boolean simdExceptionsEnabled() {
+    return (getLong(state + CpuState.CR4) & Bits.CR4_OSXMMEXCPT) != 0;
+  }
+
+  @Override
+  boolean nativeX87Errors() {
+    return (getLong(state + CpuState.CR0) & Bits.CR0_NE) != 0;
+  }
+
+  /** #GP(0). */
+  GuestFault gp() {
+    return raise(GuestFault.GP, 0);
+  }
+
+  GuestFault ud() {
+    return raise(GuestFault.UD);
+  }
+
+  void requireCpl0() {
+    if (cpl != 0) {
+      throw gp();
+    }
+  }
+
+  /** CPL follows CS; tables of the TLB follow CPL. */
+  void setCpl(int level) {
+    cpl = level;
+    selectTable();
+  }
+
+  /** This vCPU's time-stamp counter. */
+  long tsc() {
+    return machine.clock().nanos() + getLong(state + CpuState.TSC_OFFSET);
+  }
+
+  /** Brings RFLAGS and what else is kept in fields into the state block. */
+  void storeState() {
+    putLong(state + CpuState.RFLAGS, rflags() & 0xffff_ffffL);
+    putInt(state + CpuState.INTERRUPT_SHADOW, shadowed() ? shadowByStack ? 2 : 1 : 0);
+    putInt(state + CpuState.NMI_BLOCKED, nmiBlocked ? 1 : 0);
+    putInt(state + CpuState.PENDING_DEBUG, pendingDebug);
+  }
+
+  /** Takes over a state block that was changed from outside; everything cached is dropped. */
+  void loadState() {
+    int flags = getInt(state + CpuState.RFLAGS);
+    setArithmeticFlags(flags);
+    systemFlags = flags & ~Bits.ARITHMETIC & 0x3f_7fd7 | 2;
+    int shadow = getInt(state + CpuState.INTERRUPT_SHADOW);
+    shadowAt = shadow == 0 ? -1 : executed;
+    shadowByStack = shadow == 2;
+    nmiBlocked = getInt(state + CpuState.NMI_BLOCKED) != 0;
+    pendingDebug = getInt(state + CpuState.PENDING_DEBUG);
+    running = null;
+    linkFrom = null;
+    int csAttributes = segmentAttributes(CpuState.CS);
+    boolean isProtected = (getLong(state + CpuState.CR0) & Bits.CR0_PE) != 0;
+    cpl = !isProtected ? 0 : virtual8086() ? 3 : Descriptor.dpl(segmentAttributes(CpuState.SS));
+    if (isProtected && (csAttributes & Descriptor.CONFORMING) == 0 && !virtual8086()) {
+      cpl = Descriptor.dpl(csAttributes);
+    }
+    updatePaging(true);
+    updateMode();
+    DebugRegisters.update(this);
+    setAttention(CpuState.ATTENTION_ENGINE);
+  }
+}
