@@ -125,12 +125,14 @@ public abstract class Cpu {
   final GuestFault raise(int vector) {
     fault.vector = vector;
     fault.errorCode = 0;
+    fault.nonCanonical = false;
     return fault;
   }
 
   final GuestFault raise(int vector, int errorCode) {
     fault.vector = vector;
     fault.errorCode = errorCode;
+    fault.nonCanonical = false;
     return fault;
   }
 

@@ -43,12 +43,22 @@ final class EventDelivery {
     transfer(cpu, vector, 0, true, false, false, 0);
   }
 
+  /** INT1: like {@link #software}, but the gate's privilege is not checked. */
+  static void icebp(Processor cpu) {
+    transfer(cpu, GuestFault.DB, 0, false, false, true, 0);
+  }
+
   /** #DB as a trap, with the causes in {@code bits}. */
   static void debugTrap(Processor cpu, int bits) {
     DebugRegisters.report(cpu, bits);
     cpu.exceptions++;
     cpu.exceptionsByVector[GuestFault.DB]++;
     deliver(cpu, GuestFault.DB, 0, false, true, 0);
+  }
+
+  /** #DB as a fault before the instruction at RIP. */
+  static void codeBreakpoint(Processor cpu) {
+    deliver(cpu, GuestFault.DB, 0, false, true, Bits.RF);
   }
 
   /** Delivers; a fault on the way becomes another exception, #DF or shutdown. */

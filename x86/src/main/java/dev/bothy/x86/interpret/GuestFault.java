@@ -31,6 +31,9 @@ public final class GuestFault extends RuntimeException {
   /** Error code where the vector has one. */
   int errorCode;
 
+  /** #GP for a non-canonical address that may have to be #SS. */
+  boolean nonCanonical;
+
   GuestFault() {
     super(null, null, false, false);
   }

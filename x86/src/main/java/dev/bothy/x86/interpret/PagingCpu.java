@@ -361,6 +361,18 @@ abstract class PagingCpu extends Cpu {
     return updateAddressSlow(linear, size);
   }
 
+  /** Host address from which the bytes up to the page's end may be read, or 0 if they are not plain RAM. */
+  final long readAddress(long linear) {
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    if (getLong(entry) != (linear & PAGE | generation)) {
+      translate(linear, READ);
+      if (getLong(entry) != (linear & PAGE | generation)) {
+        return 0;
+      }
+    }
+    return linear + getLong(entry + 24);
+  }
+
   private long updateAddressSlow(long linear, int size) {
     probeStore(linear, size);
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);

@@ -16,6 +16,7 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import java.util.HashSet;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * The interpreter's processor: the loop that runs decoded blocks, and what happens between instructions (AMD64 APM volume 2,
@@ -27,6 +28,9 @@ final class Processor extends SegmentingCpu {
   /** Looked at between all instructions while set: single-step, breakpoints, interrupt shadow. */
   static final int ATTENTION_STEP = 16;
 
+  /** Bytes behind the TLB for results of atomic stubs. */
+  static final long SCRATCH_SIZE = 64;
+
   final Engine.Environment machine;
   final CpuModel model;
   final int index;
@@ -35,8 +39,15 @@ final class Processor extends SegmentingCpu {
   final long ripAt;
   private final long attentionAt;
 
-  /** Instructions executed. */
+  /** Host address of {@link #SCRATCH_SIZE} bytes. */
+  final long scratch;
+  /** The machine's only vCPU: LOCK needs no atomic operation, since devices do not lock. */
+  final boolean alone;
+
+  /** Instructions executed; read by other threads for statistics. */
   long executed;
+  /** Linear address of the read-modify-write under way. */
+  long updateAt;
   /** Offset of the running generic instruction from RIP. */
   int at;
   /** Where the running end leads; starts as the next instruction. */
@@ -46,6 +57,8 @@ final class Processor extends SegmentingCpu {
   /** The shadow is MOV SS's: it also holds debug traps. */
   boolean shadowByStack;
   boolean nmiBlocked;
+  /** A code breakpoint is armed. */
+  boolean breakpoints;
   /** DR6 bits of debug traps to be taken at the next boundary. */
   int pendingDebug;
 
@@ -56,6 +69,13 @@ final class Processor extends SegmentingCpu {
   private boolean stepTraps;
   /** A triple fault's report. */
   String shutdownReport;
+
+  /** INIT, NMI and start-up IPIs that other threads have sent: SIGNAL_ bits, and the start-up page in the low byte. */
+  final AtomicInteger engineSignals = new AtomicInteger();
+
+  static final int SIGNAL_STARTUP = 0x100;
+  static final int SIGNAL_INIT = 0x200;
+  static final int SIGNAL_NMI = 0x400;
 
   private final Set<Long> postedPages = new HashSet<>();
   private volatile boolean posted;
@@ -81,6 +101,8 @@ final class Processor extends SegmentingCpu {
     this.index = index;
     ripAt = state + CpuState.RIP;
     attentionAt = state + CpuState.ATTENTION;
+    scratch = state + CpuState.PORTABLE_SIZE + TLB_SIZE;
+    alone = machine.cpus() == 1;
     code = new CodeCache(this, index, machine.memory(), codeMap);
   }
 
@@ -214,6 +236,9 @@ final class Processor extends SegmentingCpu {
   }
 
   private void takeFault() {
+    if (fault.nonCanonical && running != null) {
+      fault.vector = FaultVector.of(this, running, running.offsets[runningIndex]);
+    }
     settle();
     int vector = fault.vector;
     exceptions++;
@@ -409,17 +434,14 @@ final class Processor extends SegmentingCpu {
     }
   }
 
+  /** The running block ends after the present instruction: something waits between instructions. */
+  void stopAfterThis() {
+    if (running != null) {
+      code.drop(running.physical, 1);
+    }
+  }
+
   // What semantics ask.
-
-  @Override
-  int nonCanonicalVector() {
-    return running == null ? GuestFault.GP : FaultVector.of(this, running);
-  }
-
-  /** Address of the instruction at which the running block stands, as far as it is known. */
-  Block runningBlock() {
-    return running;
-  }
 
   @Override
   void watch(long linear, int size, boolean write) {
@@ -512,8 +534,59 @@ final class Processor extends SegmentingCpu {
     return machine.clock().nanos() + getLong(state + CpuState.TSC_OFFSET);
   }
 
+  /** Leaves a string instruction between two iterations, to be gone on with after a look at the attention word. */
+  void restart() {
+    throw StopBlock.SIGNAL;
+  }
+
+  /** INT n and its kin: RIP behind the instruction is what the handler returns to. */
+  void softwareInterrupt(int vector) {
+    long start = getLong(ripAt);
+    putLong(ripAt, branchTo);
+    try {
+      EventDelivery.software(this, vector);
+    } catch (GuestFault f) {
+      putLong(ripAt, start);
+      throw f;
+    }
+    branchTo = getLong(ripAt);
+  }
+
+  /** INT1: #DB as a trap without a cause in DR6. */
+  void trap() {
+    long start = getLong(ripAt);
+    putLong(ripAt, branchTo);
+    try {
+      EventDelivery.icebp(this);
+    } catch (GuestFault f) {
+      putLong(ripAt, start);
+      throw f;
+    }
+    branchTo = getLong(ripAt);
+  }
+
+  /** Signals of other threads that have not been looked at become part of the state. */
+  void absorbSignals() {
+    if (engineSignals.get() != 0) {
+      EventDelivery.processSignals(this);
+      storeState();
+    }
+  }
+
+  /** True after {@link #storeState}: the state block may have been changed since. */
+  private boolean stored;
+
+  /** Takes RFLAGS from the state block, if something else was run since. */
+  void takeState() {
+    if (stored && getInt(state + CpuState.RFLAGS) != rflags()) {
+      loadState();
+    }
+    stored = false;
+  }
+
   /** Brings RFLAGS and what else is kept in fields into the state block. */
   void storeState() {
+    stored = true;
     putLong(state + CpuState.RFLAGS, rflags() & 0xffff_ffffL);
     putInt(state + CpuState.INTERRUPT_SHADOW, shadowed() ? shadowByStack ? 2 : 1 : 0);
     putInt(state + CpuState.NMI_BLOCKED, nmiBlocked ? 1 : 0);

@@ -284,11 +284,10 @@ abstract class SegmentingCpu extends PagingCpu {
 
   @Override
   final GuestFault raiseNonCanonical() {
-    return raise(nonCanonicalVector(), 0);
+    GuestFault f = raise(GuestFault.GP, 0);
+    f.nonCanonical = true;
+    return f;
   }
-
-  /** #SS if the running instruction's memory operand is on the stack, else #GP. */
-  abstract int nonCanonicalVector();
 
   // Stack.
 

@@ -1,0 +1,175 @@
+package dev.bothy.x86.interpret;
+
+import static dev.bothy.core.cpu.CpuFeature.*;
+import static dev.bothy.host.RawMemory.getLong;
+
+import dev.bothy.core.MachineClock;
+import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.core.cpu.CpuState;
+
+/** What CPUID answers: AMD64 APM volume 3, appendix E; hypervisor leaves as KVM defines them. */
+final class CpuidLeaves {
+  private static final CpuFeature[] LEAF1_EDX = {
+    FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, null, SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36, null, CLFSH, null,
+    null, null, MMX, FXSR, SSE, SSE2, null, null, null, null, null
+  };
+  private static final CpuFeature[] LEAF1_ECX = {
+    SSE3, PCLMULQDQ, null, MONITOR, null, null, null, null, null, SSSE3, null, null, FMA, CX16, null, null, null, PCID,
+    null, SSE4_1, SSE4_2, X2APIC, MOVBE, POPCNT, TSC_DEADLINE, AES, XSAVE, null, AVX, F16C, RDRAND, HYPERVISOR
+  };
+  private static final CpuFeature[] LEAF7_EBX = {
+    FSGSBASE, CpuFeature.TSC_ADJUST, null, BMI1, null, AVX2, null, SMEP, BMI2, ERMS, INVPCID, null, null, null, null, null, null,
+    null, RDSEED, ADX, SMAP, null, null, CLFLUSHOPT, CLWB, null, null, null, null, SHA, null, null
+  };
+  private static final CpuFeature[] LEAF7_ECX = {
+    null, null, UMIP, PKU, null, null, null, null, null, null, null, null, null, null, null, null, LA57, null, null,
+    null, null, null, RDPID, null, null, null, null, null, null, null, null, null
+  };
+  private static final CpuFeature[] EXTENDED_EDX = {
+    FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, null, SYSCALL, MTRR, PGE, MCA, CMOV, PAT, PSE36, null, null, NX,
+    null, MMXEXT, MMX, FXSR, FXSR_OPT, PAGE1GB, RDTSCP, null, LM, null, null
+  };
+  private static final CpuFeature[] EXTENDED_ECX = {
+    LAHF_LM, null, null, null, CR8_LEGACY, LZCNT, SSE4A, MISALIGNSSE, PREFETCHW, null, null, null, null, null, null,
+    null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+  };
+
+  private static final String VENDOR = "AuthenticAMD";
+  private static final String HYPERVISOR_NAME = "KVMKVMKVM\0\0\0";
+
+  /** KVM_FEATURE_CLOCKSOURCE2 and KVM_FEATURE_CLOCKSOURCE_STABLE_BIT, CLOCKSOURCE, NOP_IO_DELAY. */
+  private static final int KVM_FEATURES = 1 | 1 << 1 | 1 << 3 | 1 << 24;
+
+  private CpuidLeaves() {}
+
+  private static int bits(CpuModel model, CpuFeature[] features) {
+    int word = 0;
+    for (int i = 0; i < 32; i++) {
+      if (features[i] != null && model.has(features[i])) {
+        word |= 1 << i;
+      }
+    }
+    return word;
+  }
+
+  private static int word(String text, int at) {
+    int word = 0;
+    for (int i = 3; i >= 0; i--) {
+      word = word << 8 | (at + i < text.length() ? text.charAt(at + i) : 0);
+    }
+    return word;
+  }
+
+  /** Executes CPUID: EAX and ECX in, EAX to EDX out. */
+  static void execute(Processor cpu) {
+    int leaf = (int) cpu.gpr(CpuState.RAX);
+    int sub = (int) cpu.gpr(CpuState.RCX);
+    int[] out = new int[4];
+    leaf(cpu, leaf, sub, out);
+    cpu.setGpr32(CpuState.RAX, out[0]);
+    cpu.setGpr32(CpuState.RBX, out[1]);
+    cpu.setGpr32(CpuState.RCX, out[2]);
+    cpu.setGpr32(CpuState.RDX, out[3]);
+  }
+
+  private static void set(int[] out, int a, int b, int c, int d) {
+    out[0] = a;
+    out[1] = b;
+    out[2] = c;
+    out[3] = d;
+  }
+
+  private static void leaf(Processor cpu, int leaf, int sub, int[] out) {
+    CpuModel model = cpu.model;
+    int cpus = cpu.machine.cpus();
+    switch (leaf) {
+      case 0 -> set(out, 0x0d, word(VENDOR, 0), word(VENDOR, 8), word(VENDOR, 4));
+      // Family 17h, model 31h, stepping 0.
+      case 1 -> {
+        int ecx = bits(model, LEAF1_ECX);
+        if ((getLong(cpu.state + CpuState.CR4) & Bits.CR4_OSXSAVE) != 0) {
+          ecx |= 1 << 27;
+        }
+        int edx = bits(model, LEAF1_EDX) | (cpus > 1 ? 1 << 28 : 0);
+        if ((cpu.apic.apicBase() & 0x800) == 0) {
+          edx &= ~(1 << 9);
+        }
+        int logical = Math.min(255, Math.max(1, cpus));
+        set(out, 0x0083_0f10, cpu.apic.id() << 24 | logical << 16 | 8 << 8, ecx, edx);
+      }
+      case 2, 3, 4, 6, 8, 9, 0xa, 0xc -> {
+        if (leaf == 6) {
+          out[0] = model.has(ARAT) ? 4 : 0;
+        }
+      }
+      case 5 -> set(out, 0, 0, 0, 0);
+      case 7 -> {
+        if (sub == 0) {
+          set(out, 0, bits(model, LEAF7_EBX), bits(model, LEAF7_ECX), model.has(FSRM) ? 1 << 4 : 0);
+        }
+      }
+      case 0xb -> {
+        int shift = cpus == 1 ? 0 : 32 - Integer.numberOfLeadingZeros(cpus - 1);
+        if (sub == 0) {
+          set(out, 0, 1, 0x100, cpu.apic.id());
+        } else if (sub == 1) {
+          set(out, shift, cpus, 0x201, cpu.apic.id());
+        } else {
+          set(out, 0, 0, sub & 0xff, cpu.apic.id());
+        }
+      }
+      case 0xd -> {
+        if (model.has(XSAVE)) {
+          xsave(cpu, sub, out);
+        }
+      }
+      case 0x4000_0000 ->
+          set(out, 0x4000_0010, word(HYPERVISOR_NAME, 0), word(HYPERVISOR_NAME, 4), word(HYPERVISOR_NAME, 8));
+      case 0x4000_0001 -> out[0] = KVM_FEATURES;
+      // TSC and APIC timer frequency in kHz.
+      case 0x4000_0010 -> set(out, (int) (MachineClock.TSC_HZ / 1000), 1_000_000, 0, 0);
+      case 0x8000_0000 -> set(out, 0x8000_001f, word(VENDOR, 0), word(VENDOR, 8), word(VENDOR, 4));
+      case 0x8000_0001 -> {
+        int edx = bits(model, EXTENDED_EDX);
+        int ecx = bits(model, EXTENDED_ECX) | (cpus > 1 ? 2 : 0);
+        set(out, 0x0083_0f10, 0, ecx, edx);
+      }
+      case 0x8000_0002, 0x8000_0003, 0x8000_0004 -> {
+        String brand = "Bothy x86-64 processor, model " + model.name();
+        int at = (leaf - 0x8000_0002) * 16;
+        set(out, word(brand, at), word(brand, at + 4), word(brand, at + 8), word(brand, at + 12));
+      }
+      // 32 KiB L1, 512 KiB L2: what software sizes its loops by.
+      case 0x8000_0005 -> set(out, 0xff40_ff40, 0xff40_ff40, 0x2008_0140, 0x2008_0140);
+      case 0x8000_0006 -> set(out, 0, 0x4200_4200, 0x0200_6140, 0);
+      // Invariant TSC.
+      case 0x8000_0007 -> set(out, 0, 0, 0, 1 << 8);
+      case 0x8000_0008 -> {
+        int width = cpus == 1 ? 0 : 32 - Integer.numberOfLeadingZeros(cpus - 1);
+        set(out, CpuModel.PHYSICAL_BITS | CpuModel.LINEAR_BITS << 8, 0, cpus - 1 | width << 12, 0);
+      }
+      case 0x8000_0021 -> set(out, 0, 0, 0, 0);
+      default -> set(out, 0, 0, 0, 0);
+    }
+  }
+
+  private static void xsave(Processor cpu, int sub, int[] out) {
+    CpuModel model = cpu.model;
+    boolean avx = model.has(AVX);
+    long enabled = getLong(cpu.state + CpuState.XCR0);
+    switch (sub) {
+      case 0 -> set(out, 3 | (avx ? 4 : 0), (enabled & 4) != 0 ? 0x340 : 0x240, avx ? 0x340 : 0x240, 0);
+      case 1 -> {
+        int bits = (model.has(XSAVEOPT) ? 1 : 0) | (model.has(XSAVEC) ? 2 : 0) | (model.has(XGETBV1) ? 4 : 0);
+        set(out, bits, model.has(XSAVEC) ? (enabled & 4) != 0 ? 0x340 : 0x240 : 0, 0, 0);
+      }
+      case 2 -> {
+        if (avx) {
+          set(out, 256, 576, 0, 0);
+        }
+      }
+      default -> {}
+    }
+  }
+}

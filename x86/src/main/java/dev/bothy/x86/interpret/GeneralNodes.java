@@ -1,0 +1,196 @@
+package dev.bothy.x86.interpret;
+
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
+
+/** Nodes that hand their instruction to the general form of its group. */
+final class GeneralNodes {
+  private GeneralNodes() {}
+
+  /** Groups besides those of SSE. */
+  enum Group {
+    INTEGER,
+    STRING,
+    SYSTEM,
+    X87,
+    MMX,
+    XSAVE
+  }
+
+  static Node of(Group group, Instruction i, int offset) {
+    return switch (group) {
+      case INTEGER -> new IntegerNode(i, offset);
+      case STRING -> new StringNode(i, offset);
+      case SYSTEM -> new SystemNode(i, offset);
+      case X87 -> new X87Node(i, offset);
+      case MMX -> new MmxNode(i, offset);
+      case XSAVE -> new XsaveNode(i, offset);
+    };
+  }
+
+  static boolean isSystem(Instruction i) {
+    return switch (i.op) {
+      case MOV ->
+          i.kind[0] == Instruction.CONTROL_REGISTER
+              || i.kind[0] == Instruction.DEBUG_REGISTER
+              || i.kind[0] == Instruction.SEGMENT_REGISTER
+              || i.kind[1] == Instruction.CONTROL_REGISTER
+              || i.kind[1] == Instruction.DEBUG_REGISTER
+              || i.kind[1] == Instruction.SEGMENT_REGISTER;
+      case HLT, CLI, STI, PUSHF, POPF, CLAC, STAC, IN, OUT, INS, OUTS, WRMSR, RDMSR, RDTSC, RDTSCP, RDPMC, RDPID,
+              XGETBV, XSETBV, CPUID, LGDT, LIDT, SGDT, SIDT, LLDT, LTR, SLDT, STR, SMSW, LMSW, CLTS, LES, LDS, LSS,
+              LFS, LGS, LAR, LSL, VERR, VERW, ARPL, SWAPGS, RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE, INVLPG, INVPCID,
+              WBINVD, INVD, MONITOR, MWAIT, VMMCALL, VMCALL, RDRAND, RDSEED, RSM ->
+          true;
+      default -> false;
+    };
+  }
+
+  /** Instructions that end a block though they are no branches: they may change mode, shadow, TLB, or need attention soon. */
+  static boolean endsBlock(Instruction i) {
+    return switch (i.op) {
+      case MOV -> isSystem(i);
+      case POP -> i.kind[0] == Instruction.SEGMENT_REGISTER;
+      case HLT, CLI, STI, POPF, IN, OUT, INS, OUTS, WRMSR, XSETBV, CPUID, LGDT, LIDT, LLDT, LTR, LMSW, CLTS, LES, LDS,
+              LSS, LFS, LGS, INVLPG, INVPCID, WBINVD, INVD, MONITOR, MWAIT, VMMCALL, VMCALL, RSM ->
+          true;
+      default -> false;
+    };
+  }
+
+  static void integer(Processor cpu, Instruction i) {
+    IntegerOps.execute(cpu, i);
+  }
+
+  private abstract static class General extends Node {
+    final Instruction instruction;
+    private final int offset;
+
+    General(Instruction i, int offset) {
+      instruction = i.copy();
+      this.offset = offset;
+    }
+
+    final Instruction begin(Processor cpu) {
+      cpu.at = offset;
+      return instruction;
+    }
+  }
+
+  private static final class IntegerNode extends General {
+    IntegerNode(Instruction i, int offset) {
+      super(i, offset);
+    }
+
+    @Override
+    void run(Processor cpu) {
+      IntegerOps.execute(cpu, begin(cpu));
+    }
+  }
+
+  private static final class StringNode extends General {
+    StringNode(Instruction i, int offset) {
+      super(i, offset);
+    }
+
+    @Override
+    void run(Processor cpu) {
+      StringOps.execute(cpu, begin(cpu));
+    }
+  }
+
+  private static final class SystemNode extends General {
+    SystemNode(Instruction i, int offset) {
+      super(i, offset);
+    }
+
+    @Override
+    void run(Processor cpu) {
+      Instruction i = begin(cpu);
+      SystemOps.checkRights(cpu, i);
+      SystemOps.execute(cpu, i);
+    }
+  }
+
+  private static final class X87Node extends General {
+    X87Node(Instruction i, int offset) {
+      super(i, offset);
+    }
+
+    @Override
+    void run(Processor cpu) {
+      X87Ops.execute(cpu, begin(cpu));
+    }
+  }
+
+  private static final class MmxNode extends General {
+    MmxNode(Instruction i, int offset) {
+      super(i, offset);
+    }
+
+    @Override
+    void run(Processor cpu) {
+      MmxOps.execute(cpu, begin(cpu));
+    }
+  }
+
+  private static final class XsaveNode extends General {
+    XsaveNode(Instruction i, int offset) {
+      super(i, offset);
+    }
+
+    @Override
+    void run(Processor cpu) {
+      XsaveOps.execute(cpu, begin(cpu));
+    }
+  }
+
+  /** An SSE instruction of group {@code group}. */
+  static Node sse(int group, Instruction i, int offset) {
+    return new SseNode(group, i, offset);
+  }
+
+  private static final class SseNode extends General {
+    private final int group;
+
+    SseNode(int group, Instruction i, int offset) {
+      super(i, offset);
+      this.group = group;
+    }
+
+    @Override
+    void run(Processor cpu) {
+      SseGroups.execute(group, cpu, begin(cpu));
+    }
+  }
+
+  /** What is in the table but in no engine yet. */
+  static Node undefined() {
+    return new Node() {
+      @Override
+      void run(Processor cpu) {
+        throw cpu.ud();
+      }
+    };
+  }
+
+  static boolean isNop(Instruction i) {
+    return switch (i.op) {
+      case NOP, ENDBR32, ENDBR64, PREFETCH, PREFETCHNTA, PREFETCHT0, PREFETCHT1, PREFETCHT2, PREFETCHW -> true;
+      default -> false;
+    };
+  }
+
+  static final Node NOP =
+      new Node() {
+        @Override
+        void run(Processor cpu) {}
+      };
+
+  static boolean isString(Op op) {
+    return switch (op) {
+      case MOVS, CMPS, STOS, LODS, SCAS -> true;
+      default -> false;
+    };
+  }
+}

@@ -1,0 +1,149 @@
+package dev.bothy.x86.interpret;
+
+import dev.bothy.core.Engine;
+import dev.bothy.core.Exit;
+import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.Vcpu;
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.state.StateException;
+import dev.bothy.core.state.StateReader;
+import dev.bothy.core.state.StateWriter;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** A vCPU of the interpreter. */
+final class InterpreterVcpu implements Vcpu {
+  private final Engine.Environment machine;
+  private final int index;
+  private final LocalInterruptController apic;
+  private final CpuState state;
+  private final Processor processor;
+
+  InterpreterVcpu(
+      InterpreterEngine engine, Engine.Environment machine, int index, LocalInterruptController apic) {
+    this.machine = machine;
+    this.index = index;
+    this.apic = apic;
+    state = new CpuState(PagingCpu.TLB_SIZE + Processor.SCRATCH_SIZE);
+    processor = new Processor(engine, machine, index, state, apic, engine.codeMap);
+    engine.codeMap.add(processor);
+    reset();
+  }
+
+  Processor processor() {
+    return processor;
+  }
+
+  void askAttention() {
+    processor.setAttention(CpuState.ATTENTION_ENGINE);
+  }
+
+  @Override
+  public Exit run(long budget) {
+    processor.takeState();
+    try {
+      return processor.run(budget);
+    } finally {
+      processor.storeState();
+    }
+  }
+
+  @Override
+  public void kick() {
+    processor.setAttention(CpuState.ATTENTION_KICK);
+    machine.wakeUp().wake(index);
+  }
+
+  @Override
+  public void interruptChanged() {
+    processor.setAttention(CpuState.ATTENTION_INTERRUPT);
+    machine.wakeUp().wake(index);
+  }
+
+  private void signal(int bits) {
+    processor.engineSignals.accumulateAndGet(bits, (old, more) -> more > 0xff && (more & 0xff) != 0 ? old & ~0xff | more : old | more);
+    processor.setAttention(CpuState.ATTENTION_EVENT);
+    machine.wakeUp().wake(index);
+  }
+
+  @Override
+  public void nmi() {
+    signal(Processor.SIGNAL_NMI);
+  }
+
+  @Override
+  public void init() {
+    signal(Processor.SIGNAL_INIT);
+  }
+
+  @Override
+  public void startup(int page) {
+    signal(Processor.SIGNAL_STARTUP | page & 0xff);
+  }
+
+  @Override
+  public long instructions() {
+    return processor.executed;
+  }
+
+  @Override
+  public boolean hasWork() {
+    return processor.hasWork();
+  }
+
+  @Override
+  public CpuState state() {
+    return state;
+  }
+
+  @Override
+  public void reset() {
+    ResetState.reset(processor, state);
+    apic.setTscOffset(0);
+  }
+
+  @Override
+  public Map<String, Long> counters() {
+    Map<String, Long> counters = new LinkedHashMap<>();
+    counters.put("blocksBuilt", processor.code.built);
+    counters.put("blocksDropped", processor.code.dropped);
+    counters.put("blockLookups", processor.code.lookups);
+    counters.put("codeCacheWipes", processor.code.wiped);
+    counters.put("pageWalks", processor.walks);
+    counters.put("exceptions", processor.exceptions);
+    counters.put("interrupts", processor.interrupts);
+    counters.put("portAccesses", processor.portAccesses);
+    for (int v = 0; v < 32; v++) {
+      if (processor.exceptionsByVector[v] > 0) {
+        counters.put("exception" + v, processor.exceptionsByVector[v]);
+      }
+    }
+    return counters;
+  }
+
+  @Override
+  public String stateName() {
+    return "cpu" + index;
+  }
+
+  @Override
+  public void save(StateWriter out) {
+    processor.absorbSignals();
+    state.save(out);
+    // A loaded vCPU starts with an empty TLB: so does this one from here on, so that both go on alike.
+    processor.flushAll();
+  }
+
+  @Override
+  public void load(StateReader in) throws StateException {
+    state.load(in);
+    processor.engineSignals.set(0);
+    processor.loadState();
+    apic.setTscOffset(state.get(CpuState.TSC_OFFSET));
+  }
+
+  @Override
+  public void close() {
+    state.close();
+  }
+}
