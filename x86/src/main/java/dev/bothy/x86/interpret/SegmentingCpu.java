@@ -240,7 +240,7 @@ abstract class SegmentingCpu extends PagingCpu {
 
   @Override
   final long linear(Instruction i, int size) {
-    return linear(i.segment, offset(i), size, i.kind[0] == Instruction.MEMORY && i.entry.writesFirst());
+    return linear(i.segment, offset(i), size, MemoryWriters.writes(i));
   }
 
   /** Linear address of {@code offset} in {@code segment}, checked for an access of {@code size} bytes. */
