@@ -7,7 +7,6 @@ import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
-import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.simd.FloatEnvironment;
 import dev.bothy.x86.simd.PackedFloat;
 
@@ -20,7 +19,7 @@ final class SseMmxOps {
 
   static void execute(Cpu cpu, Instruction i) {
     cpu.requireSse();
-    if (i.kind[0] == Instruction.MMX || i.kind[1] == Instruction.MMX || i.op != Op.CVTPI2PD) {
+    if (i.kind[0] == Instruction.MMX || i.kind[1] == Instruction.MMX) {
       cpu.requireMmx();
     }
     switch (i.op) {
@@ -28,8 +27,11 @@ final class SseMmxOps {
         long source = mmxOrMemory(cpu, i);
         FloatEnvironment e = SseOperand.begin(cpu);
         long result = PackedFloat.intsToSingles(source, e);
+        // With a memory operand the x87 registers stay as they are.
+        if (i.kind[1] == Instruction.MMX) {
+          useMmx(cpu);
+        }
         SseOperand.commit(cpu, e);
-        useMmx(cpu);
         cpu.setXmm(i.register[0], 0, result);
       }
       case CVTPI2PD -> {
@@ -37,7 +39,6 @@ final class SseMmxOps {
         FloatEnvironment e = SseOperand.begin(cpu);
         long low = PackedFloat.intToDouble(source, 0, e);
         long high = PackedFloat.intToDouble(source, 1, e);
-        // With a memory operand the x87 registers stay as they are.
         if (i.kind[1] == Instruction.MMX) {
           useMmx(cpu);
         }
@@ -62,6 +63,8 @@ final class SseMmxOps {
     long source = SseOperand.read64(cpu, i, 1);
     FloatEnvironment e = SseOperand.begin(cpu);
     long result = PackedFloat.singlesToInts(source, truncate, e);
+    // AMD's processors are in MMX mode by the time the exception is raised.
+    useMmx(cpu);
     SseOperand.commit(cpu, e);
     setMmx(cpu, i.register[0], result);
   }
@@ -79,6 +82,7 @@ final class SseMmxOps {
     }
     FloatEnvironment e = SseOperand.begin(cpu);
     long result = PackedFloat.doublesToInts(low, high, truncate, e);
+    useMmx(cpu);
     SseOperand.commit(cpu, e);
     setMmx(cpu, i.register[0], result);
   }
