@@ -169,7 +169,8 @@ final class Operands {
       case Form.SIZE_H -> out.vexL ? 16 : 8;
       case Form.SIZE_O -> out.vexL ? 8 : 4;
       case Form.SIZE_F -> out.mode == 64 ? 8 : 4;
-      case Form.SIZE_P -> operand + 2;
+      // AMD has no 64-bit offsets here: with REX.W they are 4 bytes too.
+      case Form.SIZE_P -> Math.min(operand, 4) + 2;
       case Form.SIZE_S -> out.mode == 64 ? 10 : 6;
       case Form.SIZE_A -> 2 * operand;
       case Form.SIZE_ENV -> operand == 2 ? 14 : 28;
