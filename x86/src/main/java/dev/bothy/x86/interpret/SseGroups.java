@@ -17,6 +17,12 @@ final class SseGroups {
   static final int STRING = 9;
   static final int MMX = 10;
 
+  /** Whole XMM registers: from memory, to memory, from register to register. */
+  static final int LOAD = 11;
+
+  static final int STORE = 12;
+  static final int COPY = 13;
+
   private SseGroups() {}
 
   /**
@@ -44,9 +50,10 @@ final class SseGroups {
 
   private static int groupOfXmm(Instruction i) {
     return switch (i.op) {
-      case MOVAPS, MOVAPD, MOVDQA, MOVNTDQ, MOVNTPS, MOVNTPD, MOVNTDQA, MOVUPS, MOVUPD, MOVDQU, LDDQU,
-              MOVSS, MOVNTSS, MOVSD, MOVNTSD, MOVLPS, MOVLPD, MOVHPS, MOVHPD, MOVHLPS, MOVLHPS,
-              MOVDDUP, MOVD, MOVQ ->
+      case MOVAPS, MOVAPD, MOVDQA, MOVNTDQ, MOVNTPS, MOVNTPD, MOVNTDQA, MOVUPS, MOVUPD, MOVDQU, LDDQU ->
+          i.isMemory(0) ? STORE : i.isMemory(1) ? LOAD : COPY;
+      case MOVSS, MOVNTSS, MOVSD, MOVNTSD, MOVLPS, MOVLPD, MOVHPS, MOVHPD, MOVHLPS, MOVLHPS, MOVDDUP,
+              MOVD, MOVQ ->
           MOVE;
       case MOVMSKPS, MOVMSKPD, PMOVMSKB, PINSRB, PINSRW, PINSRD, PINSRQ, PEXTRB, PEXTRW, PEXTRD, PEXTRQ,
               EXTRACTPS, INSERTPS, PTEST, MASKMOVDQU, EXTRQ, INSERTQ, PMOVSXBW, PMOVSXBD, PMOVSXBQ,
@@ -99,6 +106,9 @@ final class SseGroups {
       case CONVERT -> SseConvertOps.execute(cpu, i);
       case CRYPTO -> CryptoOps.execute(cpu, i);
       case STRING -> StringCompareOps.execute(cpu, i);
+      case LOAD -> SseMoveOps.load(cpu, i);
+      case STORE -> SseMoveOps.store(cpu, i);
+      case COPY -> SseMoveOps.copy(cpu, i);
       case MMX -> SseMmxOps.execute(cpu, i);
       default -> throw new IllegalArgumentException("group " + group);
     }

@@ -1,22 +1,56 @@
 package dev.bothy.x86.interpret;
 
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.simd.PackedInteger;
 
 /**
  * SSE moves: whole registers and parts of them, between registers and memory; insertion, extraction, widening (AMD64 APM volume
- * 4). {@link #execute} has the moves proper, {@link #executePart} the rest.
+ * 4). {@link #load}, {@link #store} and {@link #copy} move 16 bytes, {@link #execute} has the other moves proper, {@link
+ * #executePart} the rest.
  */
 final class SseMoveOps {
   private static final int MXCSR_RESERVED = ~0xffff;
 
   private SseMoveOps() {}
 
+  private static long address(Cpu cpu, Instruction i) {
+    long at = cpu.linear(i, 16);
+    if ((at & 15) != 0 && !isUnaligned(i.op)) {
+      throw cpu.raise(GuestFault.GP, 0);
+    }
+    return at;
+  }
+
+  private static boolean isUnaligned(Op op) {
+    return op == Op.MOVUPS || op == Op.MOVDQU || op == Op.MOVUPD || op == Op.LDDQU;
+  }
+
+  /** 16 bytes from memory: MOVUPS, MOVDQA and kin. */
+  static void load(Cpu cpu, Instruction i) {
+    cpu.requireSse();
+    long at = address(cpu, i);
+    long low = cpu.load64(at);
+    set(cpu, i.register[0], low, cpu.load64(at + 8));
+  }
+
+  /** 16 bytes to memory. */
+  static void store(Cpu cpu, Instruction i) {
+    cpu.requireSse();
+    int s = i.register[1];
+    cpu.store128(address(cpu, i), cpu.xmm(s, 0), cpu.xmm(s, 1));
+  }
+
+  /** 16 bytes from register to register. */
+  static void copy(Cpu cpu, Instruction i) {
+    cpu.requireSse();
+    int s = i.register[1];
+    set(cpu, i.register[0], cpu.xmm(s, 0), cpu.xmm(s, 1));
+  }
+
   static void execute(Cpu cpu, Instruction i) {
     cpu.requireSse();
     switch (i.op) {
-      case MOVAPS, MOVAPD, MOVDQA, MOVNTDQ, MOVNTPS, MOVNTPD, MOVNTDQA -> whole(cpu, i, true);
-      case MOVUPS, MOVUPD, MOVDQU, LDDQU -> whole(cpu, i, false);
       case MOVSS, MOVNTSS -> {
         if (i.isMemory(0)) {
           cpu.store32(cpu.linear(i, 4), (int) cpu.xmm(i.register[1], 0));
@@ -64,19 +98,6 @@ final class SseMoveOps {
   private static void set(Cpu cpu, int register, long low, long high) {
     cpu.setXmm(register, 0, low);
     cpu.setXmm(register, 1, high);
-  }
-
-  private static void whole(Cpu cpu, Instruction i, boolean aligned) {
-    if (i.isMemory(0)) {
-      long at = aligned ? SseOperand.aligned(cpu, i) : cpu.linear(i, 16);
-      cpu.store128(at, cpu.xmm(i.register[1], 0), cpu.xmm(i.register[1], 1));
-    } else if (i.isMemory(1)) {
-      long at = aligned ? SseOperand.aligned(cpu, i) : cpu.linear(i, 16);
-      long low = cpu.load64(at);
-      set(cpu, i.register[0], low, cpu.load64(at + 8));
-    } else {
-      set(cpu, i.register[0], cpu.xmm(i.register[1], 0), cpu.xmm(i.register[1], 1));
-    }
   }
 
   /** MOVD and MOVQ between XMM registers, general registers and memory. */
@@ -246,7 +267,7 @@ final class SseMoveOps {
   /** EXTRQ and INSERTQ of SSE4A: length and position are 6 bits each, a length of 0 means 64. */
   private static void bitField(Cpu cpu, Instruction i) {
     int d = i.register[0];
-    boolean insert = i.op == dev.bothy.x86.decode.Op.INSERTQ;
+    boolean insert = i.op == Op.INSERTQ;
     long source = i.kind[1] == Instruction.XMM ? cpu.xmm(i.register[1], 0) : 0;
     int length;
     int position;

@@ -1,6 +1,7 @@
 package dev.bothy.x86.interpret;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -199,6 +200,23 @@ final class SseHostTest {
     Set<Op> covered = EnumSet.noneOf(Op.class);
     forms().forEach(f -> covered.add(f.entry.op()));
     assertTrue(covered.size() > 250, () -> covered.size() + " instructions: " + covered);
+  }
+
+  @Test
+  void unmaskedExceptionIsUndefinedOpcodeUntilTheSystemEnablesIt() {
+    byte[] divss = HexFormat.of().parseHex("f30f5eca");
+    try (BareCpu cpu = BareCpu.create(BASE, HostInstructions.MEMORY_SIZE)) {
+      cpu.setXmm(1, 0, Float.floatToRawIntBits(1));
+      cpu.setXmm(2, 0, 0);
+      cpu.setMxcsr(0x1f80 & ~(1 << 9));
+      cpu.simdExceptions = false;
+      GuestFault fault =
+          assertThrows(
+              GuestFault.class, () -> SseFloatOps.execute(cpu, decoded(divss, 0)));
+      assertEquals(GuestFault.UD, fault.vector);
+      assertEquals(0x1f80 & ~(1 << 9) | 4, cpu.mxcsr());
+      assertEquals(Float.floatToRawIntBits(1), cpu.xmm(1, 0));
+    }
   }
 
   private static void compare(Form form) throws IOException, InterruptedException {
