@@ -18,6 +18,7 @@ final class InterpreterVcpu implements Vcpu {
   private final LocalInterruptController apic;
   private final CpuState state;
   private final Processor processor;
+  private boolean stateLent;
 
   InterpreterVcpu(
       InterpreterEngine engine, Engine.Environment machine, int index, LocalInterruptController apic) {
@@ -40,7 +41,10 @@ final class InterpreterVcpu implements Vcpu {
 
   @Override
   public Exit run(long budget) {
-    processor.takeState();
+    if (stateLent) {
+      stateLent = false;
+      processor.loadState();
+    }
     try {
       return processor.run(budget);
     } finally {
@@ -93,6 +97,8 @@ final class InterpreterVcpu implements Vcpu {
 
   @Override
   public CpuState state() {
+    // The caller may change it.
+    stateLent = true;
     return state;
   }
 

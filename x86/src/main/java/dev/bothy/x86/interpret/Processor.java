@@ -573,20 +573,8 @@ final class Processor extends SegmentingCpu {
     }
   }
 
-  /** True after {@link #storeState}: the state block may have been changed since. */
-  private boolean stored;
-
-  /** Takes RFLAGS from the state block, if something else was run since. */
-  void takeState() {
-    if (stored && getInt(state + CpuState.RFLAGS) != rflags()) {
-      loadState();
-    }
-    stored = false;
-  }
-
   /** Brings RFLAGS and what else is kept in fields into the state block. */
   void storeState() {
-    stored = true;
     putLong(state + CpuState.RFLAGS, rflags() & 0xffff_ffffL);
     putInt(state + CpuState.INTERRUPT_SHADOW, shadowed() ? shadowByStack ? 2 : 1 : 0);
     putInt(state + CpuState.NMI_BLOCKED, nmiBlocked ? 1 : 0);
