@@ -3,7 +3,6 @@ package dev.bothy.x86.decode;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.util.List;
 
 /**
@@ -39,7 +38,7 @@ public final class InstructionTable {
       throw new UncheckedIOException("instructions.table cannot be read", e);
     }
     TableParser parser = new TableParser();
-    parser.parse(new String(text, StandardCharsets.ISO_8859_1));
+    parser.parse(text);
     FORMS = List.copyOf(parser.forms);
     ENTRIES = List.copyOf(parser.entries);
     for (Form form : FORMS) {

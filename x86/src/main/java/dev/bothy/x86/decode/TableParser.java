@@ -1,6 +1,7 @@
 package dev.bothy.x86.decode;
 
 import dev.bothy.core.cpu.CpuFeature;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -8,8 +9,8 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Reads the text of the instruction table. Runs at start-up, so it scans once and uses no regular expressions. A row that
- * it does not understand is a mistake in the table: {@link IllegalStateException} with the line.
+ * Reads the text of the instruction table. Runs at start-up, so it scans once, and uses neither regular expressions nor
+ * lambdas, whose first use takes longer than the table. A row that it does not understand is a mistake in the table: {@link IllegalStateException} with the line.
  */
 final class TableParser {
   private static final int COLUMNS = 10;
@@ -24,6 +25,7 @@ final class TableParser {
   private final Map<String, Integer> flags = new HashMap<>();
   private final Map<String, List<String>> operandLists = new HashMap<>(512);
   private final Map<String, int[][]> operandSpecs = new HashMap<>(512);
+  private final Map<String, Integer> attributeSets = new HashMap<>();
   private final Map<String, String> tests = new HashMap<>();
   private final Map<Integer, Op> fallbacks = new HashMap<>();
 
@@ -47,23 +49,50 @@ final class TableParser {
     flags.put("cc", TableEntry.CF | TableEntry.PF | TableEntry.ZF | TableEntry.SF | TableEntry.OF);
   }
 
-  void parse(String text) {
-    int start = 0;
-    while (start < text.length()) {
-      int end = text.indexOf('\n', start);
-      if (end < 0) {
-        end = text.length();
+  void parse(byte[] text) {
+    int p = 0;
+    while (p < text.length) {
+      int start = p;
+      if (text[p] != ' ') {
+        while (p < text.length && text[p] != '\n') {
+          p++;
+        }
+        p++;
+        continue;
       }
-      if (end > start && text.charAt(start) == ' ') {
-        try {
-          row(text, start, end);
-        } catch (RuntimeException e) {
-          throw new IllegalStateException("instruction table: " + text.substring(start, end), e);
+      // One pass over the row: n columns so far, the next one from first to last.
+      int n = 0;
+      int first = -1;
+      int last = -1;
+      for (; p < text.length; p++) {
+        byte c = text[p];
+        if (c == '|' || c == '\n') {
+          if (n < COLUMNS && first >= 0) {
+            column[n] = new String(text, first, last + 1 - first, StandardCharsets.ISO_8859_1);
+          }
+          n++;
+          first = -1;
+          if (c == '\n') {
+            break;
+          }
+        } else if (c != ' ') {
+          if (first < 0) {
+            first = p;
+          }
+          last = p;
         }
       }
-      start = end + 1;
+      try {
+        row(n);
+      } catch (RuntimeException e) {
+        String line = new String(text, start, p - start, StandardCharsets.ISO_8859_1);
+        throw new IllegalStateException("instruction table: ".concat(line), e);
+      }
+      p++;
     }
-    fallbacks.forEach(this::resolveFallback);
+    for (Map.Entry<Integer, Op> fallback : fallbacks.entrySet()) {
+      resolveFallback(fallback.getKey(), fallback.getValue());
+    }
   }
 
   private void resolveFallback(int index, Op op) {
@@ -82,24 +111,7 @@ final class TableParser {
     throw new IllegalStateException("instruction table: no " + op + " beside " + form.entry);
   }
 
-  private void row(String text, int start, int end) {
-    int n = 0;
-    for (int from = start; from < end; n++) {
-      int bar = text.indexOf('|', from);
-      if (bar < 0 || bar > end) {
-        bar = end;
-      }
-      int a = from;
-      int b = bar;
-      while (a < b && text.charAt(a) == ' ') {
-        a++;
-      }
-      while (b > a && text.charAt(b - 1) == ' ') {
-        b--;
-      }
-      column[n] = text.substring(a, b);
-      from = bar + 1;
-    }
+  private void row(int n) {
     if (n != COLUMNS) {
       throw new IllegalStateException(n + " columns");
     }
@@ -110,32 +122,27 @@ final class TableParser {
     modrm = false;
     encoding(column[0]);
     Op op = known(ops, column[1]);
-    List<String> operands = operandLists.computeIfAbsent(column[2], TableParser::operandList);
-    int[][] specs = operandSpecs.computeIfAbsent(column[2], c -> specs(operandLists.get(c)));
+    List<String> operands = operandLists.get(column[2]);
+    if (operands == null) {
+      operands = operandList(column[2]);
+      operandLists.put(column[2], operands);
+      operandSpecs.put(column[2], specs(operands));
+    }
+    int[][] specs = operandSpecs.get(column[2]);
     String feature = column[6];
     boolean absent = feature.startsWith("(");
     String absentFeature = absent ? feature.substring(1, feature.length() - 1) : null;
     CpuFeature needed = absent || feature.equals("-") ? null : known(features, feature);
-    int attributes = 0;
-    String fallback = null;
-    if (!column[8].equals("-")) {
-      for (String word : column[8].split(" ")) {
-        if (word.startsWith("else=")) {
-          fallback = word.substring(5);
-        } else {
-          int bit = TableEntry.ATTRIBUTES.indexOf(word);
-          if (bit < 0) {
-            throw new IllegalStateException("attribute " + word);
-          }
-          attributes |= 1 << bit;
-        }
-      }
-    }
+    Integer knownAttributes = attributeSets.get(column[8]);
+    int attributes = knownAttributes == null ? attributes(column[8]) : knownAttributes;
     if ((attributes & TableEntry.I64) != 0) {
       match &= ~(Form.KEY_MODE << 2);
     }
     if ((attributes & TableEntry.O64) != 0) {
       match &= ~(3 * Form.KEY_MODE);
+    }
+    if ((attributes & TableEntry.VSIB) != 0) {
+      match &= ~Form.ANY_RM | Form.KEY_RM << 4;
     }
     for (int source : specs[0]) {
       if (source == Form.M) {
@@ -145,6 +152,11 @@ final class TableParser {
           || source == Form.U) {
         match &= ~Form.KEY_MOD;
       }
+    }
+    String test = tests.get(column[9]);
+    if (test == null) {
+      test = column[9];
+      tests.put(test, test);
     }
     TableEntry entry =
         new TableEntry(
@@ -159,13 +171,34 @@ final class TableParser {
             absentFeature,
             known(lowerings, column[7]),
             attributes,
-            tests.computeIfAbsent(column[9], t -> t),
+            test,
             null);
-    if (fallback != null) {
-      fallbacks.put(entry.index(), known(ops, fallback));
-    }
     entries.add(entry);
     forms.add(new Form(entry, match, map, opcode, opcodes, modrm, specs[0], specs[1], specs[2]));
+  }
+
+  private int attributes(String text) {
+    if (text.equals("-")) {
+      return 0;
+    }
+    int attributes = 0;
+    boolean fallback = false;
+    for (String word : text.split(" ")) {
+      if (word.startsWith("else=")) {
+        fallbacks.put(entries.size(), known(ops, word.substring(5)));
+        fallback = true;
+        continue;
+      }
+      int bit = TableEntry.ATTRIBUTES.indexOf(word);
+      if (bit < 0) {
+        throw new IllegalStateException("attribute " + word);
+      }
+      attributes |= 1 << bit;
+    }
+    if (!fallback) {
+      attributeSets.put(text, attributes);
+    }
+    return attributes;
   }
 
   /** Reads tokens such as {@code 66 W1 0F 3A 16 /r mem} or {@code VEX.L0.F2.0F38 F5 /r}. */
