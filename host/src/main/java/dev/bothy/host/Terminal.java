@@ -23,8 +23,6 @@ public final class Terminal implements AutoCloseable {
   /** Rows and columns of characters, both above 0. */
   public record Size(int rows, int columns) {}
 
-  private static final int STANDARD_INPUT = 0;
-
   /** Puts the settings back; runs at most once. */
   private Runnable restore;
 
@@ -32,9 +30,17 @@ public final class Terminal implements AutoCloseable {
     this.restore = restore;
   }
 
-  /** True if standard input is a terminal. */
-  public static boolean isTerminal() {
-    return NativeAccess.allowed() ? Termios.isTerminal() : Commands.succeeds("test", "-t", "0");
+  /** The descriptor of standard input. */
+  public static final int STANDARD_INPUT = 0;
+
+  /** The descriptor of standard error. */
+  public static final int STANDARD_ERROR = 2;
+
+  /** True if standard input or standard error, by its descriptor, is a terminal. */
+  public static boolean isTerminal(int descriptor) {
+    return NativeAccess.allowed()
+        ? Termios.isTerminal(descriptor)
+        : Commands.isTerminal(descriptor);
   }
 
   /** How large the terminal on standard input is, if it says. */
@@ -83,9 +89,9 @@ public final class Terminal implements AutoCloseable {
 
     private Termios() {}
 
-    static boolean isTerminal() {
+    static boolean isTerminal(int descriptor) {
       try {
-        return (int) ISATTY.invokeExact(STANDARD_INPUT) == 1;
+        return (int) ISATTY.invokeExact(descriptor) == 1;
       } catch (Throwable e) {
         throw new AssertionError(e);
       }
@@ -146,11 +152,15 @@ public final class Terminal implements AutoCloseable {
   private static final class Commands {
     private Commands() {}
 
-    static boolean succeeds(String... command) {
+    static boolean isTerminal(int descriptor) {
       try {
-        run(command);
-        return true;
+        Process process =
+            new ProcessBuilder("test", "-t", Integer.toString(descriptor)).inheritIO().start();
+        return process.waitFor() == 0;
       } catch (IOException e) {
+        return false;
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
         return false;
       }
     }
@@ -168,7 +178,13 @@ public final class Terminal implements AutoCloseable {
     static Runnable makeRaw() throws IOException {
       String before = run("stty", "-g");
       run("stty", "raw", "-echo");
-      return () -> succeeds("stty", before);
+      return () -> {
+        try {
+          run("stty", before);
+        } catch (IOException e) {
+          // The terminal is gone.
+        }
+      };
     }
 
     /** What the command, run on our standard input, prints; an exception unless its status is 0. */
