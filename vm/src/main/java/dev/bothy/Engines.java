@@ -1,6 +1,7 @@
 package dev.bothy;
 
 import dev.bothy.machine.EngineFactory;
+import dev.bothy.x86.interpret.InterpreterEngine;
 import java.util.List;
 
 /** The engines by name. */
@@ -20,9 +21,7 @@ public final class Engines {
 
   static EngineFactory factory(String name) {
     return switch (name) {
-      case AUTO, INTERPRETER -> environment -> {
-        throw new UnsupportedOperationException("the interpreter has not landed yet");
-      };
+      case AUTO, INTERPRETER -> InterpreterEngine::new;
       case "kvm", "translator" ->
           throw new IllegalArgumentException(
               "engine \"" + name + "\" is not built yet: give auto or interpreter");
