@@ -326,7 +326,7 @@ public final class ExtendedArithmetic {
    * the exponents are 64 or more apart, a partial remainder, with C2.
    */
   public static void remainder(
-      Extended r, boolean nearest, long sa, int ea, long sb, int eb) {
+      Extended r, int control, boolean nearest, long sa, int ea, long sb, int eb) {
     if (isSpecial(sa, ea) || isSpecial(sb, eb)) {
       r.propagate(sa, ea, sb, eb);
       return;
@@ -346,7 +346,7 @@ public final class ExtendedArithmetic {
     long a = normalized(sa);
     int exponentA = normalizedExponent(sa, ea);
     if (isInfinite(sb, eb)) {
-      Rounding.round(r, Extended.PRECISION_64, sign, exponentA, a, 0);
+      Rounding.round(r, control | Extended.PRECISION_64, sign, exponentA, a, 0);
       return;
     }
     long b = normalized(sb);
@@ -358,7 +358,7 @@ public final class ExtendedArithmetic {
       int by = distance - left;
       long rest = (a << by) - Wide.divide(Wide.shiftedHigh(a, by), a << by, b) * b;
       r.flags |= C2;
-      deliver(r, sign, exponentB + left, rest);
+      deliver(r, control, sign, exponentB + left, rest);
       return;
     }
     if (distance < 0) {
@@ -368,9 +368,9 @@ public final class ExtendedArithmetic {
         // a - b = (a - 2b) in units of a's last place, negated.
         r.flags |= C1;
         long difference = (b - a) + b;
-        deliver(r, sign ^ SIGN, exponentA, difference);
+        deliver(r, control, sign ^ SIGN, exponentA, difference);
       } else {
-        Rounding.round(r, control64(), sign, exponentA, a, 0);
+        Rounding.round(r, control | Extended.PRECISION_64, sign, exponentA, a, 0);
       }
       return;
     }
@@ -395,17 +395,13 @@ public final class ExtendedArithmetic {
     if (rest == 0) {
       r.zero(ea & SIGN);
     } else {
-      deliver(r, sign, exponentB, rest);
+      deliver(r, control, sign, exponentB, rest);
     }
   }
 
-  private static int control64() {
-    return Extended.PRECISION_64 | Extended.EXCEPTIONS;
-  }
-
   /** An exact value that may need normalizing. */
-  private static void deliver(Extended r, int sign, int exponent, long significand) {
-    Rounding.normalizeAndRound(r, control64(), sign, exponent, significand, 0);
+  private static void deliver(Extended r, int control, int sign, int exponent, long significand) {
+    Rounding.normalizeAndRound(r, control | Extended.PRECISION_64, sign, exponent, significand, 0);
   }
 
   // Taking apart and scaling.

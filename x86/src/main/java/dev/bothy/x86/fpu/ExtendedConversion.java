@@ -119,7 +119,7 @@ public final class ExtendedConversion {
     if (exponent == EXPONENT || s >= 0) {
       if (Extended.isUnsupported(s, e)) {
         r.flags |= IE;
-        return ~0L << fractionBits - 1 & (1L << fractionBits + exponentBits + 1) - 1;
+        return ~0L << fractionBits - 1 & ~0L >>> 63 - fractionBits - exponentBits;
       }
       if (s == 0) {
         return signBit;
@@ -135,10 +135,7 @@ public final class ExtendedConversion {
         return infinity | (s | QUIET_BIT) << 1 >>> drop + 1;
       }
     }
-    if (exponent == 0) {
-      r.flags |= DE;
-      exponent = 1;
-    }
+    exponent = Math.max(exponent, 1);
     int target = exponent - BIAS + (largest >>> 1);
     long kept = s >>> drop;
     long rest = s << 64 - drop;
@@ -149,9 +146,6 @@ public final class ExtendedConversion {
       boolean exact = shift < 64 && s << 64 - shift == 0;
       if ((control & UE) == 0) {
         r.flags |= UE;
-        if (rest != 0) {
-          r.flags |= PE | (up ? C1 : 0);
-        }
         return 0;
       }
       if (exact) {
@@ -180,7 +174,7 @@ public final class ExtendedConversion {
     }
     if (target >= largest) {
       if ((control & OE) == 0) {
-        r.flags |= OE | (rest != 0 ? PE | (up ? C1 : 0) : 0);
+        r.flags |= OE;
         return 0;
       }
       r.flags |= OE | PE;

@@ -78,6 +78,7 @@ final class Rounding {
     if ((control & OE) == 0) {
       r.flags |= flags | OE;
       if (e - EXPONENT_ADJUSTMENT >= EXPONENT) {
+        r.flags |= PE | C1;
         r.infinity(sign);
       } else {
         r.set(h, sign | e - EXPONENT_ADJUSTMENT);
@@ -107,6 +108,7 @@ final class Rounding {
     if ((control & UE) == 0) {
       r.flags |= roundedFlags | UE;
       if (roundedExponent + EXPONENT_ADJUSTMENT <= 0) {
+        r.flags |= PE;
         r.zero(sign);
       } else {
         r.set(rounded, sign | roundedExponent + EXPONENT_ADJUSTMENT);
