@@ -1,5 +1,6 @@
 /** The bothy command. */
 module dev.bothy.cli {
+  requires com.fasterxml.jackson.core;
   requires dev.bothy;
   requires info.picocli;
 

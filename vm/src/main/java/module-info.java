@@ -1,4 +1,7 @@
+/** The public API: virtual machines as Java objects. */
 module dev.bothy {
-  requires transitive dev.bothy.machine;
   requires transitive dev.bothy.guest;
+  requires transitive dev.bothy.machine;
+
+  exports dev.bothy;
 }

@@ -31,7 +31,8 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
   private static final String BUSYBOX_PACKAGE = "busybox-static";
   private static final Pattern KERNEL_DEPENDENCY =
       Pattern.compile("(linux-image-([0-9][a-z0-9.+-]*cloud-amd64))\\b");
-  private static final String COMMAND_LINE = "console=ttyS0";
+  /** With flow control (r), so that Linux holds input back that nobody reads instead of dropping it. */
+  private static final String COMMAND_LINE = "console=ttyS0,115200n8r";
 
   /** One preparation at a time in this process; file locks only keep processes apart. */
   private static final ReentrantLock PREPARING = new ReentrantLock();
@@ -43,12 +44,21 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
    * @throws GuestException if it cannot be had here
    */
   public static DefaultGuest prepare(Progress progress) throws IOException {
+    return prepare(cacheFolder(), progress);
+  }
+
+  /** True if {@link #prepare(Progress)} has nothing left to do. */
+  public static boolean isPrepared() throws IOException {
+    return Files.isDirectory(cacheFolder().resolve("guest-" + recipe()));
+  }
+
+  private static Path cacheFolder() {
     String cache = System.getenv("XDG_CACHE_HOME");
     Path base =
         cache == null || cache.isEmpty() || !Path.of(cache).isAbsolute()
             ? Path.of(System.getProperty("user.home"), ".cache")
             : Path.of(cache);
-    return prepare(base.resolve("bothy"), progress);
+    return base.resolve("bothy");
   }
 
   /** As {@link #prepare(Progress)}, in a folder of the caller's choice. */

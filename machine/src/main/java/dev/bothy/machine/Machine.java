@@ -51,6 +51,10 @@ public final class Machine implements AutoCloseable {
   private boolean pauseWanted;
   private boolean resetWanted;
   private boolean closed;
+
+  /** RAM may hold something. */
+  private boolean memoryUsed;
+
   /** vCPU threads that wait at the gate, and that have not ended yet. */
   private int waiting;
 
@@ -178,7 +182,10 @@ public final class Machine implements AutoCloseable {
 
   /** Devices, processors and RAM as when a kernel is entered. The vCPUs do not run. */
   private void powerOn() throws BootException {
-    memory.clear();
+    if (memoryUsed) {
+      memory.clear();
+    }
+    memoryUsed = true;
     BootEnvironment environment = board.reset();
     BootState state = options.boot().load(environment);
     for (Vcpu vcpu : vcpus) {
@@ -503,6 +510,7 @@ public final class Machine implements AutoCloseable {
       if (closed || end != null) {
         throw new IllegalStateException("the machine has ended");
       }
+      memoryUsed = true;
       if (!powered) {
         board.reset();
         vcpus.forEach(Vcpu::reset);

@@ -10,7 +10,7 @@ import org.tukaani.xz.SingleXZInputStream;
 
 /**
  * The packed kernel inside a bzImage: knows the formats by their first bytes and reads what comes out, forwards only. Holds
- * no more than the format's window. Not thread-safe.
+ * no more than the format's window, which is all of it for zstd. Not thread-safe.
  */
 final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
   /** No kernel is larger than this; a file that unpacks to more is refused. */
@@ -24,11 +24,12 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
     GZIP,
     LZMA,
     XZ,
-    LZ4;
+    LZ4,
+    ZSTD;
 
     /**
-     * The format whose magic number {@code head} starts with. Empty for what is not known and for bzip2, LZO and zstd, which
-     * the guest unpacks itself.
+     * The format whose magic number {@code head} starts with. Empty for what is not known and for bzip2 and LZO, which the
+     * guest unpacks itself.
      */
     static Optional<Format> of(byte[] head) {
       if (head.length < 6) {
@@ -50,6 +51,9 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
       if (first == 0x02 && second == 0x21 && third == 0x4c && fourth == 0x18) {
         return Optional.of(LZ4);
       }
+      if (first == 0x28 && second == 0xb5 && third == 0x2f && fourth == 0xfd) {
+        return Optional.of(ZSTD);
+      }
       return Optional.empty();
     }
 
@@ -68,14 +72,19 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
     this.plain = plain;
   }
 
-  /** Starts unpacking {@code packed}, which it closes in the end. */
-  static KernelPayload open(Format format, InputStream packed) throws IOException {
+  /**
+   * Starts unpacking {@code packed}, which it closes in the end.
+   *
+   * @param length bytes that it unpacks to, as the kernel's build has noted; counts for zstd alone
+   */
+  static KernelPayload open(Format format, InputStream packed, long length) throws IOException {
     return new KernelPayload(
         switch (format) {
           case GZIP -> new GZIPInputStream(packed, 1 << 16);
           case LZMA -> new LZMAInputStream(packed, DICTIONARY_LIMIT_KIB);
           case XZ -> new SingleXZInputStream(packed, DICTIONARY_LIMIT_KIB);
           case LZ4 -> new Lz4LegacyStream(packed);
+          case ZSTD -> new ZstdStream(packed, Math.min(length, PLAIN_LIMIT));
         });
   }
 

@@ -174,8 +174,14 @@ final class LinuxKernel {
   private ElfImage loadUnpacked(KernelPayload.Format format, GuestMemory memory)
       throws IOException, BootException {
     long length = Math.max(0, payloadLength() - format.trailer());
+    byte[] trailer = new byte[4];
+    if (length > 0) {
+      file.read(payloadOffset() + payloadLength() - 4, trailer, 4);
+    }
+    long plainLength =
+        ByteBuffer.wrap(trailer).order(ByteOrder.LITTLE_ENDIAN).getInt() & 0xffff_ffffL;
     try (KernelPayload payload =
-        KernelPayload.open(format, file.slice(payloadOffset(), length))) {
+        KernelPayload.open(format, file.slice(payloadOffset(), length), plainLength)) {
       ElfImage image = ElfImage.parse(file.name(), payload);
       if (!image.wide() || image.machine() != ElfImage.EM_X86_64) {
         throw new BootException(

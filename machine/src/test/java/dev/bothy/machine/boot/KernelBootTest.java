@@ -78,7 +78,11 @@ class KernelBootTest {
   void unpacksLinuxAndEntersItIn64BitMode() throws Exception {
     byte[] elf = MadeUpKernel.elf64();
     for (byte[] payload :
-        List.of(MadeUpKernel.gzip(elf), MadeUpKernel.xz(elf), MadeUpKernel.lz4(elf))) {
+        List.of(
+            MadeUpKernel.gzip(elf),
+            MadeUpKernel.xz(elf),
+            MadeUpKernel.lz4(elf),
+            MadeUpKernel.zstd(elf))) {
       memory.write(ADDRESS, new byte[] {1, 2, 3});
       memory.writeByte(ADDRESS + CODE.length, 77);
       BootState state = boot(MadeUpKernel.bzImage(payload));
@@ -281,6 +285,7 @@ class KernelBootTest {
         List.of(
             MadeUpKernel.bzImage(MadeUpKernel.xz(elf)),
             MadeUpKernel.bzImage(MadeUpKernel.lz4(elf)),
+            MadeUpKernel.bzImage(MadeUpKernel.zstd(elf)),
             elf,
             MadeUpKernel.multiboot(0))) {
       // The made-up bzImage has 64 bytes behind its payload.
@@ -298,6 +303,7 @@ class KernelBootTest {
             MadeUpKernel.bzImage(MadeUpKernel.gzip(elf)),
             MadeUpKernel.bzImage(MadeUpKernel.xz(elf)),
             MadeUpKernel.bzImage(MadeUpKernel.lz4(elf)),
+            MadeUpKernel.bzImage(MadeUpKernel.zstd(elf)),
             elf,
             MadeUpKernel.multiboot(0),
             MadeUpKernel.multiboot(1 << 16));

@@ -1,5 +1,6 @@
 package dev.bothy.machine.boot;
 
+import io.airlift.compress.zstd.ZstdCompressor;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -107,6 +108,14 @@ final class MadeUpKernel {
     out.write(word(Lz4LegacyStream.MAGIC));
     out.write(word(block.size()));
     out.write(block.toByteArray());
+    return withLength(out, plain.length);
+  }
+
+  static byte[] zstd(byte[] plain) throws IOException {
+    ZstdCompressor compressor = new ZstdCompressor();
+    byte[] packed = new byte[compressor.maxCompressedLength(plain.length)];
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    out.write(packed, 0, compressor.compress(plain, 0, plain.length, packed, 0, packed.length));
     return withLength(out, plain.length);
   }
 

@@ -1,0 +1,112 @@
+package dev.bothy.cli;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import dev.bothy.machine.MachineExit;
+import dev.bothy.machine.MachineStatistics;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Map;
+
+/** The file of {@code --stats}: JSON, there whole or not at all. */
+final class StatisticsFile {
+  private final Path path;
+
+  private StatisticsFile(Path path) {
+    this.path = path;
+  }
+
+  /**
+   * A file to be written later.
+   *
+   * @throws IOException if it cannot be; the message says why
+   */
+  static StatisticsFile at(Path path) throws IOException {
+    Path folder = path.toAbsolutePath().getParent();
+    if (Files.isDirectory(path)) {
+      throw new IOException("it is a folder");
+    }
+    if (folder == null || !Files.isDirectory(folder)) {
+      throw new IOException("there is no folder " + folder);
+    }
+    boolean writable = Files.exists(path) ? Files.isWritable(path) : Files.isWritable(folder);
+    if (!writable) {
+      throw new IOException("no permission to write there");
+    }
+    return new StatisticsFile(path);
+  }
+
+  void write(MachineExit end, MachineStatistics statistics) throws IOException {
+    if (Files.exists(path) && !Files.isRegularFile(path, LinkOption.NOFOLLOW_LINKS)) {
+      // A pipe, a device or a link: nothing to put in its place.
+      try (OutputStream out = Files.newOutputStream(path)) {
+        write(out, end, statistics);
+      }
+      return;
+    }
+    Path folder = path.toAbsolutePath().getParent();
+    Path half = folder.resolve("." + path.getFileName() + "." + ProcessHandle.current().pid());
+    try {
+      try (OutputStream out = Files.newOutputStream(half)) {
+        write(out, end, statistics);
+      }
+      try {
+        Files.move(half, path, StandardCopyOption.ATOMIC_MOVE);
+      } catch (AtomicMoveNotSupportedException e) {
+        Files.move(half, path, StandardCopyOption.REPLACE_EXISTING);
+      }
+    } finally {
+      Files.deleteIfExists(half);
+    }
+  }
+
+  /** Times are in seconds. */
+  static void write(OutputStream out, MachineExit end, MachineStatistics statistics)
+      throws IOException {
+    try (JsonGenerator json = new JsonFactory().createGenerator(out)) {
+      json.useDefaultPrettyPrinter();
+      json.writeStartObject();
+      json.writeStringField("end", ExitStatus.name(end));
+      json.writeNumberField("status", ExitStatus.of(end));
+      json.writeStringField("engine", statistics.engine());
+      json.writeNumberField("instructions", statistics.instructions());
+      json.writeNumberField("wallSeconds", seconds(statistics.wallNanos()));
+      json.writeNumberField("cpuSeconds", seconds(statistics.cpuNanos()));
+      if (statistics.firstSerialNanos().isPresent()) {
+        json.writeNumberField(
+            "firstSerialSeconds", seconds(statistics.firstSerialNanos().getAsLong()));
+      } else {
+        json.writeNullField("firstSerialSeconds");
+      }
+      json.writeObjectFieldStart("exits");
+      for (Map.Entry<String, Long> exit : statistics.exits().entrySet()) {
+        json.writeNumberField(exit.getKey(), exit.getValue());
+      }
+      json.writeEndObject();
+      json.writeArrayFieldStart("devices");
+      for (MachineStatistics.DeviceAccesses device : statistics.devices()) {
+        json.writeStartObject();
+        json.writeStringField("device", device.device());
+        json.writeStringField("space", device.space());
+        if (device.base() >= 0) {
+          json.writeStringField("base", "0x" + Long.toHexString(device.base()));
+        }
+        json.writeNumberField("reads", device.reads());
+        json.writeNumberField("writes", device.writes());
+        json.writeEndObject();
+      }
+      json.writeEndArray();
+      json.writeEndObject();
+      json.writeRaw('\n');
+    }
+  }
+
+  private static double seconds(long nanos) {
+    return nanos / 1_000 / 1e6;
+  }
+}

@@ -1,0 +1,152 @@
+package dev.bothy.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class WrongUsageTest {
+  @TempDir Path folder;
+
+  private String out;
+  private String err;
+
+  private int execute(String... args) {
+    PrintStream outBefore = System.out;
+    PrintStream errBefore = System.err;
+    ByteArrayOutputStream outBytes = new ByteArrayOutputStream();
+    ByteArrayOutputStream errBytes = new ByteArrayOutputStream();
+    try {
+      System.setOut(new PrintStream(outBytes, true, StandardCharsets.UTF_8));
+      System.setErr(new PrintStream(errBytes, true, StandardCharsets.UTF_8));
+      return Main.execute(args);
+    } finally {
+      System.setOut(outBefore);
+      System.setErr(errBefore);
+      out = outBytes.toString(StandardCharsets.UTF_8);
+      err = errBytes.toString(StandardCharsets.UTF_8);
+    }
+  }
+
+  private void assertOneLine(String mentions) {
+    assertEquals("", out);
+    assertEquals(1, err.lines().count(), err);
+    assertTrue(err.startsWith("bothy: "), err);
+    assertTrue(err.contains(mentions), err);
+    assertFalse(err.contains("Exception"), err);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "--memory|0|at least 1M",
+        "--memory|1|at least 1M",
+        "--memory|-1|not a size",
+        "--memory|1.5G|not a size",
+        "--memory|lots|not a size",
+        "--memory|''|not a size",
+        "--memory|1048577|multiple of 4K",
+        "--memory|100000G|at most",
+        "--memory|99999999999999999999|not a size",
+        "--memory|999999999999999999G|more memory than",
+        "--cpus|0|1 to 64",
+        "--cpus|65|1 to 64",
+        "--cpus|two|no number",
+        "--cpu|pentium|v2",
+        "--engine|kvm|not built yet",
+        "--engine|warp|auto or interpreter",
+        "--timeout|0|above 0",
+        "--timeout|-3|above 0",
+        "--timeout|NaN|above 0",
+        "--timeout|soon|above 0",
+      })
+  void valueThatIsNoneIsOneLineAndStatus2(String option, String value, String mentions) {
+    assertEquals(2, execute("run", option, value));
+    assertOneLine(mentions);
+    assertTrue(err.contains(option), err);
+    assertTrue(err.contains("--help"), err);
+  }
+
+  @Test
+  void unknownOptionsAndCommandsAreOneLineAndStatus2() {
+    assertEquals(2, execute("run", "--frobnicate"));
+    assertOneLine("--frobnicate");
+    assertEquals(2, execute("run", "kernel"));
+    assertOneLine("kernel");
+    assertEquals(2, execute("frobnicate"));
+    assertOneLine("frobnicate");
+    assertEquals(2, execute());
+    assertOneLine("bothy run");
+    assertEquals(2, execute("run", "--memory"));
+    assertOneLine("--memory");
+    assertEquals(2, execute("run", "@/no/such/file"));
+    assertOneLine("@/no/such/file");
+  }
+
+  @Test
+  void statisticsFileThatCannotBeWrittenIsNoticedBeforeTheStart() throws IOException {
+    Path missing = folder.resolve("no/such/folder/run.json");
+    assertEquals(1, execute("run", "--kernel", "/no/such/kernel", "--stats", missing.toString()));
+    assertOneLine("run.json");
+    assertEquals(1, execute("run", "--kernel", "/no/such/kernel", "--stats", folder.toString()));
+    assertOneLine("folder");
+  }
+
+  @Test
+  void kernelsThatAreNoneAreOneLineAndStatus1() throws IOException {
+    assertEquals(1, execute("run", "--memory", "64M", "--kernel", "/no/such/kernel"));
+    assertOneLine("/no/such/kernel");
+    Path empty = Files.createFile(folder.resolve("empty"));
+    assertEquals(1, execute("run", "--memory", "64M", "--kernel", empty.toString()));
+    assertOneLine("empty");
+    Path text = Files.writeString(folder.resolve("text"), "no kernel\n".repeat(10_000));
+    assertEquals(1, execute("run", "--memory", "64M", "--kernel", text.toString()));
+    assertOneLine("not a kernel");
+    assertEquals(1, execute("run", "--memory", "64M", "--kernel", folder.toString()));
+    assertOneLine(folder.toString());
+  }
+
+  @Test
+  void failedStartLeavesNoStatistics() {
+    Path stats = folder.resolve("run.json");
+    assertEquals(
+        1,
+        execute("run", "--memory", "64M", "--kernel", "/no/such/kernel", "--stats", stats.toString()));
+    assertTrue(Files.notExists(stats));
+  }
+
+  @Test
+  void moreMemoryThanTheHostHasIsOneLineAndStatus1() {
+    assertEquals(1, execute("run", "--memory", "256G", "--kernel", "/no/such/kernel"));
+    assertEquals(1, err.lines().count(), err);
+  }
+
+  @Test
+  void helpAndVersionGoToStandardOutput() {
+    assertEquals(0, execute("--help"));
+    assertTrue(out.contains("doctor"), out);
+    assertEquals(0, execute("run", "--help"));
+    assertTrue(out.contains("Examples:"), out);
+    for (String option :
+        "engine cpu cpus memory kernel initrd append no-reboot debug-exit timeout stats".split(" ")) {
+      assertTrue(out.contains("--" + option), option);
+    }
+    assertEquals(0, execute("--version"));
+    assertTrue(out.startsWith("bothy "), out);
+    assertFalse(out.contains("${"), out);
+    assertEquals(0, execute("doctor"));
+    assertTrue(out.contains("interpreter"), out);
+    assertEquals("", err);
+  }
+}

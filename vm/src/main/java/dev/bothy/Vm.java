@@ -1,0 +1,328 @@
+package dev.bothy;
+
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.guest.DefaultGuest;
+import dev.bothy.guest.GuestException;
+import dev.bothy.guest.Progress;
+import dev.bothy.machine.EngineFactory;
+import dev.bothy.machine.Machine;
+import dev.bothy.machine.MachineExit;
+import dev.bothy.machine.MachineOptions;
+import dev.bothy.machine.MachineStatistics;
+import dev.bothy.machine.MemoryMap;
+import dev.bothy.machine.boot.BootException;
+import dev.bothy.machine.boot.KernelBoot;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.stream.Collectors;
+
+/**
+ * A virtual x86-64 PC. Made by a {@link #builder}, {@link #start started} once, ended by its guest, by {@link #stop} or by its
+ * time limit, and {@link #close closed}. Machines share nothing; a process may have as many as it has memory for. Any
+ * thread.
+ */
+public final class Vm implements AutoCloseable {
+  private final Machine machine;
+  private final ConsoleOutput output;
+  private final Console console;
+  private final Duration timeout;
+
+  /** Ends with the machine: notices its end, and its time limit. */
+  private Thread watcher;
+
+  private Vm(Machine machine, ConsoleOutput output, Duration timeout) {
+    this.machine = machine;
+    this.output = output;
+    this.console = new Console(output, machine.serial());
+    this.timeout = timeout;
+  }
+
+  /** A machine of one processor and 1 GiB that boots the default guest, unless told otherwise. */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /**
+   * Switches the machine on. A console stream starts to get what the guest sends.
+   *
+   * @throws VmException if the kernel or initrd cannot be booted
+   * @throws IllegalStateException if it was started before
+   */
+  public synchronized void start() throws VmException {
+    try {
+      machine.start();
+    } catch (BootException e) {
+      throw new VmException(e.getMessage(), e);
+    }
+    String name = machine.options().name();
+    output.start(
+        name + "-console",
+        e ->
+            machine.stop(
+                new MachineExit.HostError(
+                    "the console's output goes nowhere (" + e.getMessage() + ")", e)));
+    watcher = Thread.ofPlatform().daemon().name(name + "-watcher").start(this::watch);
+  }
+
+  private void watch() {
+    try {
+      if (timeout != null && machine.awaitExit(timeout).isEmpty()) {
+        machine.stop(new MachineExit.TimedOut());
+        // A vCPU may wait for a console stream that takes nothing.
+        if (machine.awaitExit(Duration.ofSeconds(1)).isEmpty()) {
+          output.abandon();
+        }
+      }
+      machine.awaitExit();
+    } catch (InterruptedException e) {
+      // Closed.
+    }
+    console.end();
+  }
+
+  /**
+   * Waits for the machine to end.
+   *
+   * @throws IllegalStateException if it was never started
+   */
+  public MachineExit awaitExit() throws InterruptedException {
+    return machine.awaitExit();
+  }
+
+  /** Waits at most {@code limit} for the machine to end; empty if it goes on. */
+  public Optional<MachineExit> awaitExit(Duration limit) throws InterruptedException {
+    return machine.awaitExit(limit);
+  }
+
+  /** Waits until the console stream has everything; false if that takes longer than {@code limit}. */
+  public boolean drainConsole(Duration limit) throws InterruptedException {
+    return output.drain(limit);
+  }
+
+  /** Pulls the plug: the machine ends as {@link MachineExit.Stopped}, unless it has ended. Returns at once. */
+  public void stop() {
+    output.abandon();
+    machine.stop();
+  }
+
+  /** True from the start to the end. */
+  public boolean running() {
+    return machine.running();
+  }
+
+  /** The serial console. */
+  public Console console() {
+    return console;
+  }
+
+  /** What the machine has done so far; not after {@link #close}. */
+  public MachineStatistics statistics() {
+    return machine.statistics();
+  }
+
+  /** Stops the machine if it runs and gives back its memory. Harmless when repeated. */
+  @Override
+  public synchronized void close() {
+    output.abandon();
+    machine.close();
+    if (watcher != null) {
+      watcher.interrupt();
+    }
+    console.end();
+    output.close();
+  }
+
+  /** What a machine is to be like. Not thread-safe. */
+  public static final class Builder {
+    private String name = "bothy";
+    private Path kernel;
+    private Path initrd;
+    private String append = "";
+    private long memory = 1L << 30;
+    private int cpus = 1;
+    private CpuModel model = CpuModel.V2;
+    private String engine = Engines.AUTO;
+    private boolean reboot = true;
+    private boolean debugExit;
+    private Duration timeout;
+    private OutputStream consoleStream;
+    private Progress progress = Progress.NONE;
+
+    private Builder() {}
+
+    /** For threads and messages. */
+    public Builder name(String value) {
+      name = value;
+      return this;
+    }
+
+    /** A Linux bzImage, an ELF kernel with a PVH note, or a Multiboot kernel. */
+    public Builder kernel(Path file) {
+      kernel = file;
+      return this;
+    }
+
+    /** An initial RAM disk for the kernel. */
+    public Builder initrd(Path file) {
+      initrd = file;
+      return this;
+    }
+
+    /** The kernel's command line; for the default guest, more of it. */
+    public Builder append(String text) {
+      append = text;
+      return this;
+    }
+
+    /**
+     * RAM.
+     *
+     * @param bytes a multiple of 4096, at least 1 MiB
+     * @throws IllegalArgumentException if it is none
+     */
+    public Builder memory(long bytes) {
+      if (bytes < 1 << 20) {
+        throw new IllegalArgumentException(
+            MemorySize.format(bytes) + " of memory is too little: give at least 1M");
+      }
+      if (bytes % 4096 != 0) {
+        throw new IllegalArgumentException(
+            MemorySize.format(bytes) + " of memory is no whole number of pages: give a multiple of 4K");
+      }
+      if (bytes > MemoryMap.MEMORY_LIMIT) {
+        throw new IllegalArgumentException(
+            MemorySize.format(bytes)
+                + " of memory is more than a machine can have: give at most "
+                + (MemoryMap.MEMORY_LIMIT >> 30)
+                + "G");
+      }
+      memory = bytes;
+      return this;
+    }
+
+    /** RAM, as in {@link MemorySize#parse}: "512M". */
+    public Builder memory(String size) {
+      return memory(MemorySize.parse(size));
+    }
+
+    /** Processors, from 1. */
+    public Builder cpus(int number) {
+      if (number < 1 || number > MachineOptions.MAX_CPUS) {
+        throw new IllegalArgumentException(
+            "a machine has 1 to " + MachineOptions.MAX_CPUS + " processors, not " + number);
+      }
+      cpus = number;
+      return this;
+    }
+
+    /** The processors' model by name: "v2". */
+    public Builder cpu(String modelName) {
+      model =
+          CpuModel.byName(modelName)
+              .orElseThrow(
+                  () ->
+                      new IllegalArgumentException(
+                          "no processor model \""
+                              + modelName
+                              + "\": give one of "
+                              + CpuModel.all().stream()
+                                  .map(CpuModel::name)
+                                  .collect(Collectors.joining(", "))));
+      return this;
+    }
+
+    /** "auto" or "interpreter". */
+    public Builder engine(String engineName) {
+      Engines.factory(engineName);
+      engine = engineName;
+      return this;
+    }
+
+    /** False: a reset by the guest ends the machine. */
+    public Builder reboot(boolean value) {
+      reboot = value;
+      return this;
+    }
+
+    /** True: a write to port 0xF4 ends the machine. */
+    public Builder debugExit(boolean value) {
+      debugExit = value;
+      return this;
+    }
+
+    /** Ends the machine when it has run that long on the host's clock. */
+    public Builder timeout(Duration value) {
+      if (value.isNegative() || value.isZero()) {
+        throw new IllegalArgumentException("a time limit must be above 0");
+      }
+      timeout = value;
+      return this;
+    }
+
+    /** Gets every byte that the guest sends to its serial console. A guest that sends faster than it takes waits. */
+    public Builder consoleStream(OutputStream stream) {
+      consoleStream = stream;
+      return this;
+    }
+
+    /** Hears of the preparation of the default guest. */
+    public Builder progress(Progress value) {
+      progress = value;
+      return this;
+    }
+
+    /**
+     * Makes the machine, switched off. Without a kernel, prepares the default guest, which the first time takes a while
+     * and the host's apt.
+     *
+     * @throws VmException if there is no default guest here, or the host has no room for the memory
+     */
+    public Vm build() throws VmException {
+      ConsoleOutput output = new ConsoleOutput(consoleStream);
+      try {
+        EngineFactory factory = Engines.factory(engine);
+        MachineOptions options =
+            MachineOptions.of(memory, factory, boot(), output)
+                .withName(name)
+                .withCpus(cpus)
+                .withModel(model)
+                .withReboot(reboot)
+                .withDebugExit(debugExit);
+        return new Vm(new Machine(options), output, timeout);
+      } catch (GuestException e) {
+        throw new VmException(e.getMessage(), e);
+      } catch (UncheckedIOException e) {
+        throw new VmException(e.getMessage() + ": give the machine less memory", e);
+      } catch (IOException e) {
+        throw new VmException("cannot prepare the guest: " + e.getMessage(), e);
+      }
+    }
+
+    private KernelBoot boot() throws IOException {
+      if (kernel != null) {
+        return new KernelBoot(kernel, Optional.ofNullable(initrd), append);
+      }
+      DefaultGuest guest = DefaultGuest.prepare(progress);
+      return new KernelBoot(
+          guest.kernel(),
+          Optional.of(initrd == null ? guest.initrd() : initrd),
+          (guest.commandLine() + " " + append).strip());
+    }
+
+    /** Makes the machine and switches it on. */
+    public Vm start() throws VmException {
+      Vm vm = build();
+      try {
+        vm.start();
+        return vm;
+      } catch (VmException | RuntimeException | Error e) {
+        vm.close();
+        throw e;
+      }
+    }
+  }
+}
