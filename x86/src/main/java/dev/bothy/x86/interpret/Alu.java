@@ -173,7 +173,7 @@ final class Alu {
     return a;
   }
 
-  /** {@code a} shifted left, bits of {@code b} coming in. 16-bit counts above 16 are undefined: the pair rotates. */
+  /** {@code a} shifted left, bits of {@code b} coming in. 16-bit counts above 16 are undefined: AMD's bring {@code b} in twice. */
   static long shld(Processor cpu, long a, long b, int count, int shift) {
     int bits = 64 - shift;
     a = a << shift >>> shift;
@@ -181,10 +181,10 @@ final class Alu {
     long r;
     boolean carry;
     if (bits == 16) {
-      long wide = (a << 32 | b << 16 | a) << 0;
-      // a:b:a, 48 bits: the top 16 after the shift are the result.
+      long wide = a << 32 | b << 16 | b;
+      // a:b:b, 48 bits: the top 16 after the shift are the result.
       r = wide >>> 32 - count & 0xffff;
-      carry = (wide >>> 48 - count & 1) != 0;
+      carry = count <= 16 && (wide >>> 48 - count & 1) != 0;
     } else {
       r = (a << count | b >>> bits - count) << shift >>> shift;
       carry = (a >>> bits - count & 1) != 0;
@@ -201,9 +201,9 @@ final class Alu {
     long r;
     boolean carry;
     if (bits == 16) {
-      long wide = a << 32 | b << 16 | a;
+      long wide = b << 32 | b << 16 | a;
       r = wide >>> count & 0xffff;
-      carry = (wide >>> count - 1 & 1) != 0;
+      carry = count <= 16 && (wide >>> count - 1 & 1) != 0;
     } else {
       r = (a >>> count | b << bits - count) << shift >>> shift;
       carry = (a >>> count - 1 & 1) != 0;

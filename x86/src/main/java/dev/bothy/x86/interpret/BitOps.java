@@ -20,6 +20,10 @@ final class BitOps {
       }
       case ANDN, BLSR, BLSMSK, BLSI, BEXTR, BZHI, PDEP, PEXT, SHLX, SHRX, SARX, RORX -> bmi(cpu, i);
       case ADCX, ADOX -> addWithOneFlag(cpu, i);
+      case CRC32 -> {
+        int crc = (int) Operands.read(cpu, i, 0);
+        cpu.setGpr(i.register[0], crc32(crc, Operands.read(cpu, i, 1), i.size[1]));
+      }
       case CMC -> cpu.setCarry(!cpu.cf());
       case CLC -> cpu.setCarry(false);
       case STC -> cpu.setCarry(true);
@@ -35,7 +39,8 @@ final class BitOps {
         cpu.setArithmeticFlags(ah & mask | cpu.arithmeticFlags() & Bits.OF);
       }
       case XLAT -> {
-        long value = Operands.read(cpu, i, 0);
+        long offset = Operands.mask(cpu.offset(i) + (cpu.gpr(CpuState.RAX) & 0xff), i.addressSize);
+        long value = cpu.loadSized(cpu.linear(i.segment, offset, 1, false), 1);
         putByte(cpu.state + CpuState.GPR, (byte) value);
       }
       case DAA, DAS, AAA, AAS, AAM, AAD, SALC -> decimal(cpu, i);
@@ -46,6 +51,17 @@ final class BitOps {
       case CLFLUSH, CLFLUSHOPT, CLWB -> cpu.probeLoad(cpu.linear(i, 1), 1);
       default -> throw cpu.ud();
     }
+  }
+
+  /** CRC-32C (polynomial 0x11EDC6F41, bits reflected) of {@code size} more bytes. */
+  private static long crc32(int crc, long data, int size) {
+    for (int n = 0; n < size; n++) {
+      crc ^= (int) (data >>> 8 * n) & 0xff;
+      for (int bit = 0; bit < 8; bit++) {
+        crc = crc >>> 1 ^ 0x82f6_3b78 & -(crc & 1);
+      }
+    }
+    return crc & 0xffff_ffffL;
   }
 
   private static void flags(Processor cpu, int clear, int set) {

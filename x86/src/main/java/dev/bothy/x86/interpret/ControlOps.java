@@ -11,7 +11,11 @@ final class ControlOps {
     switch (i.op) {
       case JMP -> jump(cpu, i, target(cpu, i));
       case CALL -> {
-        long target = checked(cpu, i, target(cpu, i));
+        long target = target(cpu, i);
+        // The stack's faults come before those of the target.
+        int size = i.operandSize;
+        cpu.probeStore(cpu.stackLinear(cpu.rsp() - size, size, true), size);
+        target = checked(cpu, i, target);
         cpu.push(i.operandSize, Operands.mask(cpu.branchTo, i.operandSize));
         cpu.branchTo = target;
       }

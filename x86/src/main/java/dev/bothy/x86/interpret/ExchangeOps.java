@@ -69,6 +69,9 @@ final class ExchangeOps {
     do {
       a = Operands.load(cpu, i);
       equal = a == expected;
+      if (!equal && i.kind[0] != Instruction.MEMORY) {
+        break; // a register keeps its upper half as well
+      }
       // Memory is written either way, as on the processor.
     } while (!Operands.store(cpu, i, a, equal ? b : a));
     if (!equal) {

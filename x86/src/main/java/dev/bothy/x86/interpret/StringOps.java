@@ -3,6 +3,7 @@ package dev.bothy.x86.interpret;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.host.RawMemory;
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -30,6 +31,10 @@ final class StringOps {
     if (i.repeat == 0) {
       once(cpu, i, size);
       return;
+    }
+    if (i.op == Op.INS || i.op == Op.OUTS) {
+      // Refused even if there is nothing to do.
+      ControlRegisters.checkPort(cpu, (int) cpu.gpr(CpuState.RDX) & 0xffff, size);
     }
     int rounds = 0;
     for (; ; ) {
@@ -86,9 +91,8 @@ final class StringOps {
     long step = (cpu.systemFlags & Bits.DF) != 0 ? -size : size;
     switch (i.op) {
       case MOVS -> {
-        long from = source(cpu, i, size);
-        long to = destination(cpu, i, size, true);
-        cpu.storeSized(to, size, cpu.loadSized(from, size));
+        long value = cpu.loadSized(source(cpu, i, size), size);
+        cpu.storeSized(destination(cpu, i, size, true), size, value);
         advance(cpu, i, CpuState.RSI, step);
         advance(cpu, i, CpuState.RDI, step);
       }
@@ -102,6 +106,10 @@ final class StringOps {
         advance(cpu, i, CpuState.RSI, step);
       }
       case CMPS -> {
+        // AMD's processors fault on the destination first, but when they repeat.
+        if (i.repeat == 0) {
+          cpu.loadSized(destination(cpu, i, size, false), size);
+        }
         long a = cpu.loadSized(source(cpu, i, size), size);
         long b = cpu.loadSized(destination(cpu, i, size, false), size);
         advance(cpu, i, CpuState.RSI, step);

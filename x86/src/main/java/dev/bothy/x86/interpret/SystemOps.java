@@ -22,7 +22,9 @@ final class SystemOps {
       throw cpu.ud();
     }
     if (entry.has(TableEntry.CPL0) && cpu.cpl != 0) {
-      throw cpu.gp();
+      // The instructions that change AC do not exist outside the kernel, and RSM not outside of SMM.
+      boolean unknown = i.op == Op.CLAC || i.op == Op.STAC || i.op == Op.RSM;
+      throw unknown ? cpu.ud() : cpu.gp();
     }
     if (entry.has(TableEntry.UMIP)) {
       ControlRegisters.checkUmip(cpu);

@@ -1,5 +1,6 @@
 package dev.bothy.x86.oracle;
 
+import dev.bothy.x86.decode.Lowering;
 import dev.bothy.x86.decode.TableEntry;
 
 /** Makes random bytes that fit an entry's encoding column. The tail (displacement, immediates) is random. */
@@ -136,7 +137,10 @@ final class Encoding {
       out[at++] = (byte) 0xf0;
     }
     boolean repeats = entry.has(TableEntry.REP) || entry.has(TableEntry.REPE);
-    if (repeats ? dice.chance(60) : !noPrefix && !noRepeat && mandatory == 0 && dice.chance(1)) {
+    // Repeat prefixes that mean nothing: not on branches, where processors differ.
+    boolean plain =
+        !noPrefix && !noRepeat && mandatory == 0 && entry.lowering() != Lowering.CONTROL;
+    if (repeats ? dice.chance(60) : plain && dice.chance(1)) {
       out[at++] = (byte) (0xf2 + dice.below(2));
     }
     if (vex != null) {

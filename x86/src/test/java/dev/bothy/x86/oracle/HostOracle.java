@@ -25,6 +25,9 @@ final class HostOracle implements AutoCloseable {
 
   private static final int REPORTS_PER_ROW = 2;
 
+  /** End of the addresses that Linux gives to processes. */
+  private static final long USER_END = 0x7fff_ffff_f000L;
+
   /** What a run found. */
   record Result(long cases, long failures, long signals, Map<String, Long> failuresByRow) {}
 
@@ -154,8 +157,12 @@ final class HostOracle implements AutoCloseable {
       default -> {
         signals++;
         long vector = getLong(NATIVE + VECTOR);
+        long cr2 = getLong(NATIVE + CR2);
         if (vector != 14) {
           putLong(NATIVE + CR2, 0);
+        } else if (Long.compareUnsigned(cr2, USER_END) >= 0) {
+          // Linux says of every page of its own that it is present.
+          putLong(NATIVE + ERROR_CODE, getLong(NATIVE + ERROR_CODE) & ~1);
         }
         boolean trap = rip == snippet.address + snippet.instruction.length;
         if (rip != snippet.address && !trap) {

@@ -8,7 +8,7 @@ final class Layout {
   static final int PAGE = 4096;
 
   /** Instructions under test, {@link #SLOTS} slots of {@link #SLOT_SIZE} bytes. */
-  static final long CODE = 0x1000_0000L;
+  static final long CODE = 0x1358_0000L;
 
   static final int SLOT_SIZE = 128;
   static final int SLOTS = 512;
@@ -21,18 +21,18 @@ final class Layout {
   static final int SLOT_FORWARD = 112;
 
   /** Two writable pages with nothing mapped before and behind. */
-  static final long DATA = 0x2000_0000L;
+  static final long DATA = 0x2460_0000L;
 
   static final int DATA_SIZE = 2 * PAGE;
 
   /** One page that may be read only, nothing mapped around it. */
-  static final long READ_ONLY = 0x2001_0000L;
+  static final long READ_ONLY = 0x2461_0000L;
 
   /** The trampoline and the signal handler; the host only. */
-  static final long STUBS = 0x3000_0000L;
+  static final long STUBS = 0x3570_0000L;
 
   /** State records; the host only. */
-  static final long BLOCK = 0x3001_0000L;
+  static final long BLOCK = 0x3571_0000L;
 
   static final int BLOCK_SIZE = PAGE;
   static final long INPUT = BLOCK;
@@ -41,7 +41,7 @@ final class Layout {
   static final long CONTROL = BLOCK + 0xc00;
 
   /** Stack for signal handlers; the host only. */
-  static final long SIGNAL_STACK = 0x3002_0000L;
+  static final long SIGNAL_STACK = 0x3572_0000L;
 
   static final int SIGNAL_STACK_SIZE = 0x1_0000;
 

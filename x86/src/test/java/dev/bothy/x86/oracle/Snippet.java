@@ -206,7 +206,11 @@ final class Snippet {
     for (int i = 0; i < 16; i++) {
       putLong(INPUT + GPR + 8 * i, Values.integer(dice));
     }
-    putLong(INPUT + GPR + 8 * CpuState.RSP, DATA + PAGE + (dice.below(128) - 64) * 8L);
+    long stack = DATA + PAGE + (dice.below(128) - 64) * 8L;
+    if (dice.below(64) == 0) {
+      stack = target(8);
+    }
+    putLong(INPUT + GPR + 8 * CpuState.RSP, stack);
     putLong(INPUT + RIP, address);
     putLong(INPUT + RFLAGS, 0x202 | dice.next() & 0xcd5);
     floatingState();
@@ -214,6 +218,25 @@ final class Snippet {
     if (memoryOperand() >= 0) {
       aimOperand();
       fillOperand();
+    }
+    aimIndirectBranch();
+  }
+
+  /** Targets that come from a register, memory or the stack: mostly a landing place. */
+  private void aimIndirectBranch() {
+    if (instruction.entry.lowering() != Lowering.CONTROL || dice.chance(10)) {
+      return;
+    }
+    long target = address - SLOT_INSTRUCTION + (dice.chance(50) ? SLOT_BACK : SLOT_FORWARD);
+    if (instruction.op == Op.RET) {
+      long stack = getLong(INPUT + GPR + 8 * CpuState.RSP);
+      if (stack >= DATA && stack <= DATA + DATA_SIZE - 8) {
+        putLong(stack, target);
+      }
+    } else if (instruction.operands > 0 && instruction.kind[0] == Instruction.GPR) {
+      putLong(INPUT + GPR + 8 * instruction.register[0], target);
+    } else if (memoryOperand() >= 0 && operand >= DATA && operand <= DATA + DATA_SIZE - 8) {
+      putLong(operand, target);
     }
   }
 

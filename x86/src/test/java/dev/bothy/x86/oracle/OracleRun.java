@@ -1,0 +1,212 @@
+package dev.bothy.x86.oracle;
+
+import dev.bothy.host.ExecutableMemory;
+import dev.bothy.x86.interpret.InterpreterEngine;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+/**
+ * The host-CPU differential test as a command: {@code --cases N} (1,000,000), {@code --seed S} (1), {@code --jobs J} (the
+ * processors there are), {@code --rows REGEX} (of "OP encoding operands"). The work is done by child processes, because the
+ * fixed addresses and the signal handlers want a process of their own. Status 1 if anything differed.
+ */
+public final class OracleRun {
+  /**
+   * The whole of a run.
+   *
+   * @param output everything the processes printed, mismatches included
+   */
+  record Summary(
+      long cases,
+      long failures,
+      long signals,
+      int rows,
+      int skippedRows,
+      Map<String, Long> failuresByRow,
+      List<String> rowsNotRun,
+      String output) {}
+
+  private static final String RESULT = "RESULT ";
+  private static final String FAILED = "FAILED ";
+  private static final String NOT_RUN = "NOT-RUN ";
+
+  private OracleRun() {}
+
+  /** Why this host cannot be the oracle; empty if it can. */
+  static Optional<String> refusal() {
+    return ExecutableMemory.refusal();
+  }
+
+  public static void main(String[] args) throws IOException, InterruptedException {
+    long cases = 1_000_000;
+    long seed = 1;
+    int jobs = Runtime.getRuntime().availableProcessors();
+    String rows = ".*";
+    boolean child = false;
+    for (int i = 0; i < args.length; i++) {
+      switch (args[i]) {
+        case "--cases" -> cases = Long.parseLong(args[++i]);
+        case "--seed" -> seed = Long.parseLong(args[++i]);
+        case "--jobs" -> jobs = Integer.parseInt(args[++i]);
+        case "--rows" -> rows = args[++i];
+        case "--child" -> child = true;
+        default -> throw new IllegalArgumentException("no such option: " + args[i]);
+      }
+    }
+    if (child) {
+      runHere(seed, cases, rows);
+      return;
+    }
+    Optional<String> refusal = refusal();
+    if (refusal.isPresent()) {
+      System.out.println("this host cannot be the oracle: " + refusal.get());
+      System.exit(2);
+    }
+    long start = System.nanoTime();
+    Summary summary = run(seed, cases, jobs, rows, true);
+    double seconds = (System.nanoTime() - start) / 1e9;
+    System.out.printf(
+        "%d cases of %d rows (%d skipped: not on this processor), %d faults, seeds %d to %d:"
+            + " %d mismatches, %.0f s, %.0f cases/s%n",
+        summary.cases,
+        summary.rows,
+        summary.skippedRows,
+        summary.signals,
+        seed,
+        seed + jobs - 1,
+        summary.failures,
+        seconds,
+        summary.cases / seconds);
+    summary.failuresByRow.forEach((row, count) -> System.out.println("  " + count + "  " + row));
+    System.exit(summary.failures == 0 ? 0 : 1);
+  }
+
+  private static void runHere(long seed, long cases, String rows) {
+    try (HostOracle oracle = new HostOracle(InterpreterEngine::new, rows)) {
+      HostOracle.Result result = oracle.run(seed, cases);
+      result.failuresByRow().forEach((row, count) -> System.out.println(FAILED + count + " " + row));
+      oracle.rowsNotRun().forEach(row -> System.out.println(NOT_RUN + row));
+      System.out.printf(
+          "%s%d %d %d %d %d%n",
+          RESULT,
+          result.cases(),
+          result.failures(),
+          result.signals(),
+          oracle.rows(),
+          oracle.skippedRows());
+    }
+  }
+
+  /** Runs {@code cases} in {@code jobs} processes; {@code echo}: their output goes to ours as it comes. */
+  static Summary run(long seed, long cases, int jobs, String rows, boolean echo)
+      throws IOException, InterruptedException {
+    List<Future<List<String>>> outputs = new ArrayList<>();
+    try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+      for (int job = 0; job < jobs; job++) {
+        List<String> command = command(seed + job, (cases + jobs - 1) / jobs, rows);
+        Callable<List<String>> task = () -> child(command, echo);
+        outputs.add(threads.submit(task));
+      }
+    }
+    List<String> lines = new ArrayList<>();
+    for (Future<List<String>> output : outputs) {
+      try {
+        lines.addAll(output.get());
+      } catch (ExecutionException e) {
+        throw new IOException(e.getCause().getMessage(), e.getCause());
+      }
+    }
+    return summarize(lines);
+  }
+
+  private static List<String> command(long seed, long cases, String rows) {
+    return List.of(
+        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+        "--enable-native-access=ALL-UNNAMED",
+        "-Xmx512m",
+        "-XX:+UseSerialGC",
+        // All that the virtual machine might put below 2 GiB goes elsewhere.
+        "-XX:HeapBaseMinAddress=16g",
+        "-XX:CompressedClassSpaceSize=32m",
+        "-XX:+UnlockDiagnosticVMOptions",
+        "-XX:ArchiveRelocationMode=0",
+        "-cp",
+        System.getProperty("java.class.path"),
+        OracleRun.class.getName(),
+        "--child",
+        "--seed",
+        Long.toString(seed),
+        "--cases",
+        Long.toString(cases),
+        "--rows",
+        rows);
+  }
+
+  private static List<String> child(List<String> command, boolean echo)
+      throws IOException, InterruptedException {
+    Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+    List<String> lines = new ArrayList<>();
+    try (BufferedReader reader =
+        new BufferedReader(
+            new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
+      for (String line = reader.readLine(); line != null; line = reader.readLine()) {
+        lines.add(line);
+        if (echo && !line.startsWith(RESULT) && !line.startsWith(FAILED)) {
+          System.out.println(line);
+        }
+      }
+    }
+    int status = process.waitFor();
+    if (status != 0 || lines.stream().noneMatch(line -> line.startsWith(RESULT))) {
+      throw new IOException(
+          "the oracle's process ended with status " + status + ":\n" + String.join("\n", lines));
+    }
+    return lines;
+  }
+
+  private static Summary summarize(List<String> lines) {
+    long cases = 0;
+    long failures = 0;
+    long signals = 0;
+    int rows = 0;
+    int skippedRows = 0;
+    Map<String, Long> failuresByRow = new TreeMap<>();
+    List<String> notRun = new ArrayList<>();
+    for (String line : lines) {
+      if (line.startsWith(RESULT)) {
+        String[] numbers = line.substring(RESULT.length()).split(" ");
+        cases += Long.parseLong(numbers[0]);
+        failures += Long.parseLong(numbers[1]);
+        signals += Long.parseLong(numbers[2]);
+        rows = Integer.parseInt(numbers[3]);
+        skippedRows = Integer.parseInt(numbers[4]);
+      } else if (line.startsWith(FAILED)) {
+        String[] parts = line.substring(FAILED.length()).split(" ", 2);
+        failuresByRow.merge(parts[1], Long.parseLong(parts[0]), Long::sum);
+      } else if (line.startsWith(NOT_RUN)) {
+        notRun.add(line.substring(NOT_RUN.length()));
+      }
+    }
+    return new Summary(
+        cases,
+        failures,
+        signals,
+        rows,
+        skippedRows,
+        failuresByRow,
+        notRun,
+        String.join("\n", lines));
+  }
+}
