@@ -136,7 +136,7 @@ final class ControlRegisters {
   }
 
   static void writeEfer(Processor cpu, long value) {
-    long known = Bits.EFER_SCE | Bits.EFER_LME | Bits.EFER_LMA | Bits.EFER_NXE;
+    long known = Bits.EFER_SCE | Bits.EFER_LME | Bits.EFER_LMA | Bits.EFER_NXE | Bits.EFER_AUTOIBRS;
     if (cpu.model.has(CpuFeature.FXSR_OPT)) {
       known |= Bits.EFER_FFXSR;
     }

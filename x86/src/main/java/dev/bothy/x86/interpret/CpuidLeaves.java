@@ -41,6 +41,15 @@ final class CpuidLeaves {
   /** KVM_FEATURE_CLOCKSOURCE2 and KVM_FEATURE_CLOCKSOURCE_STABLE_BIT, CLOCKSOURCE, NOP_IO_DELAY. */
   private static final int KVM_FEATURES = 1 | 1 << 1 | 1 << 3 | 1 << 24;
 
+  /**
+   * AMD_SSB_NO and BTC_NO: an engine in software does not speculate, so that a guest need not pay for mitigations of what the
+   * processor under it does; that is the host kernel's to mitigate.
+   */
+  private static final int NOT_VULNERABLE_8 = 1 << 26 | 1 << 29;
+
+  /** LFENCE serializes, null selectors clear the base, automatic IBRS, and SRSO_NO, for the same reason. */
+  private static final int NOT_VULNERABLE_21 = 1 << 2 | 1 << 6 | 1 << 8 | 1 << 29;
+
   private CpuidLeaves() {}
 
   private static int bits(CpuModel model, CpuFeature[] features) {
@@ -129,7 +138,7 @@ final class CpuidLeaves {
       case 0x4000_0001 -> out[0] = KVM_FEATURES;
       // TSC and APIC timer frequency in kHz.
       case 0x4000_0010 -> set(out, (int) (MachineClock.TSC_HZ / 1000), 1_000_000, 0, 0);
-      case 0x8000_0000 -> set(out, 0x8000_001f, word(VENDOR, 0), word(VENDOR, 8), word(VENDOR, 4));
+      case 0x8000_0000 -> set(out, 0x8000_0021, word(VENDOR, 0), word(VENDOR, 8), word(VENDOR, 4));
       case 0x8000_0001 -> {
         int edx = bits(model, EXTENDED_EDX);
         int ecx = bits(model, EXTENDED_ECX) | (cpus > 1 ? 2 : 0);
@@ -147,9 +156,9 @@ final class CpuidLeaves {
       case 0x8000_0007 -> set(out, 0, 0, 0, 1 << 8);
       case 0x8000_0008 -> {
         int width = cpus == 1 ? 0 : 32 - Integer.numberOfLeadingZeros(cpus - 1);
-        set(out, CpuModel.PHYSICAL_BITS | CpuModel.LINEAR_BITS << 8, 0, cpus - 1 | width << 12, 0);
+        set(out, CpuModel.PHYSICAL_BITS | CpuModel.LINEAR_BITS << 8, NOT_VULNERABLE_8, cpus - 1 | width << 12, 0);
       }
-      case 0x8000_0021 -> set(out, 0, 0, 0, 0);
+      case 0x8000_0021 -> set(out, NOT_VULNERABLE_21, 0, 0, 0);
       default -> set(out, 0, 0, 0, 0);
     }
   }

@@ -103,7 +103,9 @@ final class ModelSpecificRegisters {
       // Eight variable ranges, fixed ranges, write-combining.
       case MTRR_CAP -> 0x508;
       case PATCH_LEVEL -> 0x0830_1055L;
-      case MCG_CAP, HWCR, SYSCFG, 0x17 -> 0;
+      // The TSC counts at the P0 frequency.
+      case HWCR -> 1 << 24;
+      case MCG_CAP, SYSCFG, 0x17 -> 0;
       case MISC_ENABLE -> 1;
       case DEBUG_CTL -> getLong(cpu.state + CpuState.DEBUG_CTL);
       case KVM_SYSTEM_TIME, KVM_SYSTEM_TIME_OLD -> getLong(cpu.state + CpuState.KVM_SYSTEM_TIME);

@@ -145,7 +145,9 @@ final class Processor extends SegmentingCpu {
           return exit;
         }
         most = stepLimit;
+        // An interrupt may have been taken: what comes next is not where the last block led.
         block = null;
+        linkFrom = null;
       }
       if (block == null || !block.valid) {
         block = lookUp();
