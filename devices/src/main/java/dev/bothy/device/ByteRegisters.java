@@ -2,12 +2,18 @@ package dev.bothy.device;
 
 import dev.bothy.core.BusDevice;
 
-/** Registers of 8 bits: wider accesses are as many accesses to consecutive registers, lowest first. */
+/**
+ * Registers of 8 bits: wider accesses are as many accesses to consecutive registers, lowest first.
+ */
 public interface ByteRegisters extends BusDevice {
-  /** @return 0 to 255; higher bits are ignored */
+  /**
+   * @return 0 to 255; higher bits are ignored
+   */
   int readByte(int offset);
 
-  /** @param value 0 to 255 */
+  /**
+   * @param value 0 to 255
+   */
   void writeByte(int offset, int value);
 
   @Override

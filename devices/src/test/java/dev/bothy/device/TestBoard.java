@@ -43,7 +43,7 @@ final class TestBoard {
   TestBoard() {
     Pit pit = new Pit(clock, router.isa(0));
     Rtc rtc = new Rtc(clock, router.isa(8));
-    I8042 i8042 = new I8042(router.isa(1), () -> endings++);
+    I8042 i8042 = new I8042(router.isa(1), router.isa(12), () -> endings++);
     uart = new Uart16550("serial0", clock, router.isa(4), value -> bytesOut++);
     AcpiPm pm = new AcpiPm(clock, router.isa(9), () -> endings++);
     ResetControl resetControl = new ResetControl(() -> endings++);

@@ -5,7 +5,10 @@ import dev.bothy.core.Timer;
 import java.util.ArrayList;
 import java.util.List;
 
-/** A clock that moves when told to, firing timers on the way at the time they are armed for. One thread. */
+/**
+ * A clock that moves when told to, firing timers on the way at the time they are armed for. One
+ * thread.
+ */
 public final class TestClock implements MachineClock {
   /** 2026-03-14T15:09:26Z, a Saturday. */
   public static final long WALL_START = 1_773_500_966L * 1_000_000_000L;

@@ -94,7 +94,7 @@ final class Board {
     rtc.setMemorySize(
         Math.min(memory.size(), GuestMemory.LOW_LIMIT),
         Math.max(0, memory.size() - GuestMemory.LOW_LIMIT));
-    I8042 i8042 = new I8042(router.isa(1), requests::reset);
+    I8042 i8042 = new I8042(router.isa(1), router.isa(12), requests::reset);
     i8042.attach(ports);
     serial = new Uart16550("com1", clock, router.isa(COM1_IRQ), output);
     ports.map("com1", COM1, 8, serial);

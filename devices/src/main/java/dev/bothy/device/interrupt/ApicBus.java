@@ -8,8 +8,9 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /**
- * Carries interrupt messages between local APICs, I/O APIC and devices with message-signalled interrupts, and the output of
- * the 8259 pair to every LINT0 pin. Has no state of its own and takes no locks. Any thread.
+ * Carries interrupt messages between local APICs, I/O APIC and devices with message-signalled
+ * interrupts, and the output of the 8259 pair to every LINT0 pin. Has no state of its own and takes
+ * no locks. Any thread.
  */
 public final class ApicBus implements MsiSink {
   /** Most processors: xAPIC ids are 8 bits wide and 255 means all. */

@@ -7,15 +7,18 @@ import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 
 /**
- * The timer of a local APIC (Intel SDM volume 3, 11.5.4): one-shot, periodic and TSC-deadline. Guarded by its local APIC's
- * lock.
+ * The timer of a local APIC (Intel SDM volume 3, 11.5.4): one-shot, periodic and TSC-deadline.
+ * Guarded by its local APIC's lock.
  */
 final class ApicTimer {
   static final int ONE_SHOT = 0;
   static final int PERIODIC = 1;
   static final int TSC_DEADLINE = 2;
 
-  /** No more interrupts than one in so many nanoseconds in periodic mode, whatever the guest asks for. */
+  /**
+   * No more interrupts than one in so many nanoseconds in periodic mode, whatever the guest asks
+   * for.
+   */
   private static final long MIN_PERIOD = 20_000;
 
   private final MachineClock clock;
@@ -118,7 +121,10 @@ final class ApicTimer {
     return mode == TSC_DEADLINE ? deadline : 0;
   }
 
-  /** Sets the deadline in ticks of the vCPU's TSC; true if it has passed already, which disarms the timer. */
+  /**
+   * Sets the deadline in ticks of the vCPU's TSC; true if it has passed already, which disarms the
+   * timer.
+   */
   boolean setDeadline(long value) {
     if (mode != TSC_DEADLINE) {
       return false;

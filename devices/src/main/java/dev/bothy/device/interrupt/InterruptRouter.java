@@ -9,8 +9,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The board's interrupt wiring: ISA interrupt n goes to input n of the 8259 pair and pin n of the I/O APIC, but interrupt 0
- * goes to pin 2; PCI links A to D go to pins 16 to 19 and, for the 8259 pair, to inputs 10, 11, 10, 11.
+ * The board's interrupt wiring: ISA interrupt n goes to input n of the 8259 pair and pin n of the
+ * I/O APIC, but interrupt 0 goes to pin 2; PCI links A to D go to pins 16 to 19 and, for the 8259
+ * pair, to inputs 10, 11, 10, 11.
  */
 public final class InterruptRouter implements Stateful {
   /** Global system interrupt of PCI link A. */

@@ -9,10 +9,11 @@ import dev.bothy.core.state.Stateful;
 import java.util.Arrays;
 
 /**
- * 82093AA I/O APIC with 24 pins and the EOI register of version 0x20. Its window is one page at {@link #BASE}.
+ * 82093AA I/O APIC with 24 pins and the EOI register of version 0x20. Its window is one page at
+ * {@link #BASE}.
  *
- * <p>A pin is high when its device asks for service: the polarity bits are kept but do not matter, as the wires carry that
- * meaning and not a voltage.
+ * <p>A pin is high when its device asks for service: the polarity bits are kept but do not matter,
+ * as the wires carry that meaning and not a voltage.
  */
 public final class IoApic implements BusDevice, Stateful {
   public static final long BASE = 0xFEC0_0000L;
@@ -68,15 +69,17 @@ public final class IoApic implements BusDevice, Stateful {
       boolean rising = on && (levels >>> pin & 1) == 0;
       levels = on ? levels | 1 << pin : levels & ~(1 << pin);
       // An edge on a masked pin is lost (82093AA, 3.2.4, interrupt mask).
-      send =
-          (low[pin] & LEVEL) != 0 ? claimLevel(pin) : rising && (low[pin] & MASKED) == 0;
+      send = (low[pin] & LEVEL) != 0 ? claimLevel(pin) : rising && (low[pin] & MASKED) == 0;
     }
     if (send) {
       deliver(pin);
     }
   }
 
-  /** True if a level-triggered pin must send its message now; it then waits for the end of interrupt. */
+  /**
+   * True if a level-triggered pin must send its message now; it then waits for the end of
+   * interrupt.
+   */
   private boolean claimLevel(int pin) {
     if ((levels >>> pin & 1) == 0 || (low[pin] & (LEVEL | MASKED | REMOTE_IRR)) != LEVEL) {
       return false;

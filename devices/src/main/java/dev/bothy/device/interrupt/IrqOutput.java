@@ -4,9 +4,9 @@ import dev.bothy.core.IrqLine;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * A device's end of an interrupt wire. The device notes the level it wants under its own lock with {@link #want}, and calls
- * {@link #drive} once the lock is released: changes then reach the wire in the order in which they were noted, no edge is
- * lost, and no lock is held meanwhile.
+ * A device's end of an interrupt wire. The device notes the level it wants under its own lock with
+ * {@link #want}, and calls {@link #drive} once the lock is released: changes then reach the wire in
+ * the order in which they were noted, no edge is lost, and no lock is held meanwhile.
  */
 public final class IrqOutput {
   private final IrqLine line;

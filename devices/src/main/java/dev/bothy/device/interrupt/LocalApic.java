@@ -1,5 +1,37 @@
 package dev.bothy.device.interrupt;
 
+import static dev.bothy.device.interrupt.ApicRegisters.ARBITRATION_PRIORITY;
+import static dev.bothy.device.interrupt.ApicRegisters.COMMAND;
+import static dev.bothy.device.interrupt.ApicRegisters.COMMAND_HIGH;
+import static dev.bothy.device.interrupt.ApicRegisters.CURRENT_COUNT;
+import static dev.bothy.device.interrupt.ApicRegisters.DESTINATION_FORMAT;
+import static dev.bothy.device.interrupt.ApicRegisters.DIVIDE;
+import static dev.bothy.device.interrupt.ApicRegisters.EOI;
+import static dev.bothy.device.interrupt.ApicRegisters.ERROR_STATUS;
+import static dev.bothy.device.interrupt.ApicRegisters.ID;
+import static dev.bothy.device.interrupt.ApicRegisters.INITIAL_COUNT;
+import static dev.bothy.device.interrupt.ApicRegisters.IN_SERVICE;
+import static dev.bothy.device.interrupt.ApicRegisters.LOGICAL_DESTINATION;
+import static dev.bothy.device.interrupt.ApicRegisters.LVT_ERROR;
+import static dev.bothy.device.interrupt.ApicRegisters.LVT_LEVEL;
+import static dev.bothy.device.interrupt.ApicRegisters.LVT_LINT0;
+import static dev.bothy.device.interrupt.ApicRegisters.LVT_LINT1;
+import static dev.bothy.device.interrupt.ApicRegisters.LVT_MASKED;
+import static dev.bothy.device.interrupt.ApicRegisters.LVT_PERFORMANCE;
+import static dev.bothy.device.interrupt.ApicRegisters.LVT_REMOTE_IRR;
+import static dev.bothy.device.interrupt.ApicRegisters.LVT_THERMAL;
+import static dev.bothy.device.interrupt.ApicRegisters.LVT_TIMER;
+import static dev.bothy.device.interrupt.ApicRegisters.PROCESSOR_PRIORITY;
+import static dev.bothy.device.interrupt.ApicRegisters.REMOTE_READ;
+import static dev.bothy.device.interrupt.ApicRegisters.REQUESTS;
+import static dev.bothy.device.interrupt.ApicRegisters.SELF_IPI;
+import static dev.bothy.device.interrupt.ApicRegisters.SPURIOUS_VECTOR;
+import static dev.bothy.device.interrupt.ApicRegisters.SPURIOUS_WRITABLE;
+import static dev.bothy.device.interrupt.ApicRegisters.TASK_PRIORITY;
+import static dev.bothy.device.interrupt.ApicRegisters.TRIGGER_MODE;
+import static dev.bothy.device.interrupt.ApicRegisters.VERSION;
+import static dev.bothy.device.interrupt.ApicRegisters.lvtWritable;
+
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.MachineClock;
 import dev.bothy.core.cpu.CpuModel;
@@ -10,9 +42,9 @@ import java.util.Arrays;
 import java.util.OptionalLong;
 
 /**
- * Local APIC in xAPIC and x2APIC mode (Intel SDM volume 3, chapter 11; AMD64 APM volume 2, chapter 16), made by {@link
- * ApicBus}. Registers are known here by their number: the offset in the register page divided by 16, or the MSR index less
- * 0x800.
+ * Local APIC in xAPIC and x2APIC mode (Intel SDM volume 3, chapter 11; AMD64 APM volume 2, chapter
+ * 16), made by {@link ApicBus}. Registers are known here by their number: the offset in the
+ * register page divided by 16, or the MSR index less 0x800.
  *
  * <p>INIT messages are passed on to the processor, which calls {@link #init} when it takes them.
  */
@@ -32,46 +64,12 @@ public final class LocalApic implements LocalInterruptController {
   private static final long BASE_ENABLE = 1 << 11;
   private static final long BASE_ADDRESS = (1L << CpuModel.PHYSICAL_BITS) - 0x1000;
 
-  private static final int ID = 0x02;
-  private static final int VERSION = 0x03;
-  private static final int TASK_PRIORITY = 0x08;
-  private static final int ARBITRATION_PRIORITY = 0x09;
-  private static final int PROCESSOR_PRIORITY = 0x0a;
-  private static final int EOI = 0x0b;
-  private static final int REMOTE_READ = 0x0c;
-  private static final int LOGICAL_DESTINATION = 0x0d;
-  private static final int DESTINATION_FORMAT = 0x0e;
-  private static final int SPURIOUS_VECTOR = 0x0f;
-  private static final int IN_SERVICE = 0x10;
-  private static final int TRIGGER_MODE = 0x18;
-  private static final int REQUESTS = 0x20;
-  private static final int ERROR_STATUS = 0x28;
-  private static final int COMMAND = 0x30;
-  private static final int COMMAND_HIGH = 0x31;
-  private static final int LVT_TIMER = 0x32;
-  private static final int LVT_THERMAL = 0x33;
-  private static final int LVT_PERFORMANCE = 0x34;
-  private static final int LVT_LINT0 = 0x35;
-  private static final int LVT_LINT1 = 0x36;
-  private static final int LVT_ERROR = 0x37;
-  private static final int INITIAL_COUNT = 0x38;
-  private static final int CURRENT_COUNT = 0x39;
-  private static final int DIVIDE = 0x3e;
-  private static final int SELF_IPI = 0x3f;
-
   /** Integrated APIC with six LVT entries, no suppression of EOI broadcasts. */
   private static final int VERSION_VALUE = 0x0005_0014;
 
   private static final int ENABLED = 1 << 8; // of SPURIOUS_VECTOR
-  private static final int SPURIOUS_WRITABLE = 0x3ff;
-
-  private static final int LVT_MASKED = 1 << 16;
-  private static final int LVT_LEVEL = 1 << 15;
-  private static final int LVT_REMOTE_IRR = 1 << 14;
-  private static final int DELIVERY_STATUS = 1 << 12;
 
   private static final int COMMAND_WRITABLE = 0x000c_cfff;
-  private static final int COMMAND_RESERVED_X2 = 0xfff3_2000;
   private static final int COMMAND_LEVEL_TRIGGER = 1 << 15;
   private static final int COMMAND_ASSERT = 1 << 14;
   private static final int COMMAND_LOGICAL = 1 << 11;
@@ -96,9 +94,9 @@ public final class LocalApic implements LocalInterruptController {
   private int command;
   private int commandHigh;
   private final int[] lvt = new int[6];
-  private final int[] inService = new int[8];
-  private final int[] triggerMode = new int[8];
-  private final int[] requests = new int[8];
+  private final VectorSet inService = new VectorSet();
+  private final VectorSet triggerMode = new VectorSet();
+  private final VectorSet requests = new VectorSet();
 
   /** Levels of the LINT0 and LINT1 wires. */
   private final boolean[] lint = new boolean[2];
@@ -180,9 +178,9 @@ public final class LocalApic implements LocalInterruptController {
           return timer.divide();
         default:
           if (register >= IN_SERVICE && register < ERROR_STATUS) {
-            int[] set =
+            VectorSet set =
                 register < TRIGGER_MODE ? inService : register < REQUESTS ? triggerMode : requests;
-            return set[register & 7];
+            return set.word(register & 7);
           }
           raiseError(ERROR_REGISTER);
       }
@@ -248,15 +246,6 @@ public final class LocalApic implements LocalInterruptController {
     }
   }
 
-  private static int lvtWritable(int register) {
-    return switch (register) {
-      case LVT_TIMER -> LVT_MASKED | 0x600ff;
-      case LVT_THERMAL, LVT_PERFORMANCE -> LVT_MASKED | 0x7ff;
-      case LVT_LINT0, LVT_LINT1 -> LVT_MASKED | 0xa7ff;
-      default -> LVT_MASKED | 0xff;
-    };
-  }
-
   private void writeLvt(int register, int value) {
     int entry = value & lvtWritable(register);
     if (!isEnabled()) {
@@ -316,8 +305,7 @@ public final class LocalApic implements LocalInterruptController {
 
   @Override
   public boolean ownsMsr(int index) {
-    return index == MSR_TSC_DEADLINE
-        || index >= MSR_FIRST && index <= MSR_LAST && isX2Apic();
+    return index == MSR_TSC_DEADLINE || index >= MSR_FIRST && index <= MSR_LAST && isX2Apic();
   }
 
   @Override
@@ -328,7 +316,7 @@ public final class LocalApic implements LocalInterruptController {
       }
     }
     int register = index - MSR_FIRST;
-    if (!ownsMsr(index) || !readableInX2Apic(register)) {
+    if (!ownsMsr(index) || !ApicRegisters.readable(register)) {
       return OptionalLong.empty();
     }
     long value = readRegister(register) & 0xffff_ffffL;
@@ -336,16 +324,6 @@ public final class LocalApic implements LocalInterruptController {
       value |= (long) readRegister(COMMAND_HIGH) << 32;
     }
     return OptionalLong.of(value);
-  }
-
-  private static boolean readableInX2Apic(int register) {
-    return switch (register) {
-      case ID, VERSION, TASK_PRIORITY, PROCESSOR_PRIORITY, LOGICAL_DESTINATION, SPURIOUS_VECTOR -> true;
-      case ERROR_STATUS, COMMAND, INITIAL_COUNT, CURRENT_COUNT, DIVIDE -> true;
-      default ->
-          register >= IN_SERVICE && register < ERROR_STATUS
-              || register >= LVT_TIMER && register <= LVT_ERROR;
-    };
   }
 
   @Override
@@ -360,8 +338,9 @@ public final class LocalApic implements LocalInterruptController {
       return true;
     }
     int register = index - MSR_FIRST;
-    if (!ownsMsr(index) || !writableInX2Apic(register)
-        || (value & reservedInX2Apic(register)) != 0) {
+    if (!ownsMsr(index)
+        || !ApicRegisters.writable(register)
+        || (value & ApicRegisters.reserved(register)) != 0) {
       return false;
     }
     switch (register) {
@@ -380,30 +359,6 @@ public final class LocalApic implements LocalInterruptController {
       default -> writeRegister(register, (int) value);
     }
     return true;
-  }
-
-  private static boolean writableInX2Apic(int register) {
-    return switch (register) {
-      case TASK_PRIORITY, EOI, SPURIOUS_VECTOR, ERROR_STATUS, COMMAND -> true;
-      case INITIAL_COUNT, DIVIDE, SELF_IPI -> true;
-      default -> register >= LVT_TIMER && register <= LVT_ERROR;
-    };
-  }
-
-  /** Bits of a writable register that must be zero in a WRMSR. */
-  private static long reservedInX2Apic(int register) {
-    return switch (register) {
-      case TASK_PRIORITY, SELF_IPI -> ~0xffL;
-      case SPURIOUS_VECTOR -> ~(long) SPURIOUS_WRITABLE;
-      case COMMAND -> COMMAND_RESERVED_X2 & 0xffff_ffffL;
-      case LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_ERROR ->
-          ~(long) (lvtWritable(register) | DELIVERY_STATUS);
-      case LVT_LINT0, LVT_LINT1 ->
-          ~(long) (lvtWritable(register) | DELIVERY_STATUS | LVT_REMOTE_IRR);
-      case INITIAL_COUNT -> ~0xffff_ffffL;
-      case DIVIDE -> ~0xbL;
-      default -> -1L; // EOI, ERROR_STATUS
-    };
   }
 
   // Interrupts going out.
@@ -437,12 +392,12 @@ public final class LocalApic implements LocalInterruptController {
     int vector;
     boolean broadcast;
     synchronized (this) {
-      vector = highest(inService);
+      vector = inService.highest();
       if (vector < 0) {
         return;
       }
-      clear(inService, vector);
-      broadcast = get(triggerMode, vector);
+      inService.remove(vector);
+      broadcast = triggerMode.contains(vector);
       if (broadcast) {
         for (int i = 0; i < 2; i++) {
           int entry = lvt[LVT_LINT0 - LVT_TIMER + i];
@@ -490,7 +445,10 @@ public final class LocalApic implements LocalInterruptController {
     return isOn() && isEnabled() ? processorPriority() : -1;
   }
 
-  /** Takes a message that {@linkplain #matches is for this APIC}; false if it is not accepted. Any thread. */
+  /**
+   * Takes a message that {@linkplain #matches is for this APIC}; false if it is not accepted. Any
+   * thread.
+   */
   boolean accept(DeliveryMode mode, int vector, boolean level) {
     boolean accepted = true;
     switch (mode) {
@@ -517,11 +475,11 @@ public final class LocalApic implements LocalInterruptController {
       raiseError(ERROR_RECEIVE_VECTOR);
       return false;
     }
-    requests[vector >>> 5] |= 1 << vector;
+    requests.add(vector);
     if (level) {
-      triggerMode[vector >>> 5] |= 1 << vector;
+      triggerMode.add(vector);
     } else {
-      clear(triggerMode, vector);
+      triggerMode.remove(vector);
     }
     update();
     return true;
@@ -624,9 +582,9 @@ public final class LocalApic implements LocalInterruptController {
       if (!pending) {
         return -1;
       }
-      int vector = highest(requests);
-      clear(requests, vector);
-      inService[vector >>> 5] |= 1 << vector;
+      int vector = requests.highest();
+      requests.remove(vector);
+      inService.add(vector);
       update();
       return vector;
     }
@@ -676,13 +634,13 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   private int processorPriority() {
-    int serving = Math.max(highest(inService), 0) & 0xf0;
+    int serving = Math.max(inService.highest(), 0) & 0xf0;
     return (taskPriority & 0xf0) >= serving ? taskPriority : serving;
   }
 
   /** Works out anew what {@link #interruptPending} answers. */
   private void update() {
-    int vector = highest(requests);
+    int vector = requests.highest();
     boolean deliverable = vector >>> 4 > processorPriority() >>> 4 && vector >= 0 && isOn();
     int lint0 = lvt[LVT_LINT0 - LVT_TIMER];
     boolean external =
@@ -692,23 +650,6 @@ public final class LocalApic implements LocalInterruptController {
     signal |= deliverable || external && !acceptsExternal;
     pending = deliverable;
     acceptsExternal = external;
-  }
-
-  private static int highest(int[] set) {
-    for (int i = 7; i >= 0; i--) {
-      if (set[i] != 0) {
-        return i * 32 + 31 - Integer.numberOfLeadingZeros(set[i]);
-      }
-    }
-    return -1;
-  }
-
-  private static boolean get(int[] set, int vector) {
-    return (set[vector >>> 5] >>> vector & 1) != 0;
-  }
-
-  private static void clear(int[] set, int vector) {
-    set[vector >>> 5] &= ~(1 << vector);
   }
 
   @Override
@@ -737,16 +678,19 @@ public final class LocalApic implements LocalInterruptController {
     command = 0;
     commandHigh = 0;
     Arrays.fill(lvt, LVT_MASKED);
-    Arrays.fill(inService, 0);
-    Arrays.fill(triggerMode, 0);
-    Arrays.fill(requests, 0);
+    inService.clear();
+    triggerMode.clear();
+    requests.clear();
     externalMessage = false;
     nmiSignal = false;
     timer.reset();
     update();
   }
 
-  /** Leaves the state in which firmware hands over: enabled, LINT0 = ExtINT, LINT1 = NMI. Boot processor only. */
+  /**
+   * Leaves the state in which firmware hands over: enabled, LINT0 = ExtINT, LINT1 = NMI. Boot
+   * processor only.
+   */
   public void enterVirtualWireMode() {
     writeRegister(SPURIOUS_VECTOR, 0x1ff);
     writeRegister(LVT_LINT0, 0x8700);
@@ -763,11 +707,12 @@ public final class LocalApic implements LocalInterruptController {
     out.putLong(base).putInt(taskPriority).putInt(logicalDestination).putInt(destinationFormat);
     out.putInt(spuriousVector).putInt(errorStatus).putInt(errorsSeen);
     out.putInt(command).putInt(commandHigh);
-    for (int[] registers : new int[][] {lvt, inService, triggerMode, requests}) {
-      for (int value : registers) {
-        out.putInt(value);
-      }
+    for (int entry : lvt) {
+      out.putInt(entry);
     }
+    inService.save(out);
+    triggerMode.save(out);
+    requests.save(out);
     out.putBoolean(lint[0]).putBoolean(lint[1]).putBoolean(externalMessage);
     timer.save(out);
   }
@@ -784,11 +729,12 @@ public final class LocalApic implements LocalInterruptController {
       errorsSeen = in.getInt();
       command = in.getInt();
       commandHigh = in.getInt();
-      for (int[] registers : new int[][] {lvt, inService, triggerMode, requests}) {
-        for (int i = 0; i < registers.length; i++) {
-          registers[i] = in.getInt();
-        }
+      for (int i = 0; i < lvt.length; i++) {
+        lvt[i] = in.getInt();
       }
+      inService.load(in);
+      triggerMode.load(in);
+      requests.load(in);
       lint[0] = in.getBoolean();
       lint[1] = in.getBoolean();
       externalMessage = in.getBoolean();

@@ -9,8 +9,8 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
 
 /**
- * Pair of 8259A interrupt controllers (Intel 8259A data sheet), the slave on input 2 of the master, with the edge/level
- * control registers of a PCI chip set. The output is LINT0 of every local APIC.
+ * Pair of 8259A interrupt controllers (Intel 8259A data sheet), the slave on input 2 of the master,
+ * with the edge/level control registers of a PCI chip set. The output is LINT0 of every local APIC.
  */
 public final class Pic implements Stateful {
   public static final int MASTER_PORT = 0x20;
@@ -82,7 +82,10 @@ public final class Pic implements Stateful {
     /** Inputs that the board allows to be level-triggered. */
     final int levelCapable;
 
-    /** The master's input 2 follows the slave's output: a request that the slave withdraws is no more. */
+    /**
+     * The master's input 2 follows the slave's output: a request that the slave withdraws is no
+     * more.
+     */
     final int following;
 
     int requests;

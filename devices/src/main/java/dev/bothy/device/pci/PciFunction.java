@@ -11,9 +11,10 @@ import dev.bothy.device.interrupt.IrqOutput;
 import java.util.Arrays;
 
 /**
- * One PCI function with a type 0 header (PCI Local Bus specification 3.0, chapter 6): identity, command and status, base
- * address registers that move their devices about, interrupt pin. A device extends it, adds base address registers and
- * capabilities in its constructor, and drives {@link #interrupt}.
+ * One PCI function with a type 0 header (PCI Local Bus specification 3.0, chapter 6): identity,
+ * command and status, base address registers that move their devices about, interrupt pin. A device
+ * extends it, adds base address registers and capabilities in its constructor, and drives {@link
+ * #interrupt}.
  *
  * <p>Configuration space is guarded by this object's lock.
  */
@@ -137,7 +138,10 @@ public abstract class PciFunction implements Stateful {
     addBar(index, new Bar(BAR_IO, size, target));
   }
 
-  /** A range of memory; {@code size} a power of two from 16. A 64-bit one takes the next register as well. */
+  /**
+   * A range of memory; {@code size} a power of two from 16. A 64-bit one takes the next register as
+   * well.
+   */
   protected final void addMemoryBar(
       int index, long size, boolean wide, boolean prefetchable, BusDevice target) {
     int flags = (wide ? BAR_64_BIT : 0) | (prefetchable ? BAR_PREFETCHABLE : 0);
@@ -224,7 +228,10 @@ public abstract class PciFunction implements Stateful {
     return (get(COMMAND, 2) & COMMAND_BUS_MASTER) != 0;
   }
 
-  /** Called, with this object's lock held, after the guest wrote to the device's own configuration space from 0x40 on. */
+  /**
+   * Called, with this object's lock held, after the guest wrote to the device's own configuration
+   * space from 0x40 on.
+   */
   protected void configWritten(int at, int size) {}
 
   // Configuration space.

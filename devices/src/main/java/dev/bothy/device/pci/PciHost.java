@@ -10,8 +10,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * PCI root bus 0 with configuration mechanism 1 (PCI Local Bus specification 3.0, 3.2.2.3.2), ports 0xCF8 to 0xCFF, and a
- * host bridge at 00:00.0. Where there is no function, reads give all ones and writes are dropped.
+ * PCI root bus 0 with configuration mechanism 1 (PCI Local Bus specification 3.0, 3.2.2.3.2), ports
+ * 0xCF8 to 0xCFF, and a host bridge at 00:00.0. Where there is no function, reads give all ones and
+ * writes are dropped.
  */
 public final class PciHost implements BusDevice, Stateful {
   public static final int PORT = 0xCF8;

@@ -11,8 +11,8 @@ import dev.bothy.core.state.Stateful;
 import dev.bothy.device.interrupt.IrqOutput;
 
 /**
- * ACPI fixed hardware (ACPI specification, chapter 4.8): PM1a event and control block, 32-bit PM timer, one GPE block of 16
- * events, SCI. There is no legacy mode: SCI_EN is always set.
+ * ACPI fixed hardware (ACPI specification, chapter 4.8): PM1a event and control block, 32-bit PM
+ * timer, one GPE block of 16 events, SCI. There is no legacy mode: SCI_EN is always set.
  */
 public final class AcpiPm implements BusDevice, Stateful {
   /** Port of the block; everything else is relative to it. */

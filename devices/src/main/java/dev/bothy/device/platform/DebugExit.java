@@ -3,7 +3,10 @@ package dev.bothy.device.platform;
 import dev.bothy.core.BusDevice;
 import java.util.function.IntConsumer;
 
-/** Debug-exit port 0xF4 of test machines: a write ends the machine with the value written. Has no state. */
+/**
+ * Debug-exit port 0xF4 of test machines: a write ends the machine with the value written. Has no
+ * state.
+ */
 public final class DebugExit implements BusDevice {
   public static final int PORT = 0xF4;
   public static final int LENGTH = 4;

@@ -8,10 +8,12 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.ByteRegisters;
 import dev.bothy.device.interrupt.IrqOutput;
+import java.util.Arrays;
 
 /**
- * 8042 keyboard controller of a PS/2 (IBM PS/2 Hardware Interface Technical Reference, keyboard and auxiliary device
- * controller) at ports 0x60 and 0x64, with a keyboard that nobody presses and nothing at the auxiliary port.
+ * 8042 keyboard controller of a PS/2 (IBM PS/2 Hardware Interface Technical Reference, keyboard and
+ * auxiliary device controller) at ports 0x60 and 0x64, with a keyboard and a mouse. The A20 line is
+ * always on, whatever its bit says.
  */
 public final class I8042 implements Stateful {
   public static final int DATA_PORT = 0x60;
@@ -21,8 +23,10 @@ public final class I8042 implements Stateful {
   private static final int STATUS_SYSTEM = 0x04;
   private static final int STATUS_COMMAND = 0x08;
   private static final int STATUS_UNLOCKED = 0x10;
+  private static final int STATUS_FROM_AUXILIARY = 0x20;
 
   private static final int MODE_KEYBOARD_INTERRUPT = 0x01;
+  private static final int MODE_AUXILIARY_INTERRUPT = 0x02;
   private static final int MODE_SYSTEM = 0x04;
   private static final int MODE_KEYBOARD_DISABLED = 0x10;
   private static final int MODE_AUXILIARY_DISABLED = 0x20;
@@ -31,41 +35,45 @@ public final class I8042 implements Stateful {
   private static final int OUTPUT_NOT_RESET = 0x01;
   private static final int OUTPUT_A20 = 0x02;
 
-  private static final int ACKNOWLEDGE = 0xfa;
-  private static final int RESEND = 0xfe;
-  private static final int SELF_TEST_PASSED = 0xaa;
+  // Whose byte is in the output buffer.
+  private static final int NOBODY = 0;
+  private static final int CONTROLLER = 1;
+  private static final int KEYBOARD = 2;
+  private static final int AUXILIARY = 3;
 
-  /** Bytes that the keyboard keeps for the host. */
-  private static final int KEYBOARD_BUFFER = 16;
-
-  private final IrqOutput irq;
+  private final IrqOutput irq1;
+  private final IrqOutput irq12;
   private final Runnable reset;
+  private final Ps2Keyboard keyboard = new Ps2Keyboard();
+  private final Ps2Mouse mouse = new Ps2Mouse();
 
+  /** Byte 0 is the mode. */
   private final byte[] ram = new byte[32];
+
   private int outputPort;
 
-  /** The controller's own answer, which goes before the keyboard's bytes, or -1. */
+  /** The controller's own answer, which goes before the devices' bytes, or -1. */
   private int answer;
 
-  /** The controller command that waits for its data byte, or 0. */
+  /** Whose byte the answer passes for. */
+  private int answerFrom;
+
+  /** Whose byte the output buffer shows. */
+  private int shown;
+
+  /** The command that waits for its data byte, or 0. */
   private int command;
 
   private boolean lastWasCommand;
 
-  private final byte[] keyboard = new byte[KEYBOARD_BUFFER];
-  private int keyboardCount;
-
-  /** The keyboard command that waits for its data byte, or 0. */
-  private int keyboardCommand;
-
-  private int scanCodeSet;
-
   /**
    * @param irq1 keyboard interrupt
+   * @param irq12 mouse interrupt
    * @param reset pulls the machine's reset line
    */
-  public I8042(IrqLine irq1, Runnable reset) {
-    this.irq = new IrqOutput(irq1);
+  public I8042(IrqLine irq1, IrqLine irq12, Runnable reset) {
+    this.irq1 = new IrqOutput(irq1);
+    this.irq12 = new IrqOutput(irq12);
     this.reset = reset;
     clear();
   }
@@ -77,19 +85,38 @@ public final class I8042 implements Stateful {
   }
 
   private int mode() {
-    return ram[0];
+    return ram[0] & 0xff;
   }
 
   private void setMode(int value) {
     ram[0] = (byte) value;
   }
 
-  private boolean keyboardReady() {
-    return keyboardCount != 0 && (mode() & MODE_KEYBOARD_DISABLED) == 0;
+  private boolean ready(int from) {
+    return switch (from) {
+      case KEYBOARD -> keyboard.hasData() && (mode() & MODE_KEYBOARD_DISABLED) == 0;
+      case AUXILIARY -> mouse.hasData() && (mode() & MODE_AUXILIARY_DISABLED) == 0;
+      default -> false;
+    };
   }
 
+  /**
+   * Fills the output buffer; a device's byte stays there until it is read, unless the controller
+   * must answer.
+   */
   private void update() {
-    irq.want(answer < 0 && keyboardReady() && (mode() & MODE_KEYBOARD_INTERRUPT) != 0);
+    if (answer >= 0) {
+      shown = answerFrom;
+    } else if (!ready(shown)) {
+      shown = ready(KEYBOARD) ? KEYBOARD : ready(AUXILIARY) ? AUXILIARY : NOBODY;
+    }
+    irq1.want(shown == KEYBOARD && (mode() & MODE_KEYBOARD_INTERRUPT) != 0);
+    irq12.want(shown == AUXILIARY && (mode() & MODE_AUXILIARY_INTERRUPT) != 0);
+  }
+
+  private void answer(int value) {
+    answer = value;
+    answerFrom = CONTROLLER;
   }
 
   private final class DataPort implements ByteRegisters {
@@ -98,11 +125,13 @@ public final class I8042 implements Stateful {
       int value;
       synchronized (I8042.this) {
         value = readData();
-        // The line falls with every byte taken, so that the next one makes an edge.
-        irq.want(false);
+        // The lines fall with every byte taken, so that the next one makes an edge.
+        irq1.want(false);
+        irq12.want(false);
+        shown = NOBODY;
         update();
       }
-      irq.drive();
+      finish(false);
       return value;
     }
 
@@ -123,8 +152,9 @@ public final class I8042 implements Stateful {
     public int readByte(int offset) {
       synchronized (I8042.this) {
         return STATUS_UNLOCKED
-            | (answer >= 0 || keyboardReady() ? STATUS_OUTPUT_FULL : 0)
-            | mode() & MODE_SYSTEM & STATUS_SYSTEM
+            | (shown != NOBODY ? STATUS_OUTPUT_FULL : 0)
+            | (shown == AUXILIARY ? STATUS_FROM_AUXILIARY : 0)
+            | ((mode() & MODE_SYSTEM) != 0 ? STATUS_SYSTEM : 0)
             | (lastWasCommand ? STATUS_COMMAND : 0);
       }
     }
@@ -142,7 +172,8 @@ public final class I8042 implements Stateful {
   }
 
   private void finish(boolean pullReset) {
-    irq.drive();
+    irq1.drive();
+    irq12.drive();
     if (pullReset) {
       reset.run();
     }
@@ -154,13 +185,16 @@ public final class I8042 implements Stateful {
       answer = -1;
       return value;
     }
-    if (!keyboardReady()) {
-      return 0;
-    }
-    int value = keyboard[0] & 0xff;
-    keyboardCount--;
-    System.arraycopy(keyboard, 1, keyboard, 0, keyboardCount);
-    return value;
+    return switch (shown) {
+      case KEYBOARD -> translated(keyboard.take());
+      case AUXILIARY -> mouse.take();
+      default -> 0;
+    };
+  }
+
+  /** Scan code set 2 becomes set 1; of what this keyboard says, that concerns its identity only. */
+  private int translated(int value) {
+    return (mode() & MODE_TRANSLATE) != 0 && value == 0x83 ? 0x41 : value;
   }
 
   /** A controller command; true if it pulls the reset line. */
@@ -169,23 +203,22 @@ public final class I8042 implements Stateful {
     switch (value) {
       case 0xa7 -> setMode(mode() | MODE_AUXILIARY_DISABLED);
       case 0xa8 -> setMode(mode() & ~MODE_AUXILIARY_DISABLED);
-      case 0xa9 -> answer = 0x02; // clock line stuck: no auxiliary device
+      case 0xa9, 0xab -> answer(0x00); // interface tests: no error
       case 0xaa -> {
         setMode(mode() | MODE_SYSTEM);
-        answer = 0x55;
+        answer(0x55);
       }
-      case 0xab -> answer = 0x00;
       case 0xad -> setMode(mode() | MODE_KEYBOARD_DISABLED);
       case 0xae -> setMode(mode() & ~MODE_KEYBOARD_DISABLED);
-      case 0xc0 -> answer = 0x80; // not locked
-      case 0xd0 -> answer = outputPort;
+      case 0xc0 -> answer(0x80); // not locked
+      case 0xd0 -> answer(outputPort);
       case 0xd1, 0xd2, 0xd3, 0xd4 -> command = value;
       case 0xdd -> outputPort &= ~OUTPUT_A20;
       case 0xdf -> outputPort |= OUTPUT_A20;
-      case 0xe0 -> answer = 0x00;
+      case 0xe0 -> answer(0x00);
       default -> {
         if (value >= 0x20 && value < 0x40) {
-          answer = ram[value & 0x1f] & 0xff;
+          answer(ram[value & 0x1f] & 0xff);
         } else if (value >= 0x60 && value < 0x80) {
           command = value;
         } else if (value >= 0xf0) {
@@ -202,80 +235,40 @@ public final class I8042 implements Stateful {
     switch (waiting) {
       case 0 -> {
         setMode(mode() & ~MODE_KEYBOARD_DISABLED);
-        keyboardCommand(value);
+        keyboard.receive(value);
       }
       case 0xd1 -> {
         outputPort = value;
         return (value & OUTPUT_NOT_RESET) == 0;
       }
       case 0xd2 -> {
-        keyboardCount = 0;
-        send(value);
+        answer = value;
+        answerFrom = KEYBOARD;
       }
-      // As if the keyboard had sent it: says at once that there is no auxiliary buffer.
-      case 0xd3 -> answer = value;
-      case 0xd4 -> answer = RESEND; // the device does not answer
+      case 0xd3 -> {
+        answer = value;
+        answerFrom = AUXILIARY;
+      }
+      case 0xd4 -> {
+        setMode(mode() & ~MODE_AUXILIARY_DISABLED);
+        mouse.receive(value);
+      }
       default -> ram[waiting & 0x1f] = (byte) value;
     }
     return false;
   }
 
-  // The keyboard.
-
-  private void send(int value) {
-    if (keyboardCount < KEYBOARD_BUFFER) {
-      keyboard[keyboardCount++] = (byte) value;
-    }
-  }
-
-  private void keyboardCommand(int value) {
-    int waiting = keyboardCommand;
-    keyboardCommand = 0;
-    if (waiting != 0 && value < 0xed) {
-      send(ACKNOWLEDGE);
-      if (waiting == 0xf0 && value == 0) {
-        send(scanCodeSet);
-      } else if (waiting == 0xf0) {
-        scanCodeSet = value <= 3 ? value : scanCodeSet;
-      }
-      return;
-    }
-    switch (value) {
-      case 0xed, 0xf0, 0xf3, 0xfb, 0xfc, 0xfd -> { // LEDs, scan code set, repeat rate, key types
-        keyboardCommand = value;
-        send(ACKNOWLEDGE);
-      }
-      case 0xee -> send(0xee);
-      case 0xf2 -> {
-        send(ACKNOWLEDGE);
-        send(0xab);
-        send((mode() & MODE_TRANSLATE) != 0 ? 0x41 : 0x83);
-      }
-      case 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa -> {
-        scanCodeSet = value == 0xf5 || value == 0xf6 ? 2 : scanCodeSet;
-        send(ACKNOWLEDGE);
-      }
-      case 0xff -> {
-        keyboardCount = 0;
-        scanCodeSet = 2;
-        send(ACKNOWLEDGE);
-        send(SELF_TEST_PASSED);
-      }
-      default -> send(RESEND);
-    }
-  }
-
   private void clear() {
-    java.util.Arrays.fill(ram, (byte) 0);
-    setMode(
-        MODE_KEYBOARD_INTERRUPT | MODE_SYSTEM | MODE_AUXILIARY_DISABLED | MODE_TRANSLATE);
+    Arrays.fill(ram, (byte) 0);
+    setMode(MODE_KEYBOARD_INTERRUPT | MODE_SYSTEM | MODE_AUXILIARY_DISABLED | MODE_TRANSLATE);
     outputPort = 0xcc | OUTPUT_NOT_RESET | OUTPUT_A20;
     answer = -1;
+    answerFrom = CONTROLLER;
+    shown = NOBODY;
     command = 0;
     lastWasCommand = false;
-    keyboardCount = 0;
-    keyboardCommand = 0;
-    scanCodeSet = 2;
+    keyboard.reset();
+    mouse.reset();
   }
 
   /** Back to the state in which firmware leaves the controller. */
@@ -284,7 +277,7 @@ public final class I8042 implements Stateful {
       clear();
       update();
     }
-    irq.drive();
+    finish(false);
   }
 
   @Override
@@ -294,12 +287,11 @@ public final class I8042 implements Stateful {
 
   @Override
   public synchronized void save(StateWriter out) {
-    out.putBytes(ram).putByte(outputPort).putInt(answer).putByte(command);
-    out.putBoolean(lastWasCommand).putInt(keyboardCount);
-    for (int i = 0; i < keyboardCount; i++) {
-      out.putByte(keyboard[i]);
-    }
-    out.putByte(keyboardCommand).putByte(scanCodeSet).putBoolean(irq.wanted());
+    out.putBytes(ram).putByte(outputPort).putInt(answer).putByte(answerFrom).putByte(shown);
+    out.putByte(command).putBoolean(lastWasCommand);
+    keyboard.save(out);
+    mouse.save(out);
+    out.putBoolean(irq1.wanted()).putBoolean(irq12.wanted());
   }
 
   @Override
@@ -311,14 +303,15 @@ public final class I8042 implements Stateful {
     System.arraycopy(saved, 0, ram, 0, ram.length);
     outputPort = in.getByte();
     answer = in.getInt(-1, 0xff);
+    answerFrom = Math.clamp(in.getByte(), CONTROLLER, AUXILIARY);
+    shown = in.getByte() & 3;
     command = in.getByte();
     lastWasCommand = in.getBoolean();
-    keyboardCount = in.getInt(0, KEYBOARD_BUFFER);
-    for (int i = 0; i < keyboardCount; i++) {
-      keyboard[i] = (byte) in.getByte();
-    }
-    keyboardCommand = in.getByte();
-    scanCodeSet = in.getByte();
-    irq.restore(in.getBoolean());
+    keyboard.load(in);
+    mouse.load(in);
+    irq1.restore(in.getBoolean());
+    irq12.restore(in.getBoolean());
+    // Whatever damaged state says, what is shown exists.
+    shown = answer >= 0 || ready(shown) ? shown : NOBODY;
   }
 }

@@ -6,7 +6,10 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.ByteRegisters;
 
-/** Port 0x80: the code of the power-on self-test, a scratch register, and a short delay for old drivers. */
+/**
+ * Port 0x80: the code of the power-on self-test, a scratch register, and a short delay for old
+ * drivers.
+ */
 public final class PostPort implements ByteRegisters, Stateful {
   public static final int PORT = 0x80;
   public static final int LENGTH = 1;

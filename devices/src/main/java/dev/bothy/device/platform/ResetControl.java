@@ -6,7 +6,10 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.ByteRegisters;
 
-/** Reset control register of a PCI chip set, port 0xCF9; map it after the PCI host, whose ports surround it. */
+/**
+ * Reset control register of a PCI chip set, port 0xCF9; map it after the PCI host, whose ports
+ * surround it.
+ */
 public final class ResetControl implements ByteRegisters, Stateful {
   public static final int PORT = 0xCF9;
   public static final int LENGTH = 1;

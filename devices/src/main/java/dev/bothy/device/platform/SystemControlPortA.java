@@ -6,7 +6,10 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.ByteRegisters;
 
-/** System control port A of a PS/2, port 0x92: A20 gate and fast reset. The A20 line itself is always on. */
+/**
+ * System control port A of a PS/2, port 0x92: A20 gate and fast reset. The A20 line itself is
+ * always on.
+ */
 public final class SystemControlPortA implements ByteRegisters, Stateful {
   public static final int PORT = 0x92;
   public static final int LENGTH = 1;

@@ -14,10 +14,11 @@ import java.util.Objects;
 /**
  * 16550A UART (National Semiconductor PC16550D data sheet), 8 ports from its base.
  *
- * <p>Transmission takes no time: a byte written goes to the {@link SerialOutput} at once. Reception keeps to the line's
- * speed as the guest has set it, because kernels drop what comes faster than their buffers empty; bytes wait in a queue of
- * bounded size and none is lost on the way to the guest: the sender holds back until the guest raises RTS or enables the
- * receive interrupt, and what a reset of the FIFOs drops is sent again, because drivers reset them whenever they start.
+ * <p>Transmission takes no time: a byte written goes to the {@link SerialOutput} at once. Reception
+ * keeps to the line's speed as the guest has set it, because kernels drop what comes faster than
+ * their buffers empty; bytes wait in a queue of bounded size and none is lost on the way to the
+ * guest: the sender holds back until the guest raises RTS or enables the receive interrupt, and
+ * what a reset of the FIFOs drops is sent again, because drivers reset them whenever they start.
  */
 public final class Uart16550 implements ByteRegisters, Stateful {
   public static final int LENGTH = 8;
@@ -145,8 +146,8 @@ public final class Uart16550 implements ByteRegisters, Stateful {
   }
 
   /**
-   * {@code callback} runs, on any thread and with no lock held, when half of the queue is empty again after it was
-   * full.
+   * {@code callback} runs, on any thread and with no lock held, when half of the queue is empty
+   * again after it was full.
    */
   public void onRoom(Runnable callback) {
     onRoom = callback;

@@ -12,8 +12,9 @@ import dev.bothy.device.ByteRegisters;
 import dev.bothy.device.interrupt.IrqOutput;
 
 /**
- * 8254 programmable interval timer (Intel 8254 data sheet) at ports 0x40 to 0x43, and the gate, speaker and refresh bits of
- * port 0x61. Counter 0 drives ISA interrupt 0; periods that a late machine missed are not made up for.
+ * 8254 programmable interval timer (Intel 8254 data sheet) at ports 0x40 to 0x43, and the gate,
+ * speaker and refresh bits of port 0x61. Counter 0 drives ISA interrupt 0; periods that a late
+ * machine missed are not made up for.
  */
 public final class Pit implements Stateful {
   public static final int PORT = 0x40;
@@ -117,7 +118,10 @@ public final class Pit implements Stateful {
     }
   }
 
-  /** OUT 0 has risen; between the pulses the wire is shown high, as its short low times interest nobody. */
+  /**
+   * OUT 0 has risen; between the pulses the wire is shown high, as its short low times interest
+   * nobody.
+   */
   private void expired() {
     synchronized (this) {
       long now = clock.nanos();

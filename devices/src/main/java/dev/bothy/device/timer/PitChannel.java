@@ -21,7 +21,9 @@ final class PitChannel {
   /** What the next trigger of modes 1 and 5 takes. */
   private int reload = 0x10000;
 
-  /** A count has been written since the control word and, in modes 1 and 5, triggered by the gate. */
+  /**
+   * A count has been written since the control word and, in modes 1 and 5, triggered by the gate.
+   */
   private boolean counting;
 
   /** Modes 1 and 5: a count has been written, a trigger starts it. */
@@ -197,10 +199,7 @@ final class PitChannel {
       return (int) left & 0xffff;
     }
     int decimal = (int) Math.floorMod(left, 10000L);
-    return decimal / 1000 << 12
-        | decimal / 100 % 10 << 8
-        | decimal / 10 % 10 << 4
-        | decimal % 10;
+    return decimal / 1000 << 12 | decimal / 100 % 10 << 8 | decimal / 10 % 10 << 4 | decimal % 10;
   }
 
   int read(long now) {
@@ -259,7 +258,8 @@ final class PitChannel {
     if (mode != 0 && mode != 4 && reload == 1) {
       reload = 2; // a count of 1 is illegal in modes 2 and 3
     }
-    // In modes 2 and 3 a new count waits for the end of the period; nothing is known to depend on that, and starting
+    // In modes 2 and 3 a new count waits for the end of the period; nothing is known to depend on
+    // that, and starting
     // at once is simpler.
     count = reload;
     counting = true;

@@ -15,10 +15,11 @@ import java.time.YearMonth;
 import java.time.ZoneOffset;
 
 /**
- * MC146818A real-time clock (Motorola data sheet) and 128 bytes of CMOS RAM, at ports 0x70 and 0x71. Keeps UTC.
+ * MC146818A real-time clock (Motorola data sheet) and 128 bytes of CMOS RAM, at ports 0x70 and
+ * 0x71. Keeps UTC.
  *
- * <p>Flags and interrupts follow from the clock: a flag is set once the moment it stands for has passed since register C
- * was read last.
+ * <p>Flags and interrupts follow from the clock: a flag is set once the moment it stands for has
+ * passed since register C was read last.
  */
 public final class Rtc implements ByteRegisters, Stateful {
   public static final int PORT = 0x70;
@@ -342,7 +343,10 @@ public final class Rtc implements ByteRegisters, Stateful {
     return Math.floorDiv(nanos, SECOND) * 32_768 + Math.floorMod(nanos, SECOND) * 32_768 / SECOND;
   }
 
-  /** The first second after {@code from}, both as {@link #now} counts them, in which the alarm matches, or -1. */
+  /**
+   * The first second after {@code from}, both as {@link #now} counts them, in which the alarm
+   * matches, or -1.
+   */
   private long nextAlarm(long from) {
     long calendar = from + offsetSeconds + 1;
     long end = calendar + 86_400 + 3_600;

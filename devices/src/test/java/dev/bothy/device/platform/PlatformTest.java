@@ -12,11 +12,12 @@ import org.junit.jupiter.api.Test;
 class PlatformTest {
   private final TestClock clock = new TestClock();
   private final TestWire irq = new TestWire();
+  private final TestWire irq12 = new TestWire();
   private int calls;
   private final AddressSpace ports = new AddressSpace("ports");
 
   private I8042 keyboardController() {
-    I8042 i8042 = new I8042(irq, () -> calls++);
+    I8042 i8042 = new I8042(irq, irq12, () -> calls++);
     i8042.attach(ports);
     return i8042;
   }
@@ -36,12 +37,24 @@ class PlatformTest {
     ports.write(0x60, 1, 0x74);
     assertEquals(0x74, command(0x20));
     assertEquals(0, command(0xab));
-    // Auxiliary loop: the answer does not come from the auxiliary port, its test fails.
+    assertEquals(0, command(0xa9));
+    ports.write(0x64, 1, 0xa7);
+    assertEquals(0x20, command(0x20) & 0x20);
+    ports.write(0x64, 1, 0xa8);
+    assertEquals(0, command(0x20) & 0x20);
+    // Auxiliary loop, then the same with its interrupt.
     ports.write(0x64, 1, 0xd3);
     ports.write(0x60, 1, 0x5a);
-    assertEquals(1, ports.read(0x64, 1) & 0x21);
+    assertEquals(0x21, ports.read(0x64, 1) & 0x21);
     assertEquals(0x5a, ports.read(0x60, 1));
-    assertEquals(2, command(0xa9));
+    assertEquals(0, irq12.rises);
+    ports.write(0x64, 1, 0x60);
+    ports.write(0x60, 1, 0x47);
+    ports.write(0x64, 1, 0xd3);
+    ports.write(0x60, 1, 0xa5);
+    assertEquals(1, irq12.rises);
+    assertEquals(0xa5, ports.read(0x60, 1));
+    assertFalse(irq12.high);
     assertEquals(2, command(0xd0) & 2);
   }
 
@@ -64,6 +77,48 @@ class PlatformTest {
     }
     assertEquals(2, ports.read(0x60, 1));
     assertEquals(0, ports.read(0x64, 1) & 1);
+  }
+
+  @Test
+  void mouseAnswersThroughTheAuxiliaryPort() {
+    keyboardController();
+    ports.write(0x64, 1, 0x60);
+    ports.write(0x60, 1, 0x47);
+    int[][] dialogue = {
+      {0xff, 0xfa, 0xaa, 0x00},
+      {0xf2, 0xfa, 0x00},
+      {0xe8, 0xfa},
+      {3, 0xfa},
+      {0xf3, 0xfa},
+      {40, 0xfa},
+      {0xf4, 0xfa},
+      {0xe9, 0xfa, 0x20, 3, 40},
+      {0xe1, 0xfe},
+      {0xeb, 0xfa, 8, 0, 0}
+    };
+    for (int[] line : dialogue) {
+      ports.write(0x64, 1, 0xd4);
+      ports.write(0x60, 1, line[0]);
+      for (int i = 1; i < line.length; i++) {
+        assertTrue(irq12.high);
+        assertEquals(0x21, ports.read(0x64, 1) & 0x21);
+        assertEquals(line[i], ports.read(0x60, 1));
+      }
+      assertFalse(irq12.high);
+    }
+  }
+
+  @Test
+  void answerOfTheControllerGoesBeforeAKeyThatWaits() {
+    keyboardController();
+    ports.write(0x60, 1, 0xee);
+    assertEquals(0x65, command(0x20));
+    assertEquals(0xee, ports.read(0x60, 1));
+    ports.write(0x60, 1, 0xee);
+    ports.write(0x64, 1, 0xad);
+    assertEquals(0, ports.read(0x64, 1) & 1);
+    ports.write(0x64, 1, 0xae);
+    assertEquals(0xee, ports.read(0x60, 1));
   }
 
   @Test
