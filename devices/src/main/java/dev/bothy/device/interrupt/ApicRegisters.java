@@ -1,5 +1,7 @@
 package dev.bothy.device.interrupt;
 
+import dev.bothy.core.cpu.CpuModel;
+
 /**
  * The registers of a local APIC by number, and what x2APIC mode lets software do with them (Intel
  * SDM volume 3, table 11-6). The number is the offset in the register page divided by 16, or the
@@ -42,7 +44,47 @@ final class ApicRegisters {
 
   private static final int COMMAND_RESERVED = 0xfff3_2000;
 
+  // IA32_APIC_BASE.
+  static final long BASE_BOOT_PROCESSOR = 1 << 8;
+  static final long BASE_X2APIC = 1 << 10;
+  static final long BASE_ENABLE = 1 << 11;
+  static final long BASE_ADDRESS = (1L << CpuModel.PHYSICAL_BITS) - 0x1000;
+  static final long BASE_BITS = BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BOOT_PROCESSOR;
+
   private ApicRegisters() {}
+
+  /**
+   * True if IA32_APIC_BASE may go from {@code old} to {@code value} (Intel SDM volume 3, 11.12.5).
+   */
+  static boolean baseAllowed(long old, long value) {
+    boolean on = (value & BASE_ENABLE) != 0;
+    boolean x2Apic = (value & BASE_X2APIC) != 0;
+    boolean wasOn = (old & BASE_ENABLE) != 0;
+    boolean wasX2Apic = (old & BASE_X2APIC) != 0;
+    boolean leavesX2ApicHalfway = wasX2Apic && on && !x2Apic;
+    return (value & ~BASE_BITS) == 0 && (!x2Apic || on && wasOn) && !leavesX2ApicHalfway;
+  }
+
+  /** Logical destination in xAPIC mode, flat or cluster by {@code format} (11.6.2.2). */
+  static boolean matchesLogical(int logicalDestination, int format, int destination) {
+    int mine = logicalDestination >>> 24;
+    return switch (format >>> 28) {
+      case 0xf -> (mine & destination & 0xff) != 0;
+      case 0 -> (destination >>> 4 & 0xf) == mine >>> 4 && (mine & destination & 0xf) != 0;
+      default -> false;
+    };
+  }
+
+  /** The logical destination register of x2APIC mode, which follows from the id. */
+  static int clusterDestination(int id) {
+    return id >>> 4 << 16 | 1 << (id & 0xf);
+  }
+
+  /** Logical destination in x2APIC mode (11.12.10). */
+  static boolean matchesCluster(int logicalDestination, int destination) {
+    return destination >>> 16 == logicalDestination >>> 16
+        && (destination & logicalDestination & 0xffff) != 0;
+  }
 
   /** What software may write of an entry of the local vector table. */
   static int lvtWritable(int register) {

@@ -1,6 +1,11 @@
 package dev.bothy.device.interrupt;
 
 import static dev.bothy.device.interrupt.ApicRegisters.ARBITRATION_PRIORITY;
+import static dev.bothy.device.interrupt.ApicRegisters.BASE_ADDRESS;
+import static dev.bothy.device.interrupt.ApicRegisters.BASE_BITS;
+import static dev.bothy.device.interrupt.ApicRegisters.BASE_BOOT_PROCESSOR;
+import static dev.bothy.device.interrupt.ApicRegisters.BASE_ENABLE;
+import static dev.bothy.device.interrupt.ApicRegisters.BASE_X2APIC;
 import static dev.bothy.device.interrupt.ApicRegisters.COMMAND;
 import static dev.bothy.device.interrupt.ApicRegisters.COMMAND_HIGH;
 import static dev.bothy.device.interrupt.ApicRegisters.CURRENT_COUNT;
@@ -13,12 +18,9 @@ import static dev.bothy.device.interrupt.ApicRegisters.INITIAL_COUNT;
 import static dev.bothy.device.interrupt.ApicRegisters.IN_SERVICE;
 import static dev.bothy.device.interrupt.ApicRegisters.LOGICAL_DESTINATION;
 import static dev.bothy.device.interrupt.ApicRegisters.LVT_ERROR;
-import static dev.bothy.device.interrupt.ApicRegisters.LVT_LEVEL;
 import static dev.bothy.device.interrupt.ApicRegisters.LVT_LINT0;
 import static dev.bothy.device.interrupt.ApicRegisters.LVT_LINT1;
-import static dev.bothy.device.interrupt.ApicRegisters.LVT_MASKED;
 import static dev.bothy.device.interrupt.ApicRegisters.LVT_PERFORMANCE;
-import static dev.bothy.device.interrupt.ApicRegisters.LVT_REMOTE_IRR;
 import static dev.bothy.device.interrupt.ApicRegisters.LVT_THERMAL;
 import static dev.bothy.device.interrupt.ApicRegisters.LVT_TIMER;
 import static dev.bothy.device.interrupt.ApicRegisters.PROCESSOR_PRIORITY;
@@ -30,15 +32,12 @@ import static dev.bothy.device.interrupt.ApicRegisters.SPURIOUS_WRITABLE;
 import static dev.bothy.device.interrupt.ApicRegisters.TASK_PRIORITY;
 import static dev.bothy.device.interrupt.ApicRegisters.TRIGGER_MODE;
 import static dev.bothy.device.interrupt.ApicRegisters.VERSION;
-import static dev.bothy.device.interrupt.ApicRegisters.lvtWritable;
 
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.MachineClock;
-import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
-import java.util.Arrays;
 import java.util.OptionalLong;
 
 /**
@@ -58,11 +57,6 @@ public final class LocalApic implements LocalInterruptController {
   private static final int MSR_FIRST = 0x800;
   private static final int MSR_LAST = 0x8ff;
   private static final int MSR_TSC_DEADLINE = 0x6e0;
-
-  private static final long BASE_BOOT_PROCESSOR = 1 << 8;
-  private static final long BASE_X2APIC = 1 << 10;
-  private static final long BASE_ENABLE = 1 << 11;
-  private static final long BASE_ADDRESS = (1L << CpuModel.PHYSICAL_BITS) - 0x1000;
 
   /** Integrated APIC with six LVT entries, no suppression of EOI broadcasts. */
   private static final int VERSION_VALUE = 0x0005_0014;
@@ -93,7 +87,7 @@ public final class LocalApic implements LocalInterruptController {
   private int errorsSeen;
   private int command;
   private int commandHigh;
-  private final int[] lvt = new int[6];
+  private final LocalVectorTable lvt = new LocalVectorTable();
   private final VectorSet inService = new VectorSet();
   private final VectorSet triggerMode = new VectorSet();
   private final VectorSet requests = new VectorSet();
@@ -169,7 +163,7 @@ public final class LocalApic implements LocalInterruptController {
         case COMMAND_HIGH:
           return commandHigh;
         case LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR:
-          return lvt[register - LVT_TIMER];
+          return lvt.get(register);
         case INITIAL_COUNT:
           return (int) timer.initialCount();
         case CURRENT_COUNT:
@@ -220,9 +214,7 @@ public final class LocalApic implements LocalInterruptController {
       case SPURIOUS_VECTOR -> {
         spuriousVector = value & SPURIOUS_WRITABLE;
         if (!isEnabled()) {
-          for (int i = 0; i < lvt.length; i++) {
-            lvt[i] |= LVT_MASKED;
-          }
+          lvt.maskAll();
         }
         update();
       }
@@ -247,16 +239,9 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   private void writeLvt(int register, int value) {
-    int entry = value & lvtWritable(register);
-    if (!isEnabled()) {
-      entry |= LVT_MASKED;
-    }
-    if ((entry & LVT_LEVEL) != 0) {
-      entry |= lvt[register - LVT_TIMER] & LVT_REMOTE_IRR;
-    }
-    lvt[register - LVT_TIMER] = entry;
+    lvt.write(register, value, isEnabled());
     if (register == LVT_TIMER) {
-      timer.setMode(entry >>> 17 & 3);
+      timer.setMode(lvt.get(register) >>> 17 & 3);
     } else if (register == LVT_LINT0 || register == LVT_LINT1) {
       levelInterrupt(register - LVT_LINT0);
       update();
@@ -273,22 +258,16 @@ public final class LocalApic implements LocalInterruptController {
   @Override
   public boolean setApicBase(long value) {
     synchronized (this) {
-      long allowed = BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BOOT_PROCESSOR;
-      boolean enable = (value & BASE_ENABLE) != 0;
-      boolean x2Apic = (value & BASE_X2APIC) != 0;
-      if ((value & ~allowed) != 0
-          || x2Apic && !enable
-          || x2Apic && !isOn()
-          || enable && !x2Apic && isX2Apic()) {
+      if (!ApicRegisters.baseAllowed(base, value)) {
         return false;
       }
       boolean wasX2Apic = isX2Apic();
       boolean wasOn = isOn();
       base = value;
-      if (wasOn && !enable) {
+      if (wasOn && !isOn()) {
         clear();
-      } else if (x2Apic && !wasX2Apic) {
-        logicalDestination = x2ApicLogicalDestination();
+      } else if (isX2Apic() && !wasX2Apic) {
+        logicalDestination = ApicRegisters.clusterDestination(id);
         commandHigh = 0;
       }
       update();
@@ -400,9 +379,8 @@ public final class LocalApic implements LocalInterruptController {
       broadcast = triggerMode.contains(vector);
       if (broadcast) {
         for (int i = 0; i < 2; i++) {
-          int entry = lvt[LVT_LINT0 - LVT_TIMER + i];
-          if ((entry & LVT_REMOTE_IRR) != 0 && (entry & 0xff) == vector) {
-            lvt[LVT_LINT0 - LVT_TIMER + i] = entry & ~LVT_REMOTE_IRR;
+          if (lvt.remoteIrr(i) && lvt.vector(LVT_LINT0 + i) == vector) {
+            lvt.setRemoteIrr(i, false);
             levelInterrupt(i);
           }
         }
@@ -427,17 +405,9 @@ public final class LocalApic implements LocalInterruptController {
     if (!logical) {
       return destination == id;
     }
-    if (isX2Apic()) {
-      return destination >>> 16 == logicalDestination >>> 16
-          && (destination & logicalDestination & 0xffff) != 0;
-    }
-    int mine = logicalDestination >>> 24;
-    if (destinationFormat >>> 28 == 0xf) {
-      return (mine & destination & 0xff) != 0;
-    }
-    return destinationFormat >>> 28 == 0
-        && (destination >>> 4 & 0xf) == mine >>> 4
-        && (mine & destination & 0xf) != 0;
+    return isX2Apic()
+        ? ApicRegisters.matchesCluster(logicalDestination, destination)
+        : ApicRegisters.matchesLogical(logicalDestination, destinationFormat, destination);
   }
 
   /** What a lowest-priority message is decided by, or -1 if this APIC takes none. */
@@ -490,8 +460,7 @@ public final class LocalApic implements LocalInterruptController {
     synchronized (this) {
       boolean rising = high && !lint[pin];
       lint[pin] = high;
-      int entry = lvt[LVT_LINT0 - LVT_TIMER + pin];
-      if (DeliveryMode.ofWord(entry) == DeliveryMode.FIXED && (entry & LVT_LEVEL) != 0) {
+      if (lvt.isLevel(pin)) {
         levelInterrupt(pin);
       } else if (rising && isOn()) {
         fire(LVT_LINT0 + pin);
@@ -504,13 +473,12 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   private void levelInterrupt(int pin) {
-    int at = LVT_LINT0 - LVT_TIMER + pin;
-    int entry = lvt[at];
     if (lint[pin]
-        && DeliveryMode.ofWord(entry) == DeliveryMode.FIXED
-        && (entry & (LVT_LEVEL | LVT_MASKED | LVT_REMOTE_IRR)) == LVT_LEVEL
-        && request(entry & 0xff, true)) {
-      lvt[at] |= LVT_REMOTE_IRR;
+        && lvt.isLevel(pin)
+        && !lvt.remoteIrr(pin)
+        && !lvt.masked(LVT_LINT0 + pin)
+        && request(lvt.vector(LVT_LINT0 + pin), true)) {
+      lvt.setRemoteIrr(pin, true);
     }
   }
 
@@ -525,14 +493,11 @@ public final class LocalApic implements LocalInterruptController {
 
   /** An event of the local vector table happens. */
   private void fire(int register) {
-    int entry = lvt[register - LVT_TIMER];
-    if ((entry & LVT_MASKED) != 0) {
+    if (lvt.masked(register)) {
       return;
     }
-    switch (register == LVT_TIMER || register == LVT_ERROR
-        ? DeliveryMode.FIXED
-        : DeliveryMode.ofWord(entry)) {
-      case FIXED -> request(entry & 0xff, false);
+    switch (lvt.mode(register)) {
+      case FIXED -> request(lvt.vector(register), false);
       case NMI -> nmiSignal = true;
       default -> {
         // ExtINT follows the 8259 pair's output; the others are not for LVT entries.
@@ -629,10 +594,6 @@ public final class LocalApic implements LocalInterruptController {
     return (spuriousVector & ENABLED) != 0;
   }
 
-  private int x2ApicLogicalDestination() {
-    return id >>> 4 << 16 | 1 << (id & 0xf);
-  }
-
   private int processorPriority() {
     int serving = Math.max(inService.highest(), 0) & 0xf0;
     return (taskPriority & 0xf0) >= serving ? taskPriority : serving;
@@ -642,10 +603,9 @@ public final class LocalApic implements LocalInterruptController {
   private void update() {
     int vector = requests.highest();
     boolean deliverable = vector >>> 4 > processorPriority() >>> 4 && vector >= 0 && isOn();
-    int lint0 = lvt[LVT_LINT0 - LVT_TIMER];
     boolean external =
         isOn()
-            ? (lint0 & LVT_MASKED) == 0 && DeliveryMode.ofWord(lint0) == DeliveryMode.EXTERNAL
+            ? !lvt.masked(LVT_LINT0) && lvt.mode(LVT_LINT0) == DeliveryMode.EXTERNAL
             : (base & BASE_BOOT_PROCESSOR) != 0;
     signal |= deliverable || external && !acceptsExternal;
     pending = deliverable;
@@ -653,31 +613,27 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   @Override
-  public void reset() {
-    synchronized (this) {
-      base = DEFAULT_BASE | BASE_ENABLE | (id == 0 ? BASE_BOOT_PROCESSOR : 0);
-      clear();
-    }
+  public synchronized void reset() {
+    base = DEFAULT_BASE | BASE_ENABLE | (id == 0 ? BASE_BOOT_PROCESSOR : 0);
+    clear();
   }
 
   @Override
-  public void init() {
-    synchronized (this) {
-      clear();
-    }
+  public synchronized void init() {
+    clear();
   }
 
   /** Registers as after reset or INIT, or once the APIC has been disabled. */
   private void clear() {
     taskPriority = 0;
-    logicalDestination = isX2Apic() ? x2ApicLogicalDestination() : 0;
+    logicalDestination = isX2Apic() ? ApicRegisters.clusterDestination(id) : 0;
     destinationFormat = -1;
     spuriousVector = 0xff;
     errorStatus = 0;
     errorsSeen = 0;
     command = 0;
     commandHigh = 0;
-    Arrays.fill(lvt, LVT_MASKED);
+    lvt.reset();
     inService.clear();
     triggerMode.clear();
     requests.clear();
@@ -707,9 +663,7 @@ public final class LocalApic implements LocalInterruptController {
     out.putLong(base).putInt(taskPriority).putInt(logicalDestination).putInt(destinationFormat);
     out.putInt(spuriousVector).putInt(errorStatus).putInt(errorsSeen);
     out.putInt(command).putInt(commandHigh);
-    for (int entry : lvt) {
-      out.putInt(entry);
-    }
+    lvt.save(out);
     inService.save(out);
     triggerMode.save(out);
     requests.save(out);
@@ -720,7 +674,7 @@ public final class LocalApic implements LocalInterruptController {
   @Override
   public void load(StateReader in) throws StateException {
     synchronized (this) {
-      base = in.getLong() & (BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BOOT_PROCESSOR);
+      base = in.getLong() & BASE_BITS;
       taskPriority = in.getInt(0, 0xff);
       logicalDestination = in.getInt();
       destinationFormat = in.getInt();
@@ -729,9 +683,7 @@ public final class LocalApic implements LocalInterruptController {
       errorsSeen = in.getInt();
       command = in.getInt();
       commandHigh = in.getInt();
-      for (int i = 0; i < lvt.length; i++) {
-        lvt[i] = in.getInt();
-      }
+      lvt.load(in);
       inService.load(in);
       triggerMode.load(in);
       requests.load(in);
