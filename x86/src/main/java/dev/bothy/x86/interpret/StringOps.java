@@ -106,12 +106,9 @@ final class StringOps {
         advance(cpu, i, CpuState.RSI, step);
       }
       case CMPS -> {
-        // AMD's processors fault on the destination first, but when they repeat.
-        if (i.repeat == 0) {
-          cpu.loadSized(destination(cpu, i, size, false), size);
-        }
-        long a = cpu.loadSized(source(cpu, i, size), size);
+        // AMD's processors fault on the destination first.
         long b = cpu.loadSized(destination(cpu, i, size, false), size);
+        long a = cpu.loadSized(source(cpu, i, size), size);
         advance(cpu, i, CpuState.RSI, step);
         advance(cpu, i, CpuState.RDI, step);
         Alu.sub(cpu, a, b, 64 - 8 * size);
@@ -169,13 +166,14 @@ final class StringOps {
       }
       case MOVS -> {
         long from = source(cpu, i, size);
-        long to = destination(cpu, i, size, true);
-        long n = Math.min(count, Math.min(0x1000 - (to & 0xfff), 0x1000 - (from & 0xfff)) / size);
-        if (n < 4) {
+        long n = Math.min(count, (0x1000 - (from & 0xfff)) / size);
+        long hostFrom = n < 4 ? 0 : cpu.readAddress(from);
+        if (hostFrom == 0) {
           return 0;
         }
-        long hostFrom = cpu.readAddress(from);
-        if (hostFrom == 0) {
+        long to = destination(cpu, i, size, true);
+        n = Math.min(n, (0x1000 - (to & 0xfff)) / size);
+        if (n < 4) {
           return 0;
         }
         long hostTo = cpu.updateAddress(to, 1);

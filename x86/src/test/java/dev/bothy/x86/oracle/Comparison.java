@@ -39,6 +39,10 @@ final class Comparison {
   String report(Instruction instruction, MemorySegment guestData, byte[] dataBefore) {
     quiet = false;
     text.setLength(0);
+    for (int i = 0; i < 16; i++) {
+      text.append(String.format("%s%-3s %016x", i % 4 == 0 ? "  " : " ", REGISTERS[i], getLong(INPUT + 8 * i)));
+      text.append(i % 4 == 3 ? "\n" : "");
+    }
     compare(instruction, guestData);
     MemorySegment data = RawMemory.segment(DATA, DATA_SIZE);
     long at = data.mismatch(guestData);

@@ -276,7 +276,12 @@ final class Snippet {
     }
     if (destination) {
       long base = entry.has(TableEntry.RDI) ? segmentBase() : 0;
-      aimRegister(CpuState.RDI, target(8) - base);
+      // Which of two operands faults first is nobody's promise: one of them is always good.
+      boolean free = !source || dice.chance(50);
+      aimRegister(CpuState.RDI, free ? target(8) - base : DATA + PAGE + dice.below(512));
+      if (source && free) {
+        aimRegister(CpuState.RSI, DATA + PAGE + dice.below(512) - segmentBase());
+      }
     }
     if (instruction.repeat != 0) {
       aimRegister(CpuState.RCX, dice.below(dice.chance(90) ? 9 : 300));
