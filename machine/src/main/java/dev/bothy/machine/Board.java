@@ -31,9 +31,9 @@ final class Board {
   private static final int COM1 = 0x3f8;
   private static final int COM1_IRQ = 4;
 
-  /** mov al, 6; mov dx, 0xCF9; out dx, al; hlt; and again: pulls the machine's reset line, in any mode. */
+  /** mov al, 0xFE; out 0x64, al; hlt; and again: pulls the machine's reset line through the 8042, in any mode. */
   private static final byte[] RESET_STUB = {
-    (byte) 0xb0, 0x06, (byte) 0xba, (byte) 0xf9, 0x0c, (byte) 0xee, (byte) 0xf4, (byte) 0xeb, (byte) 0xf7
+    (byte) 0xb0, (byte) 0xfe, (byte) 0xe6, 0x64, (byte) 0xf4, (byte) 0xeb, (byte) 0xf9
   };
 
   private static final int RESET_VECTOR_OFFSET = 0xfff0;
