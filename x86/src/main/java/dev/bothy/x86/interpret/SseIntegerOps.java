@@ -118,7 +118,7 @@ final class SseIntegerOps {
     cpu.setXmm(d, 1, shifted(i.op, cpu.xmm(d, 1), count));
   }
 
-  private static long shifted(Op op, long a, long count) {
+  static long shifted(Op op, long a, long count) {
     return switch (op) {
       case PSLLW -> PackedInteger.psllw(a, count);
       case PSLLD -> PackedInteger.pslld(a, count);

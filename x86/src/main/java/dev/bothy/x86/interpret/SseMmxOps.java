@@ -91,12 +91,12 @@ final class SseMmxOps {
     return i.kind[1] == Instruction.MMX ? mmx(cpu, i.register[1]) : cpu.load64(cpu.linear(i, 8));
   }
 
-  private static long mmx(Cpu cpu, int register) {
+  static long mmx(Cpu cpu, int register) {
     return getLong(cpu.state + CpuState.X87_REGISTERS + 16L * register);
   }
 
   /** Writes an MMX register: exponent and sign above it become ones. */
-  private static void setMmx(Cpu cpu, int register, long value) {
+  static void setMmx(Cpu cpu, int register, long value) {
     useMmx(cpu);
     long at = cpu.state + CpuState.X87_REGISTERS + 16L * register;
     putLong(at, value);
@@ -104,7 +104,7 @@ final class SseMmxOps {
   }
 
   /** What every MMX instruction does to the x87: the stack's top is register 0, and all registers are in use. */
-  private static void useMmx(Cpu cpu) {
+  static void useMmx(Cpu cpu) {
     long status = cpu.state + CpuState.X87_STATUS;
     putInt(status, getInt(status) & ~TOP);
     putInt(cpu.state + CpuState.X87_TAGS, 0xff);

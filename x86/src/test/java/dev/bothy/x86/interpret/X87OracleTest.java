@@ -5,22 +5,26 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Decoder;
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.InstructionTable;
 import dev.bothy.x86.decode.Lowering;
+import dev.bothy.x86.decode.TableEntry;
 import dev.bothy.x86.fpu.Tolerance;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Every x87 instruction on random and on awkward operands, bit for bit against the host's processor. */
+/** Every x87 and MMX instruction on random and on awkward operands, bit for bit against the host's processor. */
 final class X87OracleTest {
   private static final long SEED = Long.getLong("bothy.test.seed", 87);
   private static final int CASES = Integer.getInteger("bothy.test.x87", 120_000);
@@ -58,22 +62,33 @@ final class X87OracleTest {
   @TempDir private Path folder;
 
   @Test
-  void everyInstructionLeavesWhatTheHostLeaves() throws IOException, InterruptedException {
+  void everyX87InstructionLeavesWhatTheHostLeaves() throws IOException, InterruptedException {
+    compareWithHost(Lowering.X87, CASES);
+  }
+
+  @Test
+  void everyMmxInstructionLeavesWhatTheHostLeaves() throws IOException, InterruptedException {
+    compareWithHost(Lowering.MMX, CASES / 2);
+  }
+
+  private void compareWithHost(Lowering kind, int cases) throws IOException, InterruptedException {
     X87Oracle oracle = new X87Oracle(folder);
     Map<String, List<String>> mismatches = new TreeMap<>();
+    Set<TableEntry> seen = new HashSet<>();
     Instruction instruction = new Instruction();
     try (FlatCpu cpu = new FlatCpu()) {
-      for (int done = 0; done < CASES; done += 20_000) {
-        ByteBuffer records = records(Math.min(20_000, CASES - done));
+      for (int done = 0; done < cases; done += 20_000) {
+        ByteBuffer records = records(kind, Math.min(20_000, cases - done));
         ByteBuffer expected = oracle.run(records);
         for (int at = 0; at < records.capacity(); at += X87Oracle.RECORD) {
           ByteBuffer before = record(records, at);
           ByteBuffer host = record(expected, at);
           int decoded =
-              Decoder.decode(before.array(), at, at + before.get(15), 64, instruction);
+              Decoder.decode(records.array(), at, at + before.get(15), 64, instruction);
           if (decoded != Decoder.OK) {
             continue;
           }
+          seen.add(instruction.entry);
           String difference = compare(cpu, instruction, before, host);
           if (difference != null) {
             mismatches
@@ -83,6 +98,7 @@ final class X87OracleTest {
         }
       }
     }
+    assertEquals(List.of(), uncovered(kind, seen), "instructions that were not tried");
     StringBuilder report = new StringBuilder();
     mismatches.forEach(
         (op, list) -> {
@@ -92,31 +108,58 @@ final class X87OracleTest {
     assertEquals("", report.toString(), "seed " + SEED);
   }
 
+  private static List<String> uncovered(Lowering kind, Set<TableEntry> seen) {
+    return InstructionTable.entries().stream()
+        .filter(e -> e.lowering() == kind && e.absent() == null && !seen.contains(e))
+        .filter(e -> e.operands().stream().noneMatch(o -> o.startsWith("V") || o.startsWith("U")))
+        .filter(e -> e.operands().stream().noneMatch(o -> o.startsWith("W")))
+        .map(e -> e.encoding() + " " + e.op())
+        .toList();
+  }
+
   private static ByteBuffer record(ByteBuffer all, int at) {
     return all.slice(at, X87Oracle.RECORD).order(ByteOrder.LITTLE_ENDIAN);
   }
 
   // Cases.
 
-  private ByteBuffer records(int count) {
+  private ByteBuffer records(Lowering kind, int count) {
     ByteBuffer records =
         ByteBuffer.allocate(count * X87Oracle.RECORD).order(ByteOrder.LITTLE_ENDIAN);
     Instruction instruction = new Instruction();
     for (int n = 0; n < count; ) {
       ByteBuffer record = record(records, n * X87Oracle.RECORD);
-      fill(record);
+      int length = kind == Lowering.MMX ? putMmxCode(record) : putX87Code(record);
+      record.put(15, (byte) length);
+      fillState(record);
       int at = n * X87Oracle.RECORD;
       boolean known =
           Decoder.decode(records.array(), at, at + record.get(15), 64, instruction) == Decoder.OK;
-      if (known && instruction.entry.lowering() == Lowering.X87) {
+      if (known && instruction.entry.lowering() == kind && hasOnlyOurRegisters(instruction)) {
+        record.put(15, (byte) instruction.length);
         n++;
       }
     }
     return records;
   }
 
-  private void fill(ByteBuffer record) {
+  /** Neither an XMM register nor a change to the base register of the memory operand. */
+  private static boolean hasOnlyOurRegisters(Instruction i) {
+    for (int n = 0; n < i.operands; n++) {
+      boolean general = i.kind[n] == Instruction.GPR && i.register[n] != CpuState.RAX;
+      if (i.kind[n] == Instruction.XMM || general) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private int putX87Code(ByteBuffer record) {
     int at = 0;
+    if (random.nextInt(256) == 0) {
+      record.put(at, (byte) 0x9b);
+      return 1;
+    }
     if (random.nextInt(16) == 0) {
       record.put(at++, (byte) 0x66);
     }
@@ -128,7 +171,31 @@ final class X87OracleTest {
       modrm = modrm & 0xf8 | random.nextInt(3);
     }
     record.put(at++, (byte) modrm);
-    record.put(15, (byte) at);
+    return at;
+  }
+
+  /** Any opcode of the two- and three-byte maps; what is not MMX is thrown away. */
+  private int putMmxCode(ByteBuffer record) {
+    int at = 0;
+    if (random.nextInt(8) == 0) {
+      record.put(at++, (byte) 0x48);
+    }
+    record.put(at++, (byte) 0x0f);
+    int map = random.nextInt(8);
+    if (map < 6) {
+      record.put(at++, (byte) (random.nextInt(4) == 0 ? 0x60 + random.nextInt(32) : 0xc0 + random.nextInt(64)));
+    } else {
+      record.put(at++, (byte) (map == 6 ? 0x38 : 0x3a));
+      record.put(at++, (byte) random.nextInt(32));
+    }
+    int register = random.nextInt(8) << 3;
+    record.put(at++, (byte) (register | (random.nextBoolean() ? 7 : 0xc0 | random.nextInt(8))));
+    int immediate = random.nextInt(4) == 0 ? random.nextInt(256) : random.nextInt(20);
+    record.put(at, (byte) immediate);
+    return at + 1;
+  }
+
+  private void fillState(ByteBuffer record) {
     int control = random.nextInt(4) == 0 ? random.nextInt() & 0xfff : random.nextInt() & 0xf00 | 0x3f;
     int status = random.nextInt(4) == 0 ? random.nextInt() : random.nextInt() & 0x7f00;
     if (random.nextInt(8) != 0) {
@@ -207,7 +274,11 @@ final class X87OracleTest {
     boolean faulted = false;
     int fault = 0;
     try {
-      X87Ops.execute(cpu, i);
+      if (i.entry.lowering() == Lowering.MMX) {
+        MmxOps.execute(cpu, i);
+      } else {
+        X87Ops.execute(cpu, i);
+      }
     } catch (GuestFault f) {
       faulted = true;
       fault = f.vector;
@@ -290,7 +361,7 @@ final class X87OracleTest {
     boolean forgotten = (host.getInt(at + 12) | host.getInt(at + 16) | host.getInt(at + 20)) == 0;
     for (int n = 0; n < (forgotten ? 12 : 28); n += 4) {
       int ignored = tolerant && n == 4 ? 0x200 : 0;
-      if (n == 16 && (host.getInt(at + n) & 0xffff) == 0) {
+      if ((n == 16 || n == 24) && (host.getInt(at + n) & 0xffff) == 0) {
         // The selectors do not survive the 64-bit forms of XSAVE that the kernel uses.
         ignored = 0xffff;
       }
