@@ -39,6 +39,10 @@ final class ModelSpecificRegisters {
   static final int TSC_AUX = 0xc000_0103;
   static final int SYSCFG = 0xc001_0010;
   static final int HWCR = 0xc001_0015;
+  static final int NORTHBRIDGE_CONFIGURATION = 0xc001_001f;
+
+  /** Extended PCI configuration through port 0xCF8: set, so that nobody tries to set it. */
+  private static final long ENABLE_CF8_EXTENDED = 1L << 46;
   static final int KVM_WALL_CLOCK = 0x4b56_4d00;
   static final int KVM_SYSTEM_TIME = 0x4b56_4d01;
   static final int KVM_WALL_CLOCK_OLD = 0x11;
@@ -105,6 +109,7 @@ final class ModelSpecificRegisters {
       case PATCH_LEVEL -> 0x0830_1055L;
       // The TSC counts at the P0 frequency.
       case HWCR -> 1 << 24;
+      case NORTHBRIDGE_CONFIGURATION -> ENABLE_CF8_EXTENDED;
       case MCG_CAP, SYSCFG, 0x17 -> 0;
       case MISC_ENABLE -> 1;
       case DEBUG_CTL -> getLong(cpu.state + CpuState.DEBUG_CTL);
@@ -182,7 +187,7 @@ final class ModelSpecificRegisters {
         cpu.requestAttention();
       }
       case EFER -> ControlRegisters.writeEfer(cpu, value);
-      case MISC_ENABLE, PATCH_LEVEL, HWCR, SYSCFG, MCG_CAP, 0xc001_0020, 0x79 -> {
+      case MISC_ENABLE, PATCH_LEVEL, HWCR, NORTHBRIDGE_CONFIGURATION, SYSCFG, MCG_CAP, 0xc001_0020, 0x79 -> {
         // Accepted, no effect: microcode, and switches of hardware that is not there.
       }
       case DEBUG_CTL -> {
