@@ -1,5 +1,8 @@
 package dev.bothy.cli;
 
+import dev.bothy.EchoKernel;
+import dev.bothy.Engines;
+import dev.bothy.VmException;
 import dev.bothy.guest.DefaultGuest;
 import dev.bothy.host.NativeAccess;
 import java.io.IOException;
@@ -16,15 +19,28 @@ import picocli.CommandLine.Command;
     description = "Says which engines work here, and why the others do not.")
 final class Doctor implements Callable<Integer> {
   @Override
-  public Integer call() {
+  public Integer call() throws InterruptedException {
     System.out.println("engines:");
     System.out.println("  kvm          no   not built yet; this host: " + kvm());
     System.out.println("  translator   no   not built yet; this host: " + processor());
-    System.out.println("  interpreter  yes  works on every Java (" + Runtime.version() + ")");
+    String trouble = interpreterTrouble();
+    System.out.println(
+        trouble.isEmpty()
+            ? "  interpreter  yes  ran a guest on Java " + Runtime.version()
+            : "  interpreter  no   " + trouble);
     System.out.println("host:");
     System.out.println("  " + calls());
     System.out.println("  default guest: " + guest());
-    return ExitStatus.OK;
+    return trouble.isEmpty() ? ExitStatus.OK : ExitStatus.HOST_ERROR;
+  }
+
+  private static String interpreterTrouble() throws InterruptedException {
+    try {
+      EchoKernel.check(Engines.INTERPRETER);
+      return "";
+    } catch (VmException e) {
+      return e.getMessage();
+    }
   }
 
   private static String kvm() {

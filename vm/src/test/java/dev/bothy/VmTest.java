@@ -1,0 +1,194 @@
+package dev.bothy;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.bothy.machine.MachineExit;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+@Timeout(120)
+class VmTest {
+  private static final Duration LONG = Duration.ofSeconds(60);
+
+  @TempDir Path folder;
+  private Path kernel;
+
+  @BeforeEach
+  void writeKernel() throws IOException {
+    kernel = Files.write(folder.resolve("echo.bin"), EchoKernel.image());
+  }
+
+  private Vm.Builder echo() {
+    return Vm.builder().kernel(kernel).memory("2M");
+  }
+
+  private static MachineExit tell(Vm vm, char command) throws Exception {
+    vm.console().expect(EchoKernel.PROMPT, LONG);
+    vm.console().send(String.valueOf(command));
+    return vm.awaitExit();
+  }
+
+  @Test
+  void guestHearsAndAnswers() throws Exception {
+    try (Vm vm = echo().start()) {
+      assertEquals(">", vm.console().expect(EchoKernel.PROMPT, LONG));
+      vm.console().send("hello");
+      assertEquals("hello", vm.console().expect("hello", LONG));
+      assertTrue(vm.running());
+      vm.stop();
+      assertInstanceOf(MachineExit.Stopped.class, vm.awaitExit());
+      assertFalse(vm.running());
+      assertEquals(">hello", vm.console().output());
+    }
+  }
+
+  @Test
+  void everyByteOfALongTextArrivesInOrder() throws Exception {
+    StringBuilder text = new StringBuilder();
+    for (int i = 0; text.length() < 20_000; i++) {
+      text.append("line ").append(i).append('\n');
+    }
+    ByteArrayOutputStream stream = new ByteArrayOutputStream();
+    try (Vm vm = echo().consoleStream(stream).start()) {
+      vm.console().send(text + "end of all");
+      vm.console().expect("end of all", LONG);
+      vm.console().send(String.valueOf(EchoKernel.POWER_OFF));
+      vm.awaitExit();
+      assertTrue(vm.drainConsole(LONG));
+    }
+    assertEquals(">" + text + "end of all", stream.toString(StandardCharsets.UTF_8));
+  }
+
+  @Test
+  void everyWayToEndIsTold() throws Exception {
+    try (Vm vm = echo().start()) {
+      assertInstanceOf(MachineExit.PoweredOff.class, tell(vm, EchoKernel.POWER_OFF));
+    }
+    try (Vm vm = echo().reboot(false).start()) {
+      assertInstanceOf(MachineExit.Reset.class, tell(vm, EchoKernel.RESET));
+    }
+    try (Vm vm = echo().debugExit(true).start()) {
+      assertEquals(
+          new MachineExit.DebugExit(EchoKernel.EXIT_CODE), tell(vm, EchoKernel.DEBUG_EXIT));
+    }
+    try (Vm vm = echo().start()) {
+      MachineExit end = tell(vm, EchoKernel.TRIPLE_FAULT);
+      assertTrue(assertInstanceOf(MachineExit.TripleFault.class, end).report().contains("RIP"));
+    }
+    try (Vm vm = echo().timeout(Duration.ofMillis(200)).start()) {
+      assertInstanceOf(MachineExit.TimedOut.class, tell(vm, EchoKernel.HALT));
+    }
+  }
+
+  @Test
+  void resetStartsTheKernelAgain() throws Exception {
+    try (Vm vm = echo().start()) {
+      vm.console().expect(EchoKernel.PROMPT, LONG);
+      vm.console().send(String.valueOf(EchoKernel.RESET));
+      vm.console().expect(EchoKernel.PROMPT, LONG);
+      vm.console().send("again");
+      vm.console().expect("again", LONG);
+    }
+  }
+
+  @Test
+  void debugExitPortIsThereOnlyWhenAskedFor() throws Exception {
+    try (Vm vm = echo().start()) {
+      vm.console().expect(EchoKernel.PROMPT, LONG);
+      vm.console().send(EchoKernel.DEBUG_EXIT + "still here");
+      vm.console().expect("still here", LONG);
+    }
+  }
+
+  @Test
+  void machinesInOneProcessShareNothing() throws Exception {
+    List<Vm> machines = new ArrayList<>();
+    try {
+      for (int i = 0; i < 4; i++) {
+        machines.add(echo().name("vm" + i).start());
+      }
+      for (int i = 0; i < 4; i++) {
+        machines.get(i).console().send("number " + i);
+      }
+      for (int i = 0; i < 4; i++) {
+        machines.get(i).console().expect("number " + i, LONG);
+        assertEquals(">number " + i, machines.get(i).console().output());
+      }
+    } finally {
+      machines.forEach(Vm::close);
+    }
+  }
+
+  @Test
+  void floodIsHeldBackAndStopped() throws Exception {
+    try (Vm vm = echo().consoleStream(new ByteArrayOutputStream()).start()) {
+      vm.console().expect(EchoKernel.PROMPT, LONG);
+      vm.console().send(String.valueOf(EchoKernel.FLOOD));
+      vm.console().expect(String.valueOf(EchoKernel.FLOOD).repeat(100_000), LONG);
+      vm.stop();
+      assertInstanceOf(MachineExit.Stopped.class, vm.awaitExit());
+    }
+  }
+
+  @Test
+  void statisticsCountWhatHappened() throws Exception {
+    try (Vm vm = echo().start()) {
+      tell(vm, EchoKernel.POWER_OFF);
+      var statistics = vm.statistics();
+      assertEquals("interpreter", statistics.engine());
+      assertTrue(statistics.instructions() > 10);
+      assertTrue(statistics.firstSerialNanos().isPresent());
+      assertTrue(statistics.devices().stream().anyMatch(d -> d.base() == 0x3f8 && d.writes() >= 2));
+    }
+  }
+
+  @Test
+  void closedMachineIsSilent() throws Exception {
+    Vm vm = echo().start();
+    vm.close();
+    vm.close();
+    vm.console().send("into the void");
+    assertThrows(
+        ConsoleException.class, () -> vm.console().expect("answer", Duration.ofSeconds(5)));
+  }
+
+  @Test
+  void startingTwiceIsRefused() throws Exception {
+    try (Vm vm = echo().start()) {
+      assertThrows(IllegalStateException.class, vm::start);
+    }
+  }
+
+  @Test
+  void whatCannotBeIsRefusedWithOneLine() {
+    assertThrows(IllegalArgumentException.class, () -> Vm.builder().memory(0));
+    assertThrows(IllegalArgumentException.class, () -> Vm.builder().memory("1M1"));
+    assertThrows(IllegalArgumentException.class, () -> Vm.builder().cpus(0));
+    assertThrows(IllegalArgumentException.class, () -> Vm.builder().cpu("8086"));
+    assertThrows(IllegalArgumentException.class, () -> Vm.builder().engine("warp"));
+    assertThrows(IllegalArgumentException.class, () -> Vm.builder().timeout(Duration.ZERO));
+    VmException e =
+        assertThrows(VmException.class, () -> echo().kernel(folder.resolve("none")).start());
+    assertEquals(1, e.getMessage().lines().count());
+    assertTrue(e.getMessage().contains("none"), e.getMessage());
+  }
+
+  @Test
+  void selfCheckPasses() throws Exception {
+    EchoKernel.check(Engines.INTERPRETER);
+  }
+}
