@@ -128,7 +128,7 @@ final class ModelSpecificRegisters {
   private static boolean readsZero(int index) {
     return switch (index) {
       // P-state, C-state and address-map registers; DE_CFG, LS_CFG, IC_CFG, BU_CFG2, OSVW; microcode patch.
-      case 0xc001_001a, 0xc001_001d, 0xc001_001f, 0xc001_0055, 0xc001_0058, 0xc001_0061, 0xc001_0062, 0xc001_0063, 0xc001_0064,
+      case 0xc001_001a, 0xc001_001d, 0xc001_0055, 0xc001_0058, 0xc001_0061, 0xc001_0062, 0xc001_0063, 0xc001_0064,
           0xc001_0114, 0xc001_0117, 0xc001_0118, 0xc001_0140, 0xc001_0141, 0xc001_1020, 0xc001_1021, 0xc001_1022,
           0xc001_1023, 0xc001_1029, 0xc001_102a, 0xc001_102c ->
           true;
