@@ -18,7 +18,9 @@ import java.util.Set;
 final class Coverage {
   /** Rows the table sets apart for plain random tests, but which have a place in this one. */
   private static final Set<Op> CLOSELY_WATCHED =
-      EnumSet.of(Op.PUSHF, Op.INT3, Op.INT, Op.RDGSBASE, Op.WRGSBASE, Op.RDFSBASE);
+      EnumSet.of(
+          Op.PUSHF, Op.INT3, Op.INT, Op.RDGSBASE, Op.WRGSBASE, Op.RDFSBASE, Op.MOV, Op.PUSH, Op.POP,
+          Op.LSS, Op.LFS, Op.LGS, Op.LAR, Op.LSL, Op.VERR, Op.VERW);
 
   private final CpuModel model;
   private final Set<String> hostFlags;
@@ -49,6 +51,7 @@ final class Coverage {
     boolean runs =
         switch (test) {
           case "user", "control", "privilege", "privileged", "iopl", "fault" -> true;
+          case "mode" -> false;
           default -> CLOSELY_WATCHED.contains(entry.op());
         };
     return runs ? Optional.empty() : Optional.of(test);

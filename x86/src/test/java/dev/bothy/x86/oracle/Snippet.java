@@ -22,6 +22,11 @@ final class Snippet {
   /** Bytes around an operand that get values of its kind. */
   private static final int POOL_SIZE = 1 << 16;
 
+  /** Null, kernel and user segments, system segments, the local table, beyond the table. */
+  private static final int[] SELECTORS_TRIED = {
+    0, 3, 0x08, 0x10, 0x18, 0x23, 0x2b, 0x2b, 0x33, 0x38, 0x40, 0x48, 0x50, 0x60, 0x0c, 0x80, 0x2b, 0x23
+  };
+
   final byte[] code = new byte[Encoding.SIZE];
   final Instruction instruction = new Instruction();
   /** Linear address of the instruction. */
@@ -220,6 +225,35 @@ final class Snippet {
       fillOperand();
     }
     aimIndirectBranch();
+    chooseSelector();
+  }
+
+  /** Selectors of every kind in the places where one is loaded from. */
+  private void chooseSelector() {
+    int size;
+    switch (instruction.op) {
+      case MOV, POP -> {
+        if (instruction.kind[0] != Instruction.SEGMENT_REGISTER) {
+          return;
+        }
+        size = 0;
+      }
+      case LAR, LSL, VERR, VERW -> size = 0;
+      case LSS, LFS, LGS -> size = instruction.operandSize;
+      default -> {
+        return;
+      }
+    }
+    int selector = SELECTORS_TRIED[dice.below(SELECTORS_TRIED.length)] | dice.below(4) * dice.below(2);
+    int last = instruction.operands - 1;
+    long at = instruction.op == Op.POP ? getLong(INPUT + GPR + 8 * CpuState.RSP) : operand;
+    if (instruction.op != Op.POP && instruction.kind[last] == Instruction.GPR) {
+      if (instruction.register[last] != CpuState.RSP) {
+        putShort(INPUT + GPR + 8 * instruction.register[last], (short) selector);
+      }
+    } else if (at >= DATA && at <= DATA + DATA_SIZE - 16) {
+      putShort(at + size, (short) selector);
+    }
   }
 
   /** Targets that come from a register, memory or the stack: mostly a landing place. */
