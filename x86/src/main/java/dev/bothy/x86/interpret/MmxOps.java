@@ -114,6 +114,8 @@ final class MmxOps {
   private static void maskedStore(Cpu cpu, Instruction i) {
     long value = SseMmxOps.mmx(cpu, i.register[0]);
     int mask = PackedInteger.pmovmskb(SseMmxOps.mmx(cpu, i.register[1]));
+    // AMD's processors are in MMX mode by the time the store faults.
+    SseMmxOps.useMmx(cpu);
     long at = cpu.linear(i, 8);
     cpu.probeStore(at, 8);
     for (int n = 0; n < 8; n++) {
@@ -121,6 +123,5 @@ final class MmxOps {
         cpu.store8(at + n, (int) (value >>> 8 * n) & 0xff);
       }
     }
-    SseMmxOps.useMmx(cpu);
   }
 }

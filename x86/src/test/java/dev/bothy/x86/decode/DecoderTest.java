@@ -60,7 +60,7 @@ final class DecoderTest {
         "64 | f0 0f 20 c0 | mov rax,cr8",
         "64 | 66 e8 34 12 | call 0x1238",
         "64 | 64 2e 8b 03 | mov eax,dword ptr fs:[rbx]",
-        "64 | 48 0f b5 03 | lgs rax,fword ptr [rbx]",
+        "64 | 48 0f b5 03 | lgs eax,fword ptr [rbx]",
         "64 | c5 fd 6f 07 | vmovdqa ymm0,ymmword ptr [rdi]",
         "64 | c4 e2 7d 90 04 88 | vpgatherdd ymm0,dword ptr [rax+ymm1*4],ymm0",
       })
