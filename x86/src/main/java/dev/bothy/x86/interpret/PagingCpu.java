@@ -1,7 +1,5 @@
 package dev.bothy.x86.interpret;
 
-import static dev.bothy.host.RawMemory.compareAndExchangeInt;
-import static dev.bothy.host.RawMemory.compareAndExchangeLong;
 import static dev.bothy.host.RawMemory.getByte;
 import static dev.bothy.host.RawMemory.getInt;
 import static dev.bothy.host.RawMemory.getLong;
@@ -14,7 +12,6 @@ import static dev.bothy.host.RawMemory.putShort;
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.LocalInterruptController;
-import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 
 /**
@@ -43,8 +40,6 @@ abstract class PagingCpu extends Cpu {
   static final int KERNEL_AC = 2;
 
   private static final long PAGE = ~0xfffL;
-  private static final long ADDRESS_BITS = (1L << CpuModel.PHYSICAL_BITS) - 1;
-  private static final long RESERVED_HIGH = 0x000f_ffff_ffff_ffffL & ~ADDRESS_BITS;
 
   final GuestMemory memory;
   private final long lowHost;
@@ -73,12 +68,7 @@ abstract class PagingCpu extends Cpu {
   boolean paging;
   /** EFER.LMA. */
   boolean longMode;
-  private boolean pae;
-  private boolean pse;
-  private boolean writeProtect;
-  private boolean smep;
-  private boolean smap;
-  private boolean nxe;
+  private final PageWalker walker = new PageWalker(this);
 
   // Statistics.
   long walks;
@@ -174,12 +164,7 @@ abstract class PagingCpu extends Cpu {
     long efer = getLong(state + CpuState.EFER);
     paging = (cr0 & Bits.CR0_PG) != 0;
     longMode = (efer & Bits.EFER_LMA) != 0;
-    pae = (cr4 & Bits.CR4_PAE) != 0;
-    pse = (cr4 & Bits.CR4_PSE) != 0;
-    writeProtect = (cr0 & Bits.CR0_WP) != 0;
-    smep = (cr4 & Bits.CR4_SMEP) != 0;
-    smap = (cr4 & Bits.CR4_SMAP) != 0;
-    nxe = (efer & Bits.EFER_NXE) != 0 && pae;
+    walker.update(cr0, cr4, efer);
     if (flush) {
       flushAll();
     }
@@ -188,7 +173,7 @@ abstract class PagingCpu extends Cpu {
 
   /** Picks the TLB table after CPL or AC changed. */
   final void selectTable() {
-    int table = cpl == 3 ? USER : alignmentFlag() && smap ? KERNEL_AC : KERNEL;
+    int table = cpl == 3 ? USER : alignmentFlag() && walker.smap() ? KERNEL_AC : KERNEL;
     tlb = tlbStart + (long) table * TABLE_SIZE;
   }
 
@@ -505,28 +490,12 @@ abstract class PagingCpu extends Cpu {
     return translateSlow(linear, access, entry);
   }
 
-  private static final int WALK_WRITABLE = 1;
-  private static final int WALK_USER = 2;
-  private static final int WALK_NX = 4;
-  private static final int WALK_DIRTY = 8;
-  private static final int WALK_LARGE = 16;
-  private static final int WALK_GLOBAL = 32;
-
-  /** What the last successful {@link #walk} found. */
-  private int walked;
-
   private long translateSlow(long linear, int access, long entry) {
     int table = (int) ((tlb - tlbStart) / TABLE_SIZE);
     if (longMode && linear << 16 >> 16 != linear) {
       throw raiseNonCanonical();
     }
-    long physical;
-    if (!paging) {
-      physical = linear & 0xffff_ffffL;
-      walked = WALK_WRITABLE | WALK_USER | WALK_DIRTY;
-    } else {
-      physical = walk(linear, access, table);
-    }
+    long physical = paging ? walker.walk(linear, access, table) : linear & 0xffff_ffffL;
     if (watching && watchesPage(linear) && access != FETCH) {
       return physical;
     }
@@ -548,11 +517,11 @@ abstract class PagingCpu extends Cpu {
         putLong(entry + 16, tag);
       } else {
         putLong(entry, tag);
-        if ((walked & WALK_DIRTY) != 0 && mayWrite(table) && !codeMap.hasCode(page)) {
+        if ((!paging || walker.mayWrite(table)) && !codeMap.hasCode(page)) {
           putLong(entry + 8, tag);
         }
       }
-      if ((walked & WALK_LARGE) != 0) {
+      if (paging && (walker.walked() & PageWalker.LARGE) != 0) {
         int region = (int) (linear >>> 30) & 511;
         largeRegions[region >>> 6] |= 1L << region;
       }
@@ -564,249 +533,10 @@ abstract class PagingCpu extends Cpu {
     return tag == 0 || tag == wanted;
   }
 
-  private boolean mayWrite(int table) {
-    boolean writable = (walked & WALK_WRITABLE) != 0;
-    boolean user = (walked & WALK_USER) != 0;
-    if (table == USER) {
-      return writable && user;
-    }
-    return writable || !writeProtect;
-  }
-
   abstract boolean watchesPage(long linear);
 
   abstract GuestFault raiseNonCanonical();
 
-  private GuestFault pageFault(long linear, int code, int access, boolean user) {
-    int error = code | (access == WRITE ? 2 : 0) | (user ? 4 : 0);
-    if (access == FETCH && (nxe || smep)) {
-      error |= 16;
-    }
-    // CR2 changes only when the fault is delivered.
-    faultAddress = linear;
-    return raise(GuestFault.PF, error);
-  }
-
   /** Linear address of the page fault being raised. */
   long faultAddress;
-
-  /** Walks the page tables, sets accessed and dirty bits, judges rights; {@link #walked} tells the page's. */
-  private long walk(long linear, int access, int table) {
-    walks++;
-    for (; ; ) {
-      long result = longMode || pae ? walkPae(linear, access, table) : walk32(linear, access, table);
-      if (result >= 0) {
-        return result;
-      }
-      // An entry changed under us: another processor's accessed bit or store. Look again.
-    }
-  }
-
-  private long readEntry(long physical) {
-    long host = hostOf(physical);
-    return host == 0 ? -1L : getLong(host);
-  }
-
-  private boolean setBits(long physical, long old, long bits) {
-    if ((old & bits) == bits) {
-      return true;
-    }
-    long host = hostOf(physical);
-    if (host == 0) {
-      return true;
-    }
-    if (compareAndExchangeLong(host, old, old | bits) != old) {
-      return false;
-    }
-    if (codeMap.hasCode(physical)) {
-      codeMap.written(this, physical, 8);
-    }
-    return true;
-  }
-
-  private long walkPae(long linear, int access, int table) {
-    boolean user = table == USER;
-    long at3 = 0;
-    long e4 = -1;
-    long at4 = 0;
-    int rights = WALK_WRITABLE | WALK_USER;
-    long reserved = RESERVED_HIGH | (nxe ? 0 : 1L << 63);
-    long cr3 = getLong(state + CpuState.CR3);
-    long e3;
-    if (longMode) {
-      at4 = (cr3 & ADDRESS_BITS & PAGE) + (linear >>> 39 & 511) * 8;
-      e4 = readEntry(at4);
-      if ((e4 & 1) == 0) {
-        throw pageFault(linear, 0, access, user);
-      }
-      if ((e4 & (reserved | 0x80)) != 0) {
-        throw pageFault(linear, 9, access, user);
-      }
-      rights = narrow(rights, e4);
-      at3 = (e4 & ADDRESS_BITS & PAGE) + (linear >>> 30 & 511) * 8;
-      e3 = readEntry(at3);
-      if ((e3 & 1) == 0) {
-        throw pageFault(linear, 0, access, user);
-      }
-      if ((e3 & reserved) != 0 || (e3 & 0x80) != 0 && (e3 & 0x3fff_e000L) != 0) {
-        throw pageFault(linear, 9, access, user);
-      }
-      rights = narrow(rights, e3);
-      if ((e3 & 0x80) != 0) {
-        judge(linear, access, table, rights);
-        if (!setBits(at4, e4, 0x20) || !finish(at3, e3, access)) {
-          return -1;
-        }
-        walked |= rights | WALK_LARGE;
-        return e3 & ADDRESS_BITS & ~0x3fff_ffffL | linear & 0x3fff_ffffL;
-      }
-    } else {
-      // AMD processors read the four PDPTEs with each walk (APM 2, 5.2.3); they have no access rights.
-      at3 = (cr3 & 0xffff_ffe0L) + (linear >>> 30 & 3) * 8;
-      e3 = readEntry(at3);
-      if ((e3 & 1) == 0) {
-        throw pageFault(linear, 0, access, user);
-      }
-      if ((e3 & (RESERVED_HIGH | 1L << 63 | 0x1e6)) != 0) {
-        throw pageFault(linear, 9, access, user);
-      }
-    }
-    long at2 = (e3 & ADDRESS_BITS & PAGE) + (linear >>> 21 & 511) * 8;
-    long e2 = readEntry(at2);
-    if ((e2 & 1) == 0) {
-      throw pageFault(linear, 0, access, user);
-    }
-    if ((e2 & reserved) != 0 || (e2 & 0x80) != 0 && (e2 & 0x1f_e000L) != 0) {
-      throw pageFault(linear, 9, access, user);
-    }
-    rights = narrow(rights, e2);
-    long at1 = 0;
-    long e1 = 0;
-    boolean large = (e2 & 0x80) != 0;
-    if (!large) {
-      at1 = (e2 & ADDRESS_BITS & PAGE) + (linear >>> 12 & 511) * 8;
-      e1 = readEntry(at1);
-      if ((e1 & 1) == 0) {
-        throw pageFault(linear, 0, access, user);
-      }
-      if ((e1 & reserved) != 0) {
-        throw pageFault(linear, 9, access, user);
-      }
-      rights = narrow(rights, e1);
-    }
-    judge(linear, access, table, rights);
-    if (longMode && (!setBits(at4, e4, 0x20) || !setBits(at3, e3, 0x20))) {
-      return -1;
-    }
-    if (large) {
-      if (!finish(at2, e2, access)) {
-        return -1;
-      }
-      walked |= rights | WALK_LARGE;
-      return e2 & ADDRESS_BITS & ~0x1f_ffffL | linear & 0x1f_ffffL;
-    }
-    if (!setBits(at2, e2, 0x20) || !finish(at1, e1, access)) {
-      return -1;
-    }
-    walked |= rights;
-    return e1 & ADDRESS_BITS & PAGE | linear & 0xfff;
-  }
-
-  private static int narrow(int rights, long entry) {
-    if ((entry & 2) == 0) {
-      rights &= ~WALK_WRITABLE;
-    }
-    if ((entry & 4) == 0) {
-      rights &= ~WALK_USER;
-    }
-    return entry < 0 ? rights | WALK_NX : rights;
-  }
-
-  /** Sets A and, for a write, D in the last entry; starts {@link #walked}. */
-  private boolean finish(long at, long entry, int access) {
-    long bits = access == WRITE ? 0x60 : 0x20;
-    walked = ((entry | bits) & 0x40) != 0 ? WALK_DIRTY : 0;
-    if ((entry & 0x100) != 0) {
-      walked |= WALK_GLOBAL;
-    }
-    return setBits(at, entry, bits);
-  }
-
-  private void judge(long linear, int access, int table, int rights) {
-    boolean user = table == USER;
-    boolean userPage = (rights & WALK_USER) != 0;
-    boolean refuse;
-    if (user) {
-      refuse =
-          !userPage
-              || access == WRITE && (rights & WALK_WRITABLE) == 0
-              || access == FETCH && (rights & WALK_NX) != 0 && nxe;
-    } else {
-      refuse =
-          access == WRITE && writeProtect && (rights & WALK_WRITABLE) == 0
-              || access == FETCH && (rights & WALK_NX) != 0 && nxe
-              || userPage && access == FETCH && smep
-              || userPage && access != FETCH && smap && table != KERNEL_AC;
-    }
-    if (refuse) {
-      throw pageFault(linear, 1, access, user);
-    }
-  }
-
-  private boolean setBits32(long physical, int old, int bits) {
-    if ((old & bits) == bits) {
-      return true;
-    }
-    long host = hostOf(physical);
-    if (host == 0) {
-      return true;
-    }
-    if (compareAndExchangeInt(host, old, old | bits) != old) {
-      return false;
-    }
-    if (codeMap.hasCode(physical)) {
-      codeMap.written(this, physical, 4);
-    }
-    return true;
-  }
-
-  private int readEntry32(long physical) {
-    long host = hostOf(physical);
-    return host == 0 ? -1 : getInt(host);
-  }
-
-  private long walk32(long linear, int access, int table) {
-    boolean user = table == USER;
-    long at2 = (getLong(state + CpuState.CR3) & 0xffff_f000L) + (linear >>> 22 & 1023) * 4;
-    int e2 = readEntry32(at2);
-    if ((e2 & 1) == 0) {
-      throw pageFault(linear, 0, access, user);
-    }
-    int rights = narrow(WALK_WRITABLE | WALK_USER, e2 & 7);
-    if ((e2 & 0x80) != 0 && pse) {
-      if ((e2 & 1 << 21) != 0) {
-        throw pageFault(linear, 9, access, user);
-      }
-      judge(linear, access, table, rights);
-      int bits = access == WRITE ? 0x60 : 0x20;
-      if (!setBits32(at2, e2, bits)) {
-        return -1;
-      }
-      walked = rights | WALK_LARGE | (((e2 | bits) & 0x40) != 0 ? WALK_DIRTY : 0);
-      return e2 & 0xffc0_0000L | (long) (e2 >>> 13 & 0xff) << 32 | linear & 0x3f_ffff;
-    }
-    long at1 = (e2 & 0xffff_f000L) + (linear >>> 12 & 1023) * 4;
-    int e1 = readEntry32(at1);
-    if ((e1 & 1) == 0) {
-      throw pageFault(linear, 0, access, user);
-    }
-    rights = narrow(rights, e1 & 7);
-    judge(linear, access, table, rights);
-    int bits = access == WRITE ? 0x60 : 0x20;
-    if (!setBits32(at2, e2, 0x20) || !setBits32(at1, e1, bits)) {
-      return -1;
-    }
-    walked = rights | (((e1 | bits) & 0x40) != 0 ? WALK_DIRTY : 0);
-    return e1 & 0xffff_f000L | linear & 0xfff;
-  }
 }

@@ -1,0 +1,299 @@
+package dev.bothy.x86.interpret;
+
+import static dev.bothy.host.RawMemory.compareAndExchangeInt;
+import static dev.bothy.host.RawMemory.compareAndExchangeLong;
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.getLong;
+
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.core.cpu.CpuState;
+
+/**
+ * Walks of page tables: 32-bit, PAE and 4-level, with every page size; AMD64 APM volume 2, chapter 5. Accessed and dirty bits are set by
+ * compare-and-swap on the entry that was judged, after the access is known to be allowed.
+ */
+final class PageWalker {
+  private static final long PAGE = ~0xfffL;
+  private static final long ADDRESS_BITS = (1L << CpuModel.PHYSICAL_BITS) - 1;
+  private static final long RESERVED_HIGH = 0x000f_ffff_ffff_ffffL & ~ADDRESS_BITS;
+
+  // What a walk finds, see {@link #walked}.
+  static final int WRITABLE = 1;
+  static final int USER_PAGE = 2;
+  static final int NX = 4;
+  static final int DIRTY = 8;
+  static final int LARGE = 16;
+  static final int GLOBAL = 32;
+
+  private final PagingCpu cpu;
+  private boolean pae;
+  private boolean pse;
+  private boolean writeProtect;
+  private boolean smep;
+  private boolean smap;
+  private boolean nxe;
+
+  /** Rights and kind of the page that the last successful {@link #walk} found. */
+  private int walked;
+
+  PageWalker(PagingCpu cpu) {
+    this.cpu = cpu;
+  }
+
+  /** Takes over the paging mode. */
+  void update(long cr0, long cr4, long efer) {
+    pae = (cr4 & Bits.CR4_PAE) != 0;
+    pse = (cr4 & Bits.CR4_PSE) != 0;
+    writeProtect = (cr0 & Bits.CR0_WP) != 0;
+    smep = (cr4 & Bits.CR4_SMEP) != 0;
+    smap = (cr4 & Bits.CR4_SMAP) != 0;
+    nxe = (efer & Bits.EFER_NXE) != 0 && pae;
+  }
+
+  boolean smap() {
+    return smap;
+  }
+
+  int walked() {
+    return walked;
+  }
+
+  /** True if the page last found may be written without another walk by accesses of TLB table {@code table}. */
+  boolean mayWrite(int table) {
+    if ((walked & DIRTY) == 0) {
+      return false;
+    }
+    boolean writable = (walked & WRITABLE) != 0;
+    return table == PagingCpu.USER ? writable && (walked & USER_PAGE) != 0 : writable || !writeProtect;
+  }
+
+  private GuestFault pageFault(long linear, int code, int access, boolean user) {
+    int error = code | (access == PagingCpu.WRITE ? 2 : 0) | (user ? 4 : 0);
+    if (access == PagingCpu.FETCH && (nxe || smep)) {
+      error |= 16;
+    }
+    // CR2 changes only when the fault is delivered.
+    cpu.faultAddress = linear;
+    return cpu.raise(GuestFault.PF, error);
+  }
+
+  /** Walks the page tables, sets accessed and dirty bits, judges rights; {@link #walked} tells the page's. */
+  long walk(long linear, int access, int table) {
+    cpu.walks++;
+    for (; ; ) {
+      long result = cpu.longMode || pae ? walkPae(linear, access, table) : walk32(linear, access, table);
+      if (result >= 0) {
+        return result;
+      }
+      // An entry changed under us: another processor's accessed bit or store. Look again.
+    }
+  }
+
+  private long readEntry(long physical) {
+    long host = cpu.hostOf(physical);
+    return host == 0 ? -1L : getLong(host);
+  }
+
+  private boolean setBits(long physical, long old, long bits) {
+    if ((old & bits) == bits) {
+      return true;
+    }
+    long host = cpu.hostOf(physical);
+    if (host == 0) {
+      return true;
+    }
+    if (compareAndExchangeLong(host, old, old | bits) != old) {
+      return false;
+    }
+    if (cpu.codeMap.hasCode(physical)) {
+      cpu.codeMap.written(cpu, physical, 8);
+    }
+    return true;
+  }
+
+  private long walkPae(long linear, int access, int table) {
+    boolean user = table == PagingCpu.USER;
+    long at3 = 0;
+    long e4 = -1;
+    long at4 = 0;
+    int rights = WRITABLE | USER_PAGE;
+    long reserved = RESERVED_HIGH | (nxe ? 0 : 1L << 63);
+    long cr3 = getLong(cpu.state + CpuState.CR3);
+    long e3;
+    if (cpu.longMode) {
+      at4 = (cr3 & ADDRESS_BITS & PAGE) + (linear >>> 39 & 511) * 8;
+      e4 = readEntry(at4);
+      if ((e4 & 1) == 0) {
+        throw pageFault(linear, 0, access, user);
+      }
+      if ((e4 & (reserved | 0x80)) != 0) {
+        throw pageFault(linear, 9, access, user);
+      }
+      rights = narrow(rights, e4);
+      at3 = (e4 & ADDRESS_BITS & PAGE) + (linear >>> 30 & 511) * 8;
+      e3 = readEntry(at3);
+      if ((e3 & 1) == 0) {
+        throw pageFault(linear, 0, access, user);
+      }
+      if ((e3 & reserved) != 0 || (e3 & 0x80) != 0 && (e3 & 0x3fff_e000L) != 0) {
+        throw pageFault(linear, 9, access, user);
+      }
+      rights = narrow(rights, e3);
+      if ((e3 & 0x80) != 0) {
+        judge(linear, access, table, rights);
+        if (!setBits(at4, e4, 0x20) || !finish(at3, e3, access)) {
+          return -1;
+        }
+        walked |= rights | LARGE;
+        return e3 & ADDRESS_BITS & ~0x3fff_ffffL | linear & 0x3fff_ffffL;
+      }
+    } else {
+      // AMD processors read the four PDPTEs with each walk (APM 2, 5.2.3); they have no access rights.
+      at3 = (cr3 & 0xffff_ffe0L) + (linear >>> 30 & 3) * 8;
+      e3 = readEntry(at3);
+      if ((e3 & 1) == 0) {
+        throw pageFault(linear, 0, access, user);
+      }
+      if ((e3 & (RESERVED_HIGH | 1L << 63 | 0x1e6)) != 0) {
+        throw pageFault(linear, 9, access, user);
+      }
+    }
+    long at2 = (e3 & ADDRESS_BITS & PAGE) + (linear >>> 21 & 511) * 8;
+    long e2 = readEntry(at2);
+    if ((e2 & 1) == 0) {
+      throw pageFault(linear, 0, access, user);
+    }
+    if ((e2 & reserved) != 0 || (e2 & 0x80) != 0 && (e2 & 0x1f_e000L) != 0) {
+      throw pageFault(linear, 9, access, user);
+    }
+    rights = narrow(rights, e2);
+    long at1 = 0;
+    long e1 = 0;
+    boolean large = (e2 & 0x80) != 0;
+    if (!large) {
+      at1 = (e2 & ADDRESS_BITS & PAGE) + (linear >>> 12 & 511) * 8;
+      e1 = readEntry(at1);
+      if ((e1 & 1) == 0) {
+        throw pageFault(linear, 0, access, user);
+      }
+      if ((e1 & reserved) != 0) {
+        throw pageFault(linear, 9, access, user);
+      }
+      rights = narrow(rights, e1);
+    }
+    judge(linear, access, table, rights);
+    if (cpu.longMode && (!setBits(at4, e4, 0x20) || !setBits(at3, e3, 0x20))) {
+      return -1;
+    }
+    if (large) {
+      if (!finish(at2, e2, access)) {
+        return -1;
+      }
+      walked |= rights | LARGE;
+      return e2 & ADDRESS_BITS & ~0x1f_ffffL | linear & 0x1f_ffffL;
+    }
+    if (!setBits(at2, e2, 0x20) || !finish(at1, e1, access)) {
+      return -1;
+    }
+    walked |= rights;
+    return e1 & ADDRESS_BITS & PAGE | linear & 0xfff;
+  }
+
+  private static int narrow(int rights, long entry) {
+    if ((entry & 2) == 0) {
+      rights &= ~WRITABLE;
+    }
+    if ((entry & 4) == 0) {
+      rights &= ~USER_PAGE;
+    }
+    return entry < 0 ? rights | NX : rights;
+  }
+
+  /** Sets A and, for a write, D in the last entry; starts {@link #walked}. */
+  private boolean finish(long at, long entry, int access) {
+    long bits = access == PagingCpu.WRITE ? 0x60 : 0x20;
+    walked = ((entry | bits) & 0x40) != 0 ? DIRTY : 0;
+    if ((entry & 0x100) != 0) {
+      walked |= GLOBAL;
+    }
+    return setBits(at, entry, bits);
+  }
+
+  private void judge(long linear, int access, int table, int rights) {
+    boolean user = table == PagingCpu.USER;
+    boolean userPage = (rights & USER_PAGE) != 0;
+    boolean refuse;
+    if (user) {
+      refuse =
+          !userPage
+              || access == PagingCpu.WRITE && (rights & WRITABLE) == 0
+              || access == PagingCpu.FETCH && (rights & NX) != 0 && nxe;
+    } else {
+      refuse =
+          access == PagingCpu.WRITE && writeProtect && (rights & WRITABLE) == 0
+              || access == PagingCpu.FETCH && (rights & NX) != 0 && nxe
+              || userPage && access == PagingCpu.FETCH && smep
+              || userPage && access != PagingCpu.FETCH && smap && table != PagingCpu.KERNEL_AC;
+    }
+    if (refuse) {
+      throw pageFault(linear, 1, access, user);
+    }
+  }
+
+  private boolean setBits32(long physical, int old, int bits) {
+    if ((old & bits) == bits) {
+      return true;
+    }
+    long host = cpu.hostOf(physical);
+    if (host == 0) {
+      return true;
+    }
+    if (compareAndExchangeInt(host, old, old | bits) != old) {
+      return false;
+    }
+    if (cpu.codeMap.hasCode(physical)) {
+      cpu.codeMap.written(cpu, physical, 4);
+    }
+    return true;
+  }
+
+  private int readEntry32(long physical) {
+    long host = cpu.hostOf(physical);
+    return host == 0 ? -1 : getInt(host);
+  }
+
+  private long walk32(long linear, int access, int table) {
+    boolean user = table == PagingCpu.USER;
+    long at2 = (getLong(cpu.state + CpuState.CR3) & 0xffff_f000L) + (linear >>> 22 & 1023) * 4;
+    int e2 = readEntry32(at2);
+    if ((e2 & 1) == 0) {
+      throw pageFault(linear, 0, access, user);
+    }
+    int rights = narrow(WRITABLE | USER_PAGE, e2 & 7);
+    if ((e2 & 0x80) != 0 && pse) {
+      if ((e2 & 1 << 21) != 0) {
+        throw pageFault(linear, 9, access, user);
+      }
+      judge(linear, access, table, rights);
+      int bits = access == PagingCpu.WRITE ? 0x60 : 0x20;
+      if (!setBits32(at2, e2, bits)) {
+        return -1;
+      }
+      walked = rights | LARGE | (((e2 | bits) & 0x40) != 0 ? DIRTY : 0);
+      return e2 & 0xffc0_0000L | (long) (e2 >>> 13 & 0xff) << 32 | linear & 0x3f_ffff;
+    }
+    long at1 = (e2 & 0xffff_f000L) + (linear >>> 12 & 1023) * 4;
+    int e1 = readEntry32(at1);
+    if ((e1 & 1) == 0) {
+      throw pageFault(linear, 0, access, user);
+    }
+    rights = narrow(rights, e1 & 7);
+    judge(linear, access, table, rights);
+    int bits = access == PagingCpu.WRITE ? 0x60 : 0x20;
+    if (!setBits32(at2, e2, 0x20) || !setBits32(at1, e1, bits)) {
+      return -1;
+    }
+    walked = rights | (((e1 | bits) & 0x40) != 0 ? DIRTY : 0);
+    return e1 & 0xffff_f000L | linear & 0xfff;
+  }
+}
