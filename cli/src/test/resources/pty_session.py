@@ -1,0 +1,63 @@
+"""Runs a command on a pseudo-terminal and says how it ended.
+
+usage: pty_session.py [EXPECT ACTION]... -- COMMAND...
+ACTION is what to type, with Python's escapes, or the name of a signal to send.
+Prints "status N", "restored yes" or "restored no", then what the terminal showed.
+"""
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+
+split = sys.argv.index("--")
+steps = [text.encode().decode("unicode_escape").encode("latin1") for text in sys.argv[1:split]]
+master, slave = os.openpty()
+before = termios.tcgetattr(slave)
+process = subprocess.Popen(
+    sys.argv[split + 1 :],
+    stdin=slave,
+    stdout=slave,
+    stderr=slave,
+    start_new_session=True,
+    preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+)
+shown = b""
+searched = 0
+deadline = time.time() + 90
+
+
+def read(seconds):
+    global shown
+    if not select.select([master], [], [], seconds)[0]:
+        return False
+    shown += os.read(master, 65536)
+    return True
+
+
+for expect, action in zip(steps[::2], steps[1::2]):
+    while expect not in shown[searched:]:
+        if not read(0.2) and (process.poll() is not None or time.time() > deadline):
+            process.kill()
+            print("no", expect, "in", shown[-1000:])
+            sys.exit(1)
+    searched = shown.index(expect, searched) + len(expect)
+    if action.startswith(b"SIG"):
+        process.send_signal(getattr(signal, action.decode()))
+    else:
+        os.write(master, action)
+while process.poll() is None:
+    read(0.05)
+    if time.time() > deadline:
+        process.kill()
+        print("still running, showed", shown[-1000:])
+        sys.exit(1)
+while read(0.05):
+    pass
+print("status", process.returncode)
+print("restored", "yes" if termios.tcgetattr(slave) == before else "no")
+sys.stdout.flush()
+sys.stdout.buffer.write(shown)
