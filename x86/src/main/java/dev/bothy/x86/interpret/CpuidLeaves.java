@@ -168,14 +168,17 @@ final class CpuidLeaves {
     boolean avx = model.has(AVX);
     long enabled = getLong(cpu.state + CpuState.XCR0);
     switch (sub) {
-      case 0 -> set(out, 3 | (avx ? 4 : 0), (enabled & 4) != 0 ? 0x340 : 0x240, avx ? 0x340 : 0x240, 0);
+      case 0 -> {
+        int known = XsaveLayout.X87 | XsaveLayout.SSE | (avx ? XsaveLayout.AVX : 0);
+        set(out, known, XsaveLayout.standardSize(enabled), XsaveLayout.standardSize(known), 0);
+      }
       case 1 -> {
         int bits = (model.has(XSAVEOPT) ? 1 : 0) | (model.has(XSAVEC) ? 2 : 0) | (model.has(XGETBV1) ? 4 : 0);
-        set(out, bits, model.has(XSAVEC) ? (enabled & 4) != 0 ? 0x340 : 0x240 : 0, 0, 0);
+        set(out, bits, model.has(XSAVEC) ? XsaveLayout.compactedSize(enabled) : 0, 0, 0);
       }
       case 2 -> {
         if (avx) {
-          set(out, 256, 576, 0, 0);
+          set(out, XsaveLayout.AVX_SIZE, XsaveLayout.AVX_OFFSET, 0, 0);
         }
       }
       default -> {}
