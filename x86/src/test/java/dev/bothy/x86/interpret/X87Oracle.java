@@ -33,8 +33,13 @@ final class X87Oracle {
 
   private final Path folder;
 
-  /** Compiles the program; skips the test where that is not possible. */
+  /** Compiles the program for x87 and MMX; skips the test where that is not possible. */
   X87Oracle(Path folder) throws IOException, InterruptedException {
+    this(folder, "x87-oracle.c");
+  }
+
+  /** Compiles a program among the test's resources. */
+  X87Oracle(Path folder, String resource) throws IOException, InterruptedException {
     this.folder = folder;
     String machine = System.getProperty("os.arch") + " " + System.getProperty("os.name");
     assumeTrue(machine.equals("amd64 Linux"), "the judge is an x86-64 Linux host, not " + machine);
@@ -42,7 +47,7 @@ final class X87Oracle {
         Files.readString(Path.of("/proc/cpuinfo")).contains("AuthenticAMD"),
         "the x87 details followed are those of AMD's processors");
     Path source = folder.resolve("oracle.c");
-    try (InputStream in = X87Oracle.class.getResourceAsStream("x87-oracle.c")) {
+    try (InputStream in = X87Oracle.class.getResourceAsStream(resource)) {
       Files.copy(in, source, StandardCopyOption.REPLACE_EXISTING);
     }
     int status;
