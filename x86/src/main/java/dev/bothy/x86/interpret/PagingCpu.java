@@ -1,18 +1,13 @@
 package dev.bothy.x86.interpret;
 
-import static dev.bothy.host.RawMemory.getByte;
-import static dev.bothy.host.RawMemory.getInt;
 import static dev.bothy.host.RawMemory.getLong;
-import static dev.bothy.host.RawMemory.getShort;
-import static dev.bothy.host.RawMemory.putByte;
-import static dev.bothy.host.RawMemory.putInt;
 import static dev.bothy.host.RawMemory.putLong;
-import static dev.bothy.host.RawMemory.putShort;
 
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.host.RawMemory;
 
 /**
  * The processor's view of memory: a software TLB in front of page walks, RAM by host address, everything else through the
@@ -125,10 +120,10 @@ abstract class PagingCpu extends Cpu {
     long host = hostOf(physical);
     if (host != 0) {
       return switch (size) {
-        case 1 -> getByte(host) & 0xff;
-        case 2 -> getShort(host) & 0xffff;
-        case 4 -> getInt(host) & 0xffff_ffffL;
-        default -> getLong(host);
+        case 1 -> RawMemory.loadByte(host) & 0xff;
+        case 2 -> RawMemory.loadShort(host) & 0xffff;
+        case 4 -> RawMemory.loadInt(host) & 0xffff_ffffL;
+        default -> RawMemory.loadLong(host);
       };
     }
     return mmio.read(physical, size);
@@ -145,10 +140,10 @@ abstract class PagingCpu extends Cpu {
       return;
     }
     switch (size) {
-      case 1 -> putByte(host, (byte) value);
-      case 2 -> putShort(host, (short) value);
-      case 4 -> putInt(host, (int) value);
-      default -> putLong(host, value);
+      case 1 -> RawMemory.storeByte(host, (byte) value);
+      case 2 -> RawMemory.storeShort(host, (short) value);
+      case 4 -> RawMemory.storeInt(host, (int) value);
+      default -> RawMemory.storeLong(host, value);
     }
     if (codeMap.hasCode(physical)) {
       codeMap.written(this, physical, size);
@@ -265,7 +260,7 @@ abstract class PagingCpu extends Cpu {
   final int load8(long linear) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
     return getLong(entry) == (linear & PAGE | generation)
-        ? getByte(linear + getLong(entry + 24)) & 0xff
+        ? RawMemory.loadByte(linear + getLong(entry + 24)) & 0xff
         : (int) loadSlow(linear, 1);
   }
 
@@ -273,7 +268,7 @@ abstract class PagingCpu extends Cpu {
   final int load16(long linear) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
     return getLong(entry) == (linear + 1 & PAGE | generation)
-        ? getShort(linear + getLong(entry + 24)) & 0xffff
+        ? RawMemory.loadShort(linear + getLong(entry + 24)) & 0xffff
         : (int) loadSlow(linear, 2);
   }
 
@@ -281,7 +276,7 @@ abstract class PagingCpu extends Cpu {
   final int load32(long linear) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
     return getLong(entry) == (linear + 3 & PAGE | generation)
-        ? getInt(linear + getLong(entry + 24))
+        ? RawMemory.loadInt(linear + getLong(entry + 24))
         : (int) loadSlow(linear, 4);
   }
 
@@ -289,7 +284,7 @@ abstract class PagingCpu extends Cpu {
   final long load64(long linear) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
     return getLong(entry) == (linear + 7 & PAGE | generation)
-        ? getLong(linear + getLong(entry + 24))
+        ? RawMemory.loadLong(linear + getLong(entry + 24))
         : loadSlow(linear, 8);
   }
 
@@ -297,7 +292,7 @@ abstract class PagingCpu extends Cpu {
   final void store8(long linear, int value) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
     if (getLong(entry + 8) == (linear & PAGE | generation)) {
-      putByte(linear + getLong(entry + 24), (byte) value);
+      RawMemory.storeByte(linear + getLong(entry + 24), (byte) value);
     } else {
       storeSlow(linear, 1, value);
     }
@@ -307,7 +302,7 @@ abstract class PagingCpu extends Cpu {
   final void store16(long linear, int value) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
     if (getLong(entry + 8) == (linear + 1 & PAGE | generation)) {
-      putShort(linear + getLong(entry + 24), (short) value);
+      RawMemory.storeShort(linear + getLong(entry + 24), (short) value);
     } else {
       storeSlow(linear, 2, value);
     }
@@ -317,7 +312,7 @@ abstract class PagingCpu extends Cpu {
   final void store32(long linear, int value) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
     if (getLong(entry + 8) == (linear + 3 & PAGE | generation)) {
-      putInt(linear + getLong(entry + 24), value);
+      RawMemory.storeInt(linear + getLong(entry + 24), value);
     } else {
       storeSlow(linear, 4, value);
     }
@@ -327,7 +322,7 @@ abstract class PagingCpu extends Cpu {
   final void store64(long linear, long value) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
     if (getLong(entry + 8) == (linear + 7 & PAGE | generation)) {
-      putLong(linear + getLong(entry + 24), value);
+      RawMemory.storeLong(linear + getLong(entry + 24), value);
     } else {
       storeSlow(linear, 8, value);
     }
