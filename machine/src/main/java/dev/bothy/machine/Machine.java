@@ -52,6 +52,9 @@ public final class Machine implements AutoCloseable {
   private boolean resetWanted;
   private boolean closed;
 
+  /** A vCPU thread is at work on a reset, without the lock. */
+  private boolean restarting;
+
   /** RAM may hold something. */
   private boolean memoryUsed;
 
@@ -209,7 +212,7 @@ public final class Machine implements AutoCloseable {
   }
 
   private void awaitStanding() {
-    while (powered && end == null && waiting < live) {
+    while (powered && end == null && (waiting < live || restarting)) {
       changed.awaitUninterruptibly();
     }
   }
@@ -308,7 +311,7 @@ public final class Machine implements AutoCloseable {
           if (end != null) {
             return false;
           }
-          if (resetWanted && waiting == live) {
+          if (resetWanted && waiting == live && !restarting) {
             restart();
           } else if (pauseWanted || resetWanted) {
             changed.awaitUninterruptibly();
@@ -324,18 +327,29 @@ public final class Machine implements AutoCloseable {
     }
   }
 
-  /** The last vCPU thread to reach the gate does the reset. The lock is held, the others wait. */
+  /**
+   * The last vCPU thread to reach the gate does the reset while the others wait. The lock is held, but for the work itself: a
+   * timer that is just firing may need it.
+   */
   private void restart() {
-    clock.stop();
+    restarting = true;
+    lock.unlock();
+    MachineExit failure = null;
     try {
+      clock.stop();
       powerOn();
-      resetWanted = false;
-      if (!pauseWanted) {
-        clock.start();
-      }
     } catch (BootException e) {
-      end = new MachineExit.HostError(e.getMessage(), e);
+      failure = new MachineExit.HostError(e.getMessage(), e);
+    } finally {
+      lock.lock();
+      restarting = false;
+    }
+    resetWanted = false;
+    if (failure != null && end == null) {
+      end = failure;
       endedAt = System.nanoTime();
+    } else if (!pauseWanted) {
+      clock.start();
     }
     updateAttention();
   }
@@ -409,7 +423,7 @@ public final class Machine implements AutoCloseable {
       threads.getFirst().pauseAt(counted.executed() + instructions);
       pauseWanted = false;
       updateAttention();
-      while (end == null && !(pauseWanted && waiting == live)) {
+      while (end == null && !(pauseWanted && waiting == live && !restarting)) {
         changed.awaitUninterruptibly();
       }
     } finally {
@@ -541,7 +555,9 @@ public final class Machine implements AutoCloseable {
   }
 
   private void requireStanding() {
-    if (!powered || closed || !pauseWanted && end == null || waiting < live && end == null) {
+    boolean standing =
+        end != null ? live == 0 : pauseWanted && waiting == live && !restarting;
+    if (!powered || closed || !standing) {
       throw new IllegalStateException("the machine is not paused");
     }
   }
