@@ -58,8 +58,7 @@ final class X87Control {
       case FLDENV -> {
         cpu.requireX87();
         long at = cpu.linear(i, environmentSize(i));
-        // Touched before anything changes, so that a fault on a second page leaves all as it was.
-        cpu.load16(at + environmentSize(i) - 2);
+        touchEnds(cpu, i, at, environmentSize(i));
         loadEnvironment(cpu, i, at);
       }
       case FNSAVE -> save(cpu, i);
@@ -73,6 +72,16 @@ final class X87Control {
       case FNENI, FNDISI, FNSETPM -> cpu.requireX87Quietly();
       default -> throw cpu.raise(GuestFault.UD);
     }
+  }
+
+  /** Raises now what reading {@code size} bytes would, first field first, then the last byte. */
+  private static void touchEnds(Cpu cpu, Instruction i, long at, int size) {
+    if (i.operandSize == 2) {
+      cpu.load16(at);
+    } else {
+      cpu.load32(at);
+    }
+    cpu.load8(at + size - 1);
   }
 
   private static void stack(Cpu cpu, Instruction i) {
@@ -232,8 +241,7 @@ final class X87Control {
     cpu.requireX87();
     int size = environmentSize(i);
     long at = cpu.linear(i, size + REGISTERS_SIZE);
-    cpu.load16(at);
-    cpu.load16(at + size + REGISTERS_SIZE - 2);
+    touchEnds(cpu, i, at, size + REGISTERS_SIZE);
     loadEnvironment(cpu, i, at);
     for (int n = 0; n < 8; n++) {
       long from = at + size + 10L * n;

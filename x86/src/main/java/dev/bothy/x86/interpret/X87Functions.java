@@ -129,6 +129,11 @@ final class X87Functions {
     // Without a quotient its bits stay.
     boolean number = (r.exponent & Extended.EXPONENT) != Extended.EXPONENT;
     int conditions = !remainder ? 0 : number ? QUOTIENT : Extended.C2;
+    if (remainder && (r.flags & ~X87Stack.control(cpu) & (Extended.IE | Extended.DE)) == Extended.DE) {
+      // Refused because of a denormal: the quotient's bits stay, the reduction counts as complete.
+      r.flags &= Extended.EXCEPTIONS;
+      conditions = Extended.C2;
+    }
     if (X87Stack.commit(cpu, r.flags, conditions)) {
       X87Stack.set(cpu, a, r.significand, r.exponent);
     }

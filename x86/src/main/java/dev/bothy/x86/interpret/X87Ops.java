@@ -156,9 +156,8 @@ final class X87Ops {
       int source = register(cpu, i, 0);
       X87Stack.record(cpu, i);
       if (X87Stack.isEmpty(cpu, source)) {
-        if (!X87Stack.isEmpty(cpu, X87Stack.physical(cpu, 7))) {
-          pushOver(cpu);
-        } else if (X87Stack.underflow(cpu)) {
+        // That the stack is full as well does not count.
+        if (X87Stack.underflow(cpu)) {
           pushIndefinite(cpu);
         }
         return;

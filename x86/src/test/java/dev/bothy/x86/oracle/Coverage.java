@@ -42,10 +42,15 @@ final class Coverage {
     }
   }
 
+  /** True if no model has the row: whatever it is, it raises #UD, which the decoder's tests look after. */
+  boolean nowhere(TableEntry entry) {
+    return entry.absent() != null || entry.feature() != null && !model.has(entry.feature());
+  }
+
   /** Why no host lets the row be tested; empty if it can be. Does not depend on this host. */
   Optional<String> reason(TableEntry entry) {
-    if (entry.feature() != null && !model.has(entry.feature())) {
-      return Optional.of("feature");
+    if (nowhere(entry)) {
+      return Optional.of("no model has it");
     }
     String test = entry.test().strip();
     boolean runs =

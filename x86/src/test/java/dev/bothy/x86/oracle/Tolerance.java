@@ -13,10 +13,15 @@ import dev.bothy.x86.decode.Op;
  *
  * <ul>
  *   <li>RCPPS, RCPSS, RSQRTPS, RSQRTSS: a relative error of 1.5 * 2^-12;
- *   <li>the x87 transcendentals: one unit in the last place, and with it C1 and the precision flag.
+ *   <li>the x87 transcendentals: one unit in the last place, and with it C1 and the underflow and precision flags.
  * </ul>
  */
 final class Tolerance {
+  private static final int C1_UNDERFLOW_PRECISION = 0x230;
+
+  /** ES and B, which follow from unmasked flags. */
+  private static final int SUMMARY = 0x8080;
+
   /** Twice the allowed error: host and guest may err to different sides. */
   private static final double RECIPROCAL = 2 * 1.5 / 4096;
 
@@ -58,21 +63,31 @@ final class Tolerance {
     if (!transcendental(instruction.op)) {
       return false;
     }
-    // Magnitude as one 79-bit number: neighbours differ by one, also across exponents.
     int hostHigh = getShort(host + 8) & 0xffff;
     int guestHigh = getShort(guest + 8) & 0xffff;
     long hostLow = getLong(host);
     long guestLow = getLong(guest);
-    if (hostHigh == guestHigh) {
+    // Exponents 0 and 1 mean the same scale; an unmasked underflow is scaled up by 24576.
+    boolean scaledUp = (hostHigh & 0x7fff) - (guestHigh & 0x7fff) > 0x5000;
+    int hostScale = scaledUp ? (hostHigh & 0x7fff) - 0x6000 : scale(hostHigh);
+    int step = hostScale - scale(guestHigh);
+    if (((hostHigh ^ guestHigh) & 0x8000) != 0) {
+      return false;
+    }
+    if (step == 0) {
       return Math.abs(hostLow - guestLow) <= 1;
     }
     long least = 1L << 63;
-    return hostHigh - guestHigh == 1 && hostLow == least && guestLow == -1L
-        || guestHigh - hostHigh == 1 && guestLow == least && hostLow == -1L;
+    return step == 1 && hostLow == least && guestLow == -1L
+        || step == -1 && guestLow == least && hostLow == -1L;
+  }
+
+  private static int scale(int high) {
+    return Math.max(high & 0x7fff, 1);
   }
 
   /** Bits of the x87 status word that do not count. */
   static int status(Instruction instruction) {
-    return transcendental(instruction.op) ? 0x220 : 0;
+    return transcendental(instruction.op) ? C1_UNDERFLOW_PRECISION | SUMMARY : 0;
   }
 }
