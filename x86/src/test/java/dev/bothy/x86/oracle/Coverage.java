@@ -86,10 +86,7 @@ final class Coverage {
 
   /** A row as the list of uncovered ones names it. */
   static String name(TableEntry entry) {
-    return entry.op()
-        + " "
-        + entry.encoding().strip().replaceAll(" +", " ")
-        + " "
-        + String.join(",", entry.operands());
+    String encoding = entry.encoding().strip().replaceAll(" +", " ");
+    return (entry.op() + " " + encoding + " " + String.join(",", entry.operands())).strip();
   }
 }
