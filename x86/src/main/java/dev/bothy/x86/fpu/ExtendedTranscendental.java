@@ -7,6 +7,7 @@ import static dev.bothy.x86.fpu.Extended.EXPONENT;
 import static dev.bothy.x86.fpu.Extended.INTEGER_BIT;
 import static dev.bothy.x86.fpu.Extended.PE;
 import static dev.bothy.x86.fpu.Extended.SIGN;
+import static dev.bothy.x86.fpu.Extended.UE;
 import static dev.bothy.x86.fpu.Extended.ZE;
 import static dev.bothy.x86.fpu.Extended.isDenormal;
 import static dev.bothy.x86.fpu.Extended.isInfinite;
@@ -280,10 +281,10 @@ public final class ExtendedTranscendental {
     noteDenormal(r, s, e);
     int exponent = e & EXPONENT;
     if (exponent >= BIAS) {
+      r.flags |= PE;
       if (exponent == BIAS && s == INTEGER_BIT) {
         r.set(INTEGER_BIT, negative ? SIGN | BIAS - 1 : BIAS);
       } else {
-        r.flags |= PE;
         r.set(s, e);
       }
       return;
@@ -368,6 +369,9 @@ public final class ExtendedTranscendental {
     product(r, control, log, f, !exact, sy, ey);
     // As the processors do, even for powers of two.
     r.flags |= PE;
+    if ((r.exponent & EXPONENT) == 0) {
+      r.flags |= UE;
+    }
   }
 
   /** FYL2XP1: y · log2(x + 1), for x near 0. */

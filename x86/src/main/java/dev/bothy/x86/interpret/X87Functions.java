@@ -127,12 +127,14 @@ final class X87Functions {
       default -> ExtendedArithmetic.remainder(r, X87Stack.control(cpu), true, sa, ea, sb, eb);
     }
     // Without a quotient its bits stay.
-    boolean number = (r.exponent & Extended.EXPONENT) != Extended.EXPONENT;
-    int conditions = !remainder ? 0 : number ? QUOTIENT : Extended.C2;
-    if (remainder && (r.flags & ~X87Stack.control(cpu) & (Extended.IE | Extended.DE)) == Extended.DE) {
-      // Refused because of a denormal: the quotient's bits stay, the reduction counts as complete.
-      r.flags &= Extended.EXCEPTIONS;
-      conditions = Extended.C2;
+    int conditions = 0;
+    if (remainder) {
+      boolean denormalTrap = (r.flags & ~X87Stack.control(cpu) & Extended.DE) != 0;
+      boolean number = (r.exponent & Extended.EXPONENT) != Extended.EXPONENT && !denormalTrap;
+      conditions = number ? QUOTIENT : Extended.C2;
+      if (denormalTrap) {
+        r.flags = Extended.DE;
+      }
     }
     if (X87Stack.commit(cpu, r.flags, conditions)) {
       X87Stack.set(cpu, a, r.significand, r.exponent);
