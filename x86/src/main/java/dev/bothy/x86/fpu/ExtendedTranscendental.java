@@ -18,7 +18,7 @@ import static dev.bothy.x86.fpu.Extended.isZero;
 import java.math.BigInteger;
 
 /**
- * The transcendental functions of the x87 unit, computed to some 170 bits and rounded once. The processors are within one unit
+ * The transcendental functions of the x87 unit, computed to some 130 bits and rounded once. The processors are within one unit
  * in the last place of that, which {@link Tolerance} allows for. Arguments of the circular functions are reduced with the
  * processors' own π of 66 fraction bits.
  */
@@ -27,7 +27,7 @@ public final class ExtendedTranscendental {
   private static final BigInteger PI_66 = new BigInteger("c90fdaa22168c234c", 16);
 
   /** Fraction bits for numbers around 1. */
-  private static final int WORK = 192;
+  private static final int WORK = 144;
 
   /** From this exponent on the circular functions set C2 and do nothing. */
   private static final int LARGEST_ANGLE = BIAS + 63;

@@ -24,6 +24,8 @@ final class Transcendentals {
   private static final BigInteger LOG2_E =
       BigInteger.ONE.shiftLeft(2 * CONSTANT_BITS).divide(LN_2);
 
+  private static final BigInteger[] LOGARITHMS = logarithms();
+
   private Transcendentals() {}
 
   private static BigInteger ratio(int a, int b, int f) {
@@ -94,7 +96,8 @@ final class Transcendentals {
     BigInteger sum = s;
     BigInteger power = s;
     for (int k = 3; ; k += 2) {
-      power = power.multiply(square).divide(BigInteger.ONE.shiftLeft(f));
+      // Rounds down, to -1 in the end if negative, of which the division makes 0.
+      power = multiply(power, square, f);
       BigInteger term = power.divide(BigInteger.valueOf(k));
       if (term.signum() == 0) {
         return sum;
@@ -135,9 +138,23 @@ final class Transcendentals {
     return rescale(ARCTANGENTS[i], CONSTANT_BITS, f).add(smallArctangent(u, f));
   }
 
-  /** ln m for 1/2 < m < 2; good to f - 8 significant bits only if |m - 1| is not small. */
+  /** ln m for 3/4 <= m < 3/2; next to 1 the absolute error is that of the quotient, so f must have grown with 1 / |m - 1|. */
   static BigInteger logarithm(BigInteger m, int f) {
-    BigInteger one = BigInteger.ONE.shiftLeft(f);
-    return hyperbolicArctangent(m.subtract(one).shiftLeft(f).divide(m.add(one)), f).shiftLeft(1);
+    int i = m.shiftLeft(4).add(BigInteger.ONE.shiftLeft(f - 1)).shiftRight(f).intValue();
+    // ln m = ln c + 2 artanh((m - c) / (m + c)) with c = i/16, c = 1 without further error.
+    BigInteger c = BigInteger.valueOf(i).shiftLeft(f - 4);
+    BigInteger s = m.subtract(c).shiftLeft(f).divide(m.add(c));
+    BigInteger rest = hyperbolicArctangent(s, f).shiftLeft(1);
+    return i == 16 ? rest : rest.add(rescale(LOGARITHMS[i - 12], CONSTANT_BITS, f));
+  }
+
+  /** ln(i/16) for i from 12 to 24. */
+  private static BigInteger[] logarithms() {
+    BigInteger[] table = new BigInteger[13];
+    for (int i = 12; i <= 24; i++) {
+      table[i - 12] =
+          hyperbolicArctangent(ratio(i - 16, i + 16, CONSTANT_BITS), CONSTANT_BITS).shiftLeft(1);
+    }
+    return table;
   }
 }
