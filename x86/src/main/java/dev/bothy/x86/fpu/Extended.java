@@ -1,11 +1,12 @@
 package dev.bothy.x86.fpu;
 
 /**
- * Where an operation of the x87 unit leaves its result: a value in double-extended format and what happened on the way. One
- * instance a vCPU, used again and again. Not thread-safe.
+ * Where an operation of the x87 unit leaves its result: a value in double-extended format and what
+ * happened on the way. One instance a vCPU, used again and again. Not thread-safe.
  *
- * <p>A value is a significand of 64 bits with explicit integer bit, and a word with the sign in bit 15 over 15 bits of
- * exponent biased by 16383 (AMD64 APM volume 1, section 6.3). The same two words describe operands everywhere in this package.
+ * <p>A value is a significand of 64 bits with explicit integer bit, and a word with the sign in bit
+ * 15 over 15 bits of exponent biased by 16383 (AMD64 APM volume 1, section 6.3). The same two words
+ * describe operands everywhere in this package.
  */
 public final class Extended {
   // Bits of the status word.
@@ -31,6 +32,7 @@ public final class Extended {
   public static final int ES = 0x80;
 
   public static final int C0 = 0x100;
+
   /** Rounded up in magnitude; with a stack fault: overflow, not underflow. */
   public static final int C1 = 0x200;
 
@@ -69,7 +71,10 @@ public final class Extended {
   public static final long INTEGER_BIT = 1L << 63;
   public static final long QUIET_BIT = 1L << 62;
 
-  /** Significand of the "real indefinite", the answer to invalid operations; its exponent word is 0xffff. */
+  /**
+   * Significand of the "real indefinite", the answer to invalid operations; its exponent word is
+   * 0xffff.
+   */
   public static final long INDEFINITE = INTEGER_BIT | QUIET_BIT;
 
   public long significand;
@@ -146,8 +151,8 @@ public final class Extended {
   }
 
   /**
-   * Result of an operation on two operands of which at least one is a NaN or unsupported: the NaN with the larger
-   * significand, made quiet; the positive one of equals.
+   * Result of an operation on two operands of which at least one is a NaN or unsupported: the NaN
+   * with the larger significand, made quiet; the positive one of equals.
    */
   void propagate(long sa, int ea, long sb, int eb) {
     if (isUnsupported(sa, ea) || isUnsupported(sb, eb)) {

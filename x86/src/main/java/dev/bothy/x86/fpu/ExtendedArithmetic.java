@@ -22,15 +22,19 @@ import static dev.bothy.x86.fpu.Extended.isUnsupported;
 import static dev.bothy.x86.fpu.Extended.isZero;
 
 /**
- * Exact arithmetic on double-extended values, rounded as a control word says. Every operation leaves a value and adds flags to
- * {@code r}; the caller clears the flags before, or leaves DE there if converting an operand from memory raised it. Values
- * are what the masked responses are; whether an unmasked exception keeps the value from its destination is the caller's
- * business. Follows AMD64 APM volume 1, chapter 6, and the host processors where that leaves a choice.
+ * Exact arithmetic on double-extended values, rounded as a control word says. Every operation
+ * leaves a value and adds flags to {@code r}; the caller clears the flags before, or leaves DE
+ * there if converting an operand from memory raised it. Values are what the masked responses are;
+ * whether an unmasked exception keeps the value from its destination is the caller's business.
+ * Follows AMD64 APM volume 1, chapter 6, and the host processors where that leaves a choice.
  */
 public final class ExtendedArithmetic {
   private ExtendedArithmetic() {}
 
-  /** Significand of a denormal or normal operand with its integer bit moved to the top; the exponent moves along. */
+  /**
+   * Significand of a denormal or normal operand with its integer bit moved to the top; the exponent
+   * moves along.
+   */
   private static long normalized(long s) {
     return s << Long.numberOfLeadingZeros(s);
   }
@@ -86,11 +90,9 @@ public final class ExtendedArithmetic {
     } else if (sa == 0 && sb == 0) {
       r.zero(ea == eb ? ea : zeroSign(control));
     } else if (sa == 0) {
-      Rounding.round(
-          r, control, eb & SIGN, normalizedExponent(sb, eb), normalized(sb), 0);
+      Rounding.round(r, control, eb & SIGN, normalizedExponent(sb, eb), normalized(sb), 0);
     } else if (sb == 0) {
-      Rounding.round(
-          r, control, ea & SIGN, normalizedExponent(sa, ea), normalized(sa), 0);
+      Rounding.round(r, control, ea & SIGN, normalizedExponent(sa, ea), normalized(sa), 0);
     } else {
       addFinite(
           r,
@@ -133,10 +135,7 @@ public final class ExtendedArithmetic {
     } else {
       high = 0;
       int rest = distance - 64;
-      low =
-          rest == 0
-              ? sb
-              : rest < 64 ? sb >>> rest | (sb << 64 - rest != 0 ? 1 : 0) : 1;
+      low = rest == 0 ? sb : rest < 64 ? sb >>> rest | (sb << 64 - rest != 0 ? 1 : 0) : 1;
     }
     if (signA == signB) {
       long sum = sa + high;
@@ -322,8 +321,9 @@ public final class ExtendedArithmetic {
   // Remainders.
 
   /**
-   * FPREM ({@code nearest} false) and FPREM1: the remainder, with the low three bits of the quotient in C0, C3, C1; or, if
-   * the exponents are 64 or more apart, a partial remainder, with C2.
+   * FPREM ({@code nearest} false) and FPREM1: the remainder, with the low three bits of the
+   * quotient in C0, C3, C1; or, if the exponents are 64 or more apart, a partial remainder, with
+   * C2.
    */
   public static void remainder(
       Extended r, int control, boolean nearest, long sa, int ea, long sb, int eb) {
@@ -353,7 +353,8 @@ public final class ExtendedArithmetic {
     int exponentB = normalizedExponent(sb, eb);
     int distance = exponentA - exponentB;
     if (distance >= 64) {
-      // Reduces by 33 to 64 bits of quotient, as the processors do, so that a multiple of 32 are left.
+      // Reduces by 33 to 64 bits of quotient, as the processors do, so that a multiple of 32 are
+      // left.
       int left = (distance & ~31) - 32;
       int by = distance - left;
       long rest = (a << by) - Wide.divide(Wide.shiftedHigh(a, by), a << by, b) * b;
@@ -502,8 +503,8 @@ public final class ExtendedArithmetic {
   }
 
   /**
-   * FXTRACT: the value becomes the significand, {@code exponentOut} the exponent, which both get what a masked exception
-   * leaves.
+   * FXTRACT: the value becomes the significand, {@code exponentOut} the exponent, which both get
+   * what a masked exception leaves.
    */
   public static void extract(Extended r, Extended exponentOut, long s, int e) {
     exponentOut.flags = 0;
@@ -529,7 +530,8 @@ public final class ExtendedArithmetic {
   // Comparison.
 
   /**
-   * Compares a with b: C3, C2 and C0 in the flags say equal (C3), a below b (C0) or unordered (all three).
+   * Compares a with b: C3, C2 and C0 in the flags say equal (C3), a below b (C0) or unordered (all
+   * three).
    *
    * @param quiet only a signaling NaN is invalid (FUCOM), not any NaN (FCOM)
    */

@@ -14,7 +14,9 @@ public enum ExtendedConstant {
   private final int exponent;
   private final long rest;
 
-  /** The value is significand / 2^63 × 2^exponent, and {@code rest} what follows the significand. */
+  /**
+   * The value is significand / 2^63 × 2^exponent, and {@code rest} what follows the significand.
+   */
   ExtendedConstant(long significand, int exponent, long rest) {
     this.significand = significand;
     this.exponent = exponent + Extended.BIAS;

@@ -13,13 +13,16 @@ import static dev.bothy.x86.fpu.Extended.SIGN;
 import static dev.bothy.x86.fpu.Extended.UE;
 
 /**
- * Conversions between double-extended values and the formats of memory: single and double precision, integers and packed
- * decimals. Flags are added to those of {@code r}.
+ * Conversions between double-extended values and the formats of memory: single and double
+ * precision, integers and packed decimals. Flags are added to those of {@code r}.
  */
 public final class ExtendedConversion {
   private static final long DECIMAL_LIMIT = 999_999_999_999_999_999L;
 
-  /** Sign and exponent word of the packed decimal indefinite, its significand being {@link Extended#INDEFINITE}. */
+  /**
+   * Sign and exponent word of the packed decimal indefinite, its significand being {@link
+   * Extended#INDEFINITE}.
+   */
   private static final int DECIMAL_INDEFINITE = 0xffff;
 
   private ExtendedConversion() {}
@@ -78,8 +81,8 @@ public final class ExtendedConversion {
   }
 
   /**
-   * Packed decimal: eighteen digits in {@code low} and the low byte of {@code high}, the sign in bit 15 of {@code high}. Nibbles
-   * above nine count as they would in a carry.
+   * Packed decimal: eighteen digits in {@code low} and the low byte of {@code high}, the sign in
+   * bit 15 of {@code high}. Nibbles above nine count as they would in a carry.
    */
   public static void fromDecimal(Extended r, long low, int high) {
     long value = 0;
@@ -191,8 +194,8 @@ public final class ExtendedConversion {
   }
 
   /**
-   * Rounds to a signed integer of {@code bits} (16, 32 or 64) as the control word's rounding says. Out of range is invalid and
-   * gives the most negative integer.
+   * Rounds to a signed integer of {@code bits} (16, 32 or 64) as the control word's rounding says.
+   * Out of range is invalid and gives the most negative integer.
    */
   public static long toInteger(Extended r, int control, int bits, long s, int e) {
     long indefinite = -1L << bits - 1;
@@ -235,7 +238,8 @@ public final class ExtendedConversion {
   }
 
   /**
-   * Rounds to a packed decimal, left in {@code r.significand} and {@code r.exponent} as the low eight and high two bytes.
+   * Rounds to a packed decimal, left in {@code r.significand} and {@code r.exponent} as the low
+   * eight and high two bytes.
    */
   public static void toDecimal(Extended r, int control, long s, int e) {
     int flags = r.flags;

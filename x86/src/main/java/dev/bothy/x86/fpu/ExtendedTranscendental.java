@@ -18,9 +18,9 @@ import static dev.bothy.x86.fpu.Extended.isZero;
 import java.math.BigInteger;
 
 /**
- * The transcendental functions of the x87 unit, computed to some 130 bits and rounded once. The processors are within one unit
- * in the last place of that, which {@link Tolerance} allows for. Arguments of the circular functions are reduced with the
- * processors' own π of 66 fraction bits.
+ * The transcendental functions of the x87 unit, computed to some 130 bits and rounded once. The
+ * processors are within one unit in the last place of that, which {@link Tolerance} allows for.
+ * Arguments of the circular functions are reduced with the processors' own π of 66 fraction bits.
  */
 public final class ExtendedTranscendental {
   /** π as the circular functions know it, in units of 2^-66. */
@@ -55,8 +55,7 @@ public final class ExtendedTranscendental {
   }
 
   /** Rounds {@code value} × 2^-f, of which {@code inexact} says that bits were cut off. */
-  private static void deliver(
-      Extended r, int control, BigInteger value, int f, boolean inexact) {
+  private static void deliver(Extended r, int control, BigInteger value, int f, boolean inexact) {
     int sign = value.signum() < 0 ? SIGN : 0;
     BigInteger magnitude = value.abs();
     int length = magnitude.bitLength();
@@ -88,7 +87,10 @@ public final class ExtendedTranscendental {
     }
   }
 
-  /** FSINCOS: the sine becomes the value, the cosine that of {@code second}; flags of both in {@code r}. */
+  /**
+   * FSINCOS: the sine becomes the value, the cosine that of {@code second}; flags of both in {@code
+   * r}.
+   */
   public static void sineAndCosine(Extended r, Extended second, int control, long s, int e) {
     boolean ordinary = angleIsOrdinary(r, s, e, true);
     if (!ordinary) {
@@ -150,8 +152,7 @@ public final class ExtendedTranscendental {
       int fine = Math.max(67, -unit);
       BigInteger angle = unsigned(s).shiftLeft(unit + fine);
       BigInteger quarter = PI_66.shiftLeft(fine - 67);
-      BigInteger turns =
-          angle.shiftLeft(1).add(quarter).divide(quarter.shiftLeft(1));
+      BigInteger turns = angle.shiftLeft(1).add(quarter).divide(quarter.shiftLeft(1));
       quadrant = turns.intValue() & 3;
       BigInteger exact = angle.subtract(turns.multiply(quarter));
       int zeros = fine - exact.bitLength();
@@ -245,8 +246,7 @@ public final class ExtendedTranscendental {
 
   /** {@code quarters} of π/4. */
   private static void angle(Extended r, int control, int sign, int eighths) {
-    BigInteger angle =
-        Transcendentals.pi(WORK).multiply(BigInteger.valueOf(eighths)).shiftRight(2);
+    BigInteger angle = Transcendentals.pi(WORK).multiply(BigInteger.valueOf(eighths)).shiftRight(2);
     deliver(r, control, sign == 0 ? angle : angle.negate(), WORK, true);
   }
 
@@ -345,8 +345,7 @@ public final class ExtendedTranscendental {
   }
 
   /** y · log2(x · 2^unit), nothing special about either. */
-  private static void yLog2(
-      Extended r, int control, BigInteger x, int unit, long sy, int ey) {
+  private static void yLog2(Extended r, int control, BigInteger x, int unit, long sy, int ey) {
     int length = x.bitLength();
     int power = length - 1 + unit;
     boolean exact = x.getLowestSetBit() == length - 1;

@@ -7,14 +7,20 @@ import static dev.bothy.x86.fpu.Extended.OE;
 import static dev.bothy.x86.fpu.Extended.PE;
 import static dev.bothy.x86.fpu.Extended.UE;
 
-/** Rounding of exact intermediate results to the double-extended format: AMD64 APM volume 1, sections 6.4 and 6.8. */
+/**
+ * Rounding of exact intermediate results to the double-extended format: AMD64 APM volume 1,
+ * sections 6.4 and 6.8.
+ */
 final class Rounding {
   /** Unmasked overflow and underflow move the exponent by this. */
   private static final int EXPONENT_ADJUSTMENT = 24576;
 
   private Rounding() {}
 
-  /** True if the fraction {@code low} (of 2^64) below a last place of parity {@code odd} rounds up in magnitude. */
+  /**
+   * True if the fraction {@code low} (of 2^64) below a last place of parity {@code odd} rounds up
+   * in magnitude.
+   */
   static boolean roundsUp(int control, int sign, boolean odd, long low) {
     return switch (control & Extended.ROUNDING) {
       case Extended.ROUND_NEAREST -> low < 0 && (low << 1 != 0 || odd);
@@ -73,8 +79,7 @@ final class Rounding {
     }
   }
 
-  private static void overflow(
-      Extended r, int control, int sign, int e, long h, int flags) {
+  private static void overflow(Extended r, int control, int sign, int e, long h, int flags) {
     if ((control & OE) == 0) {
       r.flags |= flags | OE;
       if (e - EXPONENT_ADJUSTMENT >= EXPONENT) {

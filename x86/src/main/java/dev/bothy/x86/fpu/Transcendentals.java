@@ -3,8 +3,8 @@ package dev.bothy.x86.fpu;
 import java.math.BigInteger;
 
 /**
- * Series for elementary functions in fixed point: numbers are integers that count units of 2^-f, where f is given with each
- * call. Results are good to about f - 8 fraction bits.
+ * Series for elementary functions in fixed point: numbers are integers that count units of 2^-f,
+ * where f is given with each call. Results are good to about f - 8 fraction bits.
  */
 final class Transcendentals {
   /** Fraction bits of the constants below. */
@@ -21,8 +21,7 @@ final class Transcendentals {
       hyperbolicArctangent(ratio(1, 3, CONSTANT_BITS), CONSTANT_BITS).shiftLeft(1);
 
   /** 1 / ln 2. */
-  private static final BigInteger LOG2_E =
-      BigInteger.ONE.shiftLeft(2 * CONSTANT_BITS).divide(LN_2);
+  private static final BigInteger LOG2_E = BigInteger.ONE.shiftLeft(2 * CONSTANT_BITS).divide(LN_2);
 
   private static final BigInteger[] LOGARITHMS = logarithms();
 
@@ -132,13 +131,15 @@ final class Transcendentals {
     // u = (z - c) / (1 + zc) with c = i/16
     BigInteger c = BigInteger.valueOf(i);
     BigInteger numerator = scaled.subtract(c.shiftLeft(f));
-    BigInteger denominator =
-        BigInteger.valueOf(ARCTANGENT_STEPS).shiftLeft(f).add(z.multiply(c));
+    BigInteger denominator = BigInteger.valueOf(ARCTANGENT_STEPS).shiftLeft(f).add(z.multiply(c));
     BigInteger u = numerator.shiftLeft(f).divide(denominator);
     return rescale(ARCTANGENTS[i], CONSTANT_BITS, f).add(smallArctangent(u, f));
   }
 
-  /** ln m for 3/4 <= m < 3/2; next to 1 the absolute error is that of the quotient, so f must have grown with 1 / |m - 1|. */
+  /**
+   * ln m for 3/4 <= m < 3/2; next to 1 the absolute error is that of the quotient, so f must have
+   * grown with 1 / |m - 1|.
+   */
   static BigInteger logarithm(BigInteger m, int f) {
     int i = m.shiftLeft(4).add(BigInteger.ONE.shiftLeft(f - 1)).shiftRight(f).intValue();
     // ln m = ln c + 2 artanh((m - c) / (m + c)) with c = i/16, c = 1 without further error.

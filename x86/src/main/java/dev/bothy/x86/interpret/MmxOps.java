@@ -6,7 +6,10 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.simd.PackedInteger;
 
-/** Instructions on MMX registers alone, those that came with SSE, SSE2 and SSSE3 among them: AMD64 APM volume 5, part 1. */
+/**
+ * Instructions on MMX registers alone, those that came with SSE, SSE2 and SSSE3 among them: AMD64
+ * APM volume 5, part 1.
+ */
 final class MmxOps {
   private MmxOps() {}
 

@@ -9,7 +9,10 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.fpu.Extended;
 
-/** The x87 instructions that manage the unit: control and status words, stack, environment. APM volume 5, part 2. */
+/**
+ * The x87 instructions that manage the unit: control and status words, stack, environment. APM
+ * volume 5, part 2.
+ */
 final class X87Control {
   private static final int CR0_MP = 1 << 1;
   private static final int CR0_TS = 1 << 3;

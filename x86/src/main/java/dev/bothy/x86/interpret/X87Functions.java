@@ -8,7 +8,10 @@ import dev.bothy.x86.fpu.ExtendedConstant;
 import dev.bothy.x86.fpu.ExtendedConversion;
 import dev.bothy.x86.fpu.ExtendedTranscendental;
 
-/** The rarer x87 instructions that compute: constants, square root, remainders, transcendental functions, decimals. */
+/**
+ * The rarer x87 instructions that compute: constants, square root, remainders, transcendental
+ * functions, decimals.
+ */
 final class X87Functions {
   private static final int QUOTIENT = Extended.C3 | Extended.C2 | Extended.C0;
 

@@ -6,8 +6,8 @@ import dev.bothy.x86.fpu.ExtendedArithmetic;
 import dev.bothy.x86.fpu.ExtendedConversion;
 
 /**
- * The x87 instructions: loads, stores, arithmetic and comparisons here, the rest in {@link X87Control} and {@link
- * X87Functions}. AMD64 APM volume 5, part 2, and volume 1, chapter 6.
+ * The x87 instructions: loads, stores, arithmetic and comparisons here, the rest in {@link
+ * X87Control} and {@link X87Functions}. AMD64 APM volume 5, part 2, and volume 1, chapter 6.
  */
 final class X87Ops {
   private static final int ADD = 0;
@@ -30,8 +30,7 @@ final class X87Ops {
       case FILD -> loadInteger(cpu, i);
       case FIST -> storeInteger(cpu, i, X87Stack.control(cpu), 0);
       case FISTP -> storeInteger(cpu, i, X87Stack.control(cpu), 1);
-      case FISTTP ->
-          storeInteger(cpu, i, X87Stack.control(cpu) | Extended.ROUND_TO_ZERO, 1);
+      case FISTTP -> storeInteger(cpu, i, X87Stack.control(cpu) | Extended.ROUND_TO_ZERO, 1);
       case FADD -> arithmetic(cpu, i, ADD, 0);
       case FSUB -> arithmetic(cpu, i, SUBTRACT, 0);
       case FSUBR -> arithmetic(cpu, i, SUBTRACT_REVERSED, 0);
@@ -106,7 +105,10 @@ final class X87Ops {
 
   // Operands.
 
-  /** Loads the real memory operand into {@link Cpu#x87Operand}; DE in its flags if it is a denormal of 4 or 8 bytes. */
+  /**
+   * Loads the real memory operand into {@link Cpu#x87Operand}; DE in its flags if it is a denormal
+   * of 4 or 8 bytes.
+   */
   static void readReal(Cpu cpu, Instruction i, int size) {
     Extended operand = cpu.x87Operand;
     long at = cpu.linear(i, size);
@@ -211,10 +213,7 @@ final class X87Ops {
       if (!X87Stack.isEmpty(cpu, source)) {
         X87Stack.commit(cpu, 0, 0);
         X87Stack.fill(
-            cpu,
-            destination,
-            X87Stack.significand(cpu, source),
-            X87Stack.exponent(cpu, source));
+            cpu, destination, X87Stack.significand(cpu, source), X87Stack.exponent(cpu, source));
         pop(cpu, pops);
       } else if (X87Stack.underflow(cpu)) {
         X87Stack.fill(cpu, destination, Extended.INDEFINITE, 0xffff);
@@ -466,7 +465,9 @@ final class X87Ops {
     compareWithOperand(cpu, X87Stack.isEmpty(cpu, X87Stack.physical(cpu, 0)), false, 0);
   }
 
-  /** Compares ST(0) with {@link Cpu#x87Operand}; {@code empty}: one of them is an empty register. */
+  /**
+   * Compares ST(0) with {@link Cpu#x87Operand}; {@code empty}: one of them is an empty register.
+   */
   private static void compareWithOperand(Cpu cpu, boolean empty, boolean quiet, int pops) {
     if (X87Stack.commit(cpu, order(cpu, empty, quiet), UNORDERED)) {
       pop(cpu, pops);

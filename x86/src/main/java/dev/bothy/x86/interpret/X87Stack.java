@@ -10,7 +10,10 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.fpu.Extended;
 
-/** The x87 registers in a {@link CpuState}: stack, tags, status and the pointers to the last instruction. */
+/**
+ * The x87 registers in a {@link CpuState}: stack, tags, status and the pointers to the last
+ * instruction.
+ */
 final class X87Stack {
   /** Bits that FLDCW can change, and the one that reads as 1. */
   static final int CONTROL_WRITABLE = 0x1f3f;
@@ -33,7 +36,10 @@ final class X87Stack {
     putInt(cpu.state + CpuState.X87_STATUS, value);
   }
 
-  /** Sets control and status words as a load does: fixed bits fixed, ES and B as the exceptions and masks say. */
+  /**
+   * Sets control and status words as a load does: fixed bits fixed, ES and B as the exceptions and
+   * masks say.
+   */
   static void load(Cpu cpu, int control, int status) {
     putInt(cpu.state + CpuState.X87_CONTROL, control & CONTROL_WRITABLE | CONTROL_FIXED);
     boolean pending = (status & ~control & Extended.EXCEPTIONS) != 0;

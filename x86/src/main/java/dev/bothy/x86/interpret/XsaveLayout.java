@@ -1,8 +1,8 @@
 package dev.bothy.x86.interpret;
 
 /**
- * The XSAVE area: which state components there are, how large and where, as CPUID leaf 0xD reports and the XSAVE instructions
- * follow (AMD64 APM volume 2, section 11.5). Masks are those of XCR0.
+ * The XSAVE area: which state components there are, how large and where, as CPUID leaf 0xD reports
+ * and the XSAVE instructions follow (AMD64 APM volume 2, section 11.5). Masks are those of XCR0.
  */
 public final class XsaveLayout {
   /** Component bits. */

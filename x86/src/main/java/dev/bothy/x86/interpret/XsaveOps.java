@@ -18,8 +18,9 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.fpu.Extended;
 
 /**
- * FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XSAVEC and XRSTOR: AMD64 APM volume 2, sections 11.4 and 11.5, and volumes 4 and 5. The
- * pointers to the last x87 instruction are saved only while an x87 exception is pending, else zeros, and always restored.
+ * FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XSAVEC and XRSTOR: AMD64 APM volume 2, sections 11.4 and 11.5,
+ * and volumes 4 and 5. The pointers to the last x87 instruction are saved only while an x87
+ * exception is pending, else zeros, and always restored.
  */
 final class XsaveOps {
   private static final int CR4_OSFXSR = 1 << 9;
@@ -256,7 +257,8 @@ final class XsaveOps {
   }
 
   /**
-   * Components that are not in their initial state: XINUSE, and what XGETBV with ECX 1 reports of those enabled in XCR0.
+   * Components that are not in their initial state: XINUSE, and what XGETBV with ECX 1 reports of
+   * those enabled in XCR0.
    */
   static int inUse(Cpu cpu, Instruction i) {
     return (usesX87(cpu) ? X87 : 0) | (usesSse(cpu, i) ? SSE : 0) | (usesAvx(cpu, i) ? AVX : 0);
@@ -335,7 +337,8 @@ final class XsaveOps {
     long format = cpu.load64(at + XCOMP_BV);
     boolean compacted = format < 0;
     long allowed = compacted ? format & ~COMPACTED : enabled;
-    boolean bad = (allowed & ~enabled) != 0 || (present & ~allowed) != 0 || !compacted && format != 0;
+    boolean bad =
+        (allowed & ~enabled) != 0 || (present & ~allowed) != 0 || !compacted && format != 0;
     for (int n = 16; n < (compacted ? 64 : 24); n += 8) {
       bad |= cpu.load64(at + LEGACY_SIZE + n) != 0;
     }
@@ -358,7 +361,10 @@ final class XsaveOps {
     }
   }
 
-  /** Loads or initializes each requested component; those below AVX have the same place in both formats. */
+  /**
+   * Loads or initializes each requested component; those below AVX have the same place in both
+   * formats.
+   */
   private static void restore(Cpu cpu, Instruction i, long at, int requested, int loaded) {
     if ((loaded & X87) != 0) {
       restoreX87(cpu, i, at);

@@ -1,9 +1,10 @@
 package dev.bothy.x86.simd;
 
 /**
- * Packed integer arithmetic on 64-bit vectors: MMX directly, SSE by applying it to each half. Each method is named for the
- * instruction it computes and takes the operands in Intel's order, destination first; results follow the AMD64 APM
- * volumes 4 and 5. Methods that combine neighbouring lanes say how they serve 128 bits. Pure functions.
+ * Packed integer arithmetic on 64-bit vectors: MMX directly, SSE by applying it to each half. Each
+ * method is named for the instruction it computes and takes the operands in Intel's order,
+ * destination first; results follow the AMD64 APM volumes 4 and 5. Methods that combine
+ * neighbouring lanes say how they serve 128 bits. Pure functions.
  */
 public final class PackedInteger {
   /** Highest bit of each lane. */
@@ -238,8 +239,7 @@ public final class PackedInteger {
 
   /** Sum of the absolute differences of eight unsigned bytes: 0 to 2040. */
   public static long psadbw(long a, long b) {
-    long d =
-        subtractUnsignedSaturating(a, b, HB, 8) | subtractUnsignedSaturating(b, a, HB, 8);
+    long d = subtractUnsignedSaturating(a, b, HB, 8) | subtractUnsignedSaturating(b, a, HB, 8);
     return ((d & EVEN_BYTES) + (d >>> 8 & EVEN_BYTES)) * 0x0001_0001_0001_0001L >>> 48;
   }
 
@@ -473,7 +473,8 @@ public final class PackedInteger {
     return Math.max(0, Math.min(0xffff, value));
   }
 
-  // Unpacking. For 128 bits, PUNPCKL is (punpckl(a.low, b.low), punpckh(a.low, b.low)), PUNPCKH the same of the high halves.
+  // Unpacking. For 128 bits, PUNPCKL is (punpckl(a.low, b.low), punpckh(a.low, b.low)), PUNPCKH the
+  // same of the high halves.
 
   public static long punpcklbw(long a, long b) {
     return widenBytes(a) | widenBytes(b) << 8;
@@ -526,7 +527,10 @@ public final class PackedInteger {
     return result;
   }
 
-  /** One half of the 128-bit form: bits 0 to 3 of each mask byte choose a byte of (low, high), bit 7 clears. */
+  /**
+   * One half of the 128-bit form: bits 0 to 3 of each mask byte choose a byte of (low, high), bit 7
+   * clears.
+   */
   public static long pshufb(long low, long high, long mask) {
     long result = 0;
     for (int i = 0; i < 64; i += 8) {
@@ -547,7 +551,10 @@ public final class PackedInteger {
         | a >>> ((order >> 6 & 3) << 4) << 48;
   }
 
-  /** The 64-bit form: bytes {@code shift} to {@code shift + 7} of a:b, zeros above it; shift is 0 to 255. */
+  /**
+   * The 64-bit form: bytes {@code shift} to {@code shift + 7} of a:b, zeros above it; shift is 0 to
+   * 255.
+   */
   public static long palignr(long a, long b, int shift) {
     if (shift >= 16) {
       return 0;
@@ -563,7 +570,10 @@ public final class PackedInteger {
     return (int) ((a & HB) * 0x0002_0408_1020_4081L >>> 56);
   }
 
-  /** Where a mask byte's highest bit is set the byte of a, elsewhere of {@code old}: MASKMOVQ, PBLENDVB. */
+  /**
+   * Where a mask byte's highest bit is set the byte of a, elsewhere of {@code old}: MASKMOVQ,
+   * PBLENDVB.
+   */
   public static long blendBytes(long old, long a, long mask) {
     return select(spread(mask & HB, 8), a, old);
   }

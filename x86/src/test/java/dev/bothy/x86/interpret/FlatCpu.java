@@ -13,7 +13,10 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.host.HostMemory;
 import dev.bothy.x86.decode.Instruction;
 
-/** A processor in 64-bit mode without paging: a page of memory at a fixed linear address and #PF elsewhere. */
+/**
+ * A processor in 64-bit mode without paging: a page of memory at a fixed linear address and #PF
+ * elsewhere.
+ */
 final class FlatCpu extends Cpu implements AutoCloseable {
   static final long CODE = 0x1000_0000L;
   static final long PAGE = 0x2000_0000L;

@@ -12,11 +12,13 @@ import java.nio.file.StandardCopyOption;
 import java.util.concurrent.TimeUnit;
 
 /**
- * The host's processor as judge of x87 and MMX instructions: a C program, compiled when the test runs, that reads records from
- * its input, executes each one's instruction and writes the records back with what became of them.
+ * The host's processor as judge of x87 and MMX instructions: a C program, compiled when the test
+ * runs, that reads records from its input, executes each one's instruction and writes the records
+ * back with what became of them.
  *
- * <p>A record: 16 bytes of code (the last is their length), an FNSAVE image of 108 bytes and 4 of padding, 128 bytes of memory
- * with RDI at the first, RAX, the arithmetic flags, the signal that the instruction ended with, and 8 bytes of padding.
+ * <p>A record: 16 bytes of code (the last is their length), an FNSAVE image of 108 bytes and 4 of
+ * padding, 128 bytes of memory with RDI at the first, RAX, the arithmetic flags, the signal that
+ * the instruction ended with, and 8 bytes of padding.
  */
 final class X87Oracle {
   static final int CODE = 0;
@@ -65,8 +67,7 @@ final class X87Oracle {
   }
 
   private int run(String... command) throws IOException, InterruptedException {
-    Process process =
-        new ProcessBuilder(command).redirectErrorStream(true).inheritIO().start();
+    Process process = new ProcessBuilder(command).redirectErrorStream(true).inheritIO().start();
     if (!process.waitFor(60, TimeUnit.SECONDS)) {
       process.destroyForcibly();
       throw new IOException(command[0] + " does not end");

@@ -24,7 +24,10 @@ import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Every x87 and MMX instruction on random and on awkward operands, bit for bit against the host's processor. */
+/**
+ * Every x87 and MMX instruction on random and on awkward operands, bit for bit against the host's
+ * processor.
+ */
 final class X87OracleTest {
   private static final long SEED = Long.getLong("bothy.test.seed", 87);
   private static final int CASES = Integer.getInteger("bothy.test.x87", 120_000);
@@ -83,8 +86,7 @@ final class X87OracleTest {
         for (int at = 0; at < records.capacity(); at += X87Oracle.RECORD) {
           ByteBuffer before = record(records, at);
           ByteBuffer host = record(expected, at);
-          int decoded =
-              Decoder.decode(records.array(), at, at + before.get(15), 64, instruction);
+          int decoded = Decoder.decode(records.array(), at, at + before.get(15), 64, instruction);
           if (decoded != Decoder.OK) {
             continue;
           }
@@ -183,7 +185,9 @@ final class X87OracleTest {
     record.put(at++, (byte) 0x0f);
     int map = random.nextInt(8);
     if (map < 6) {
-      record.put(at++, (byte) (random.nextInt(4) == 0 ? 0x60 + random.nextInt(32) : 0xc0 + random.nextInt(64)));
+      record.put(
+          at++,
+          (byte) (random.nextInt(4) == 0 ? 0x60 + random.nextInt(32) : 0xc0 + random.nextInt(64)));
     } else {
       record.put(at++, (byte) (map == 6 ? 0x38 : 0x3a));
       record.put(at++, (byte) random.nextInt(32));
@@ -196,7 +200,8 @@ final class X87OracleTest {
   }
 
   private void fillState(ByteBuffer record) {
-    int control = random.nextInt(4) == 0 ? random.nextInt() & 0xfff : random.nextInt() & 0xf00 | 0x3f;
+    int control =
+        random.nextInt(4) == 0 ? random.nextInt() & 0xfff : random.nextInt() & 0xf00 | 0x3f;
     int status = random.nextInt(4) == 0 ? random.nextInt() : random.nextInt() & 0x7f00;
     if (random.nextInt(8) != 0) {
       // Nothing pending, or nothing would run.
@@ -268,8 +273,7 @@ final class X87OracleTest {
 
   // Running.
 
-  private static String compare(
-      FlatCpu cpu, Instruction i, ByteBuffer before, ByteBuffer host) {
+  private static String compare(FlatCpu cpu, Instruction i, ByteBuffer before, ByteBuffer host) {
     load(cpu, before);
     boolean faulted = false;
     int fault = 0;
@@ -312,10 +316,7 @@ final class X87OracleTest {
       }
       int from = at + 28 + 10 * r;
       X87Stack.set(
-          cpu,
-          X87Stack.physical(cpu, r),
-          record.getLong(from),
-          record.getShort(from + 8) & 0xffff);
+          cpu, X87Stack.physical(cpu, r), record.getLong(from), record.getShort(from + 8) & 0xffff);
     }
     CpuState state = cpu.cpuState();
     state.setInt32(CpuState.X87_TAGS, tags);
@@ -346,8 +347,7 @@ final class X87OracleTest {
       out.putShort(at + 36 + 10 * r, (short) X87Stack.exponent(cpu, physical));
     }
     for (int i = 0; i < X87Oracle.MEMORY_SIZE; i += 8) {
-      out.putLong(
-          X87Oracle.MEMORY + i, cpu.load64(X87Oracle.ADDRESS + X87Oracle.MEMORY + i));
+      out.putLong(X87Oracle.MEMORY + i, cpu.load64(X87Oracle.ADDRESS + X87Oracle.MEMORY + i));
     }
     out.putLong(X87Oracle.RAX, state.gpr(CpuState.RAX));
     out.putLong(X87Oracle.FLAGS, cpu.arithmeticFlags());
@@ -436,6 +436,8 @@ final class X87OracleTest {
               " %04x.%016x",
               record.getShort(at + 36 + 10 * n) & 0xffff, record.getLong(at + 28 + 10 * n)));
     }
-    return text.append(" flags ").append(Long.toHexString(record.getLong(X87Oracle.FLAGS))).toString();
+    return text.append(" flags ")
+        .append(Long.toHexString(record.getLong(X87Oracle.FLAGS)))
+        .toString();
   }
 }

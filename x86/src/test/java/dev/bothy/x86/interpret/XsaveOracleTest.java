@@ -18,8 +18,9 @@ import org.junit.jupiter.api.io.TempDir;
 /**
  * FXSAVE, XSAVE and their kin on random states and areas against the host's processor.
  *
- * <p>A record: 16 bytes of code (the last is their length), EAX, the area's offset in memory, the signal that the instruction
- * ended with, padding to 64 bytes; the state as FXSAVE has it, before and after; 1024 bytes of memory.
+ * <p>A record: 16 bytes of code (the last is their length), EAX, the area's offset in memory, the
+ * signal that the instruction ended with, padding to 64 bytes; the state as FXSAVE has it, before
+ * and after; 1024 bytes of memory.
  */
 final class XsaveOracleTest {
   private static final int RAX = 16;
@@ -39,7 +40,9 @@ final class XsaveOracleTest {
   private static final int MEANINGFUL = 416;
 
   /** FXSAVE, FXRSTOR, XSAVE, XRSTOR, XSAVEOPT, XSAVEC at [RDI], after an optional REX.W. */
-  private static final String[] CODES = {"0fae07", "0fae0f", "0fae27", "0fae2f", "0fae37", "0fc727"};
+  private static final String[] CODES = {
+    "0fae07", "0fae0f", "0fae27", "0fae2f", "0fae37", "0fc727"
+  };
 
   private final SplittableRandom random = new SplittableRandom(SEED);
 
@@ -97,11 +100,14 @@ final class XsaveOracleTest {
     }
   }
 
-  /** Makes a legacy area loadable: pointers canonical, MXCSR's reserved bits clear if {@code valid}. */
+  /**
+   * Makes a legacy area loadable: pointers canonical, MXCSR's reserved bits clear if {@code valid}.
+   */
   private void sanitize(ByteBuffer record, int at, boolean valid) {
     record.putLong(at + 8, random.nextLong() >>> 17);
     record.putLong(at + 16, random.nextLong() >>> 17);
-    record.putInt(at + MXCSR, random.nextInt() & 0xffff | (valid ? 0 : 1 << 18 + random.nextInt(14)));
+    record.putInt(
+        at + MXCSR, random.nextInt() & 0xffff | (valid ? 0 : 1 << 18 + random.nextInt(14)));
     if (random.nextInt(3) != 0) {
       // Nothing pending.
       record.putShort(at + 2, (short) (record.getShort(at + 2) & 0x7f00));
@@ -118,11 +124,14 @@ final class XsaveOracleTest {
     }
     boolean signalled = host.getLong(SIGNAL) != 0;
     if (signalled || faulted) {
-      return signalled == faulted ? null : "host's signal " + host.getLong(SIGNAL) + ", fault " + faulted;
+      return signalled == faulted
+          ? null
+          : "host's signal " + host.getLong(SIGNAL) + ", fault " + faulted;
     }
     for (int n = 0; n < MEMORY_SIZE; n++) {
       int ours = cpu.load8(FlatCpu.PAGE + MEMORY + n);
-      boolean mask = n == (int) before.getLong(OFFSET) + MXCSR_MASK + 2 && host.get(MEMORY + n) == 2;
+      boolean mask =
+          n == (int) before.getLong(OFFSET) + MXCSR_MASK + 2 && host.get(MEMORY + n) == 2;
       if (!mask && ours != (host.get(MEMORY + n) & 0xff)) {
         return "byte " + n + " of memory: " + ours + ", host " + host.get(MEMORY + n);
       }
@@ -155,10 +164,7 @@ final class XsaveOracleTest {
     for (int n = 0; n < 8; n++) {
       int from = at + 32 + 16 * n;
       X87Stack.set(
-          cpu,
-          X87Stack.physical(cpu, n),
-          record.getLong(from),
-          record.getShort(from + 8) & 0xffff);
+          cpu, X87Stack.physical(cpu, n), record.getLong(from), record.getShort(from + 8) & 0xffff);
     }
     for (int n = 0; n < 16; n++) {
       cpu.setXmm(n, 0, record.getLong(at + 160 + 16 * n));

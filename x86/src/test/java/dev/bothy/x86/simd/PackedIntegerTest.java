@@ -78,8 +78,7 @@ final class PackedIntegerTest {
         lanes("psubq", 64, PackedInteger::psubq, (a, b) -> a - b),
         lanes("paddsb", 8, PackedInteger::paddsb, (a, b) -> clamp(a + b, -128, 127)),
         lanes("paddsw", 16, PackedInteger::paddsw, (a, b) -> clamp(a + b, -32768, 32767)),
-        lanes(
-            "paddusb", 8, PackedInteger::paddusb, (a, b) -> clamp((a & 255) + (b & 255), 0, 255)),
+        lanes("paddusb", 8, PackedInteger::paddusb, (a, b) -> clamp((a & 255) + (b & 255), 0, 255)),
         lanes(
             "paddusw",
             16,
@@ -87,8 +86,7 @@ final class PackedIntegerTest {
             (a, b) -> clamp((a & 0xffff) + (b & 0xffff), 0, 0xffff)),
         lanes("psubsb", 8, PackedInteger::psubsb, (a, b) -> clamp(a - b, -128, 127)),
         lanes("psubsw", 16, PackedInteger::psubsw, (a, b) -> clamp(a - b, -32768, 32767)),
-        lanes(
-            "psubusb", 8, PackedInteger::psubusb, (a, b) -> clamp((a & 255) - (b & 255), 0, 255)),
+        lanes("psubusb", 8, PackedInteger::psubusb, (a, b) -> clamp((a & 255) - (b & 255), 0, 255)),
         lanes(
             "psubusw",
             16,
@@ -132,8 +130,7 @@ final class PackedIntegerTest {
         lanes("psignd", 32, PackedInteger::psignd, (a, b) -> a * Long.signum(b)),
         lanes("pmullw", 16, PackedInteger::pmullw, (a, b) -> a * b),
         lanes("pmulhw", 16, PackedInteger::pmulhw, (a, b) -> a * b >> 16),
-        lanes(
-            "pmulhuw", 16, PackedInteger::pmulhuw, (a, b) -> (a & 0xffff) * (b & 0xffff) >> 16),
+        lanes("pmulhuw", 16, PackedInteger::pmulhuw, (a, b) -> (a & 0xffff) * (b & 0xffff) >> 16),
         lanes("pmulhrsw", 16, PackedInteger::pmulhrsw, (a, b) -> (a * b >> 14) + 1 >> 1),
         lanes("pmulld", 32, PackedInteger::pmulld, (a, b) -> a * b),
         lanes(
@@ -148,8 +145,7 @@ final class PackedIntegerTest {
             16,
             PackedInteger::pmaddubsw,
             (a, b) ->
-                clamp(
-                    (a & 255) * (byte) b + (a >> 8 & 255) * (byte) (b >> 8), -32768, 32767)),
+                clamp((a & 255) * (byte) b + (a >> 8 & 255) * (byte) (b >> 8), -32768, 32767)),
         new Case(
             "psadbw",
             PackedInteger::psadbw,
@@ -220,7 +216,8 @@ final class PackedIntegerTest {
         new Case("punpckhdq", PackedInteger::punpckhdq, (a, b) -> unpack(a, b, 32, 32)),
         new Case("pshufb", PackedInteger::pshufb, (a, b) -> shuffle(a, a, b)),
         new Case(
-            "pshufb of 128 bits", (a, b) -> PackedInteger.pshufb(a, b, a ^ b), 
+            "pshufb of 128 bits",
+            (a, b) -> PackedInteger.pshufb(a, b, a ^ b),
             (a, b) -> shuffle(a, b, a ^ b)),
         new Case(
             "pshufw",
