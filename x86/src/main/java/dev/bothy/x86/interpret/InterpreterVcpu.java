@@ -150,6 +150,7 @@ final class InterpreterVcpu implements Vcpu {
 
   @Override
   public void close() {
+    processor.close();
     state.close();
   }
 }

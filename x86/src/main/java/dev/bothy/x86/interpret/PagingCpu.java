@@ -1,5 +1,7 @@
 package dev.bothy.x86.interpret;
 
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.putInt;
 import static dev.bothy.host.RawMemory.getLong;
 import static dev.bothy.host.RawMemory.putLong;
 
@@ -7,6 +9,7 @@ import dev.bothy.core.AddressSpace;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.host.HostMemory;
 import dev.bothy.host.RawMemory;
 
 /**
@@ -23,7 +26,7 @@ abstract class PagingCpu extends Cpu {
   static final int WRITE = 1;
   static final int FETCH = 2;
 
-  static final int TLB_ENTRIES = 2048;
+  static final int TLB_ENTRIES = 8192;
   private static final int TABLE_SIZE = TLB_ENTRIES * 32;
   private static final long INDEX_MASK = TLB_ENTRIES - 1;
 
@@ -46,6 +49,11 @@ abstract class PagingCpu extends Cpu {
   final CodeMap codeMap;
 
   private final long tlbStart;
+  /**
+   * For each page of RAM, four bytes: which TLB entry lets stores through to it, counted from 1, or {@link #SEVERAL}. Lets a page
+   * become a code page without a search of the TLB.
+   */
+  private final HostMemory writers;
   /** Table in use for explicit accesses at the present CPL and AC. */
   long tlb;
   /** Low 12 bits of every valid tag. */
@@ -82,6 +90,7 @@ abstract class PagingCpu extends Cpu {
     this.mmio = mmio;
     this.apic = apic;
     this.codeMap = codeMap;
+    writers = HostMemory.allocate((memory.size() >>> 12) * 4);
     tlbStart = cpuState.address() + CpuState.PORTABLE_SIZE;
     tlb = tlbStart;
     var regions = memory.regions();
@@ -89,6 +98,11 @@ abstract class PagingCpu extends Cpu {
     lowSize = regions.get(0).length();
     highHost = regions.size() > 1 ? regions.get(1).hostAddress() : 0;
     highSize = regions.size() > 1 ? regions.get(1).length() : 0;
+  }
+
+  /** Gives back what the host lent; not used afterwards. */
+  final void close() {
+    writers.close();
   }
 
   // Physical memory.
@@ -242,15 +256,47 @@ abstract class PagingCpu extends Cpu {
 
   /** The page at {@code physical} has decoded code from now on: no TLB entry may let stores pass unseen. */
   final void dropWritesTo(long physical) {
+    long noteAt = noteAt(physical);
+    int note = getInt(noteAt);
+    putInt(noteAt, 0);
     long host = hostOf(physical & PAGE);
-    for (int table = 0; table < 3; table++) {
-      long entry = tlbStart + (long) table * TABLE_SIZE;
-      for (int i = 0; i < TLB_ENTRIES; i++, entry += 32) {
-        long tag = getLong(entry + 8);
-        if (tag != 0 && (tag & PAGE) + getLong(entry + 24) == host) {
-          putLong(entry + 8, 0);
-        }
+    if (note > 0) {
+      dropWrite(tlbStart + (note - 1) * 32L, host);
+    } else if (note == SEVERAL) {
+      for (long entry = tlbStart; entry < tlbStart + TLB_SIZE; entry += 32) {
+        dropWrite(entry, host);
       }
+    }
+  }
+
+  private static void dropWrite(long entry, long host) {
+    if (writes(entry, host)) {
+      putLong(entry + 8, 0);
+    }
+  }
+
+  /** True if {@code entry} lets stores through to the page at {@code host}, in whatever address space. */
+  private static boolean writes(long entry, long host) {
+    long tag = getLong(entry + 8);
+    return tag != 0 && (tag & PAGE) + getLong(entry + 24) == host;
+  }
+
+  /** More than one TLB entry lets stores through to a page; see {@link #writers}. */
+  private static final int SEVERAL = -1;
+
+  private long noteAt(long physical) {
+    return writers.address() + (memory.offsetOf(physical) >>> 12) * 4;
+  }
+
+  /** Remembers that {@code entry} lets stores through to {@code physical}'s page. */
+  private void noteWriter(long entry, long physical, long host) {
+    long noteAt = noteAt(physical);
+    int note = getInt(noteAt);
+    int index = (int) (entry - tlbStart >>> 5) + 1;
+    if (note == 0 || note > 0 && note != index && !writes(tlbStart + (note - 1) * 32L, host)) {
+      putInt(noteAt, index);
+    } else if (note != index) {
+      putInt(noteAt, SEVERAL);
     }
   }
 
@@ -514,6 +560,7 @@ abstract class PagingCpu extends Cpu {
         putLong(entry, tag);
         if ((!paging || walker.mayWrite(table)) && !codeMap.hasCode(page)) {
           putLong(entry + 8, tag);
+          noteWriter(entry, page, host);
         }
       }
       if (paging && (walker.walked() & PageWalker.LARGE) != 0) {
