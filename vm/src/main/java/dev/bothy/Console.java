@@ -28,9 +28,9 @@ public final class Console {
   }
 
   /**
-   * Types {@code text} in UTF-8. The guest gets it at its serial port's own pace, no byte is lost; returns as soon as
-   * all of it waits in line, which is at once unless more than {@link #PENDING_LIMIT} bytes do. Text for a machine that
-   * has ended goes nowhere.
+   * Types {@code text} in UTF-8. The guest gets it at its serial port's own pace, no byte is lost;
+   * returns as soon as all of it waits in line, which is at once unless more than {@link
+   * #PENDING_LIMIT} bytes do. Text for a machine that has ended goes nowhere.
    */
   public void send(String text) throws InterruptedException {
     byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
@@ -101,8 +101,8 @@ public final class Console {
   }
 
   /**
-   * Waits until the guest has sent {@code text} and consumes everything up to its end: the next call looks only at what
-   * comes after it.
+   * Waits until the guest has sent {@code text} and consumes everything up to its end: the next
+   * call looks only at what comes after it.
    *
    * @return what was consumed, of which at most the last 256 KiB are kept
    * @throws ConsoleException if it does not come within {@code timeout}, or the machine ends

@@ -11,8 +11,9 @@ import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
 
 /**
- * What a guest sent to its serial console: the last part is kept for {@link Console}, all of it goes on to a stream if
- * there is one. The stream has a thread of its own; a guest that floods it waits for it.
+ * What a guest sent to its serial console: the last part is kept for {@link Console}, all of it
+ * goes on to a stream if there is one. The stream has a thread of its own; a guest that floods it
+ * waits for it.
  */
 final class ConsoleOutput implements SerialOutput {
   /** Bytes kept; a power of two. */
@@ -209,7 +210,10 @@ final class ConsoleOutput implements SerialOutput {
         "expected \"" + wanted + "\" on the console, but " + why + "; it said last: " + tail);
   }
 
-  /** Waits until the stream has all bytes or does not take them any more; false if that takes too long. */
+  /**
+   * Waits until the stream has all bytes or does not take them any more; false if that takes too
+   * long.
+   */
   boolean drain(Duration timeout) throws InterruptedException {
     long nanos = TimeUnit.NANOSECONDS.convert(timeout);
     lock.lock();

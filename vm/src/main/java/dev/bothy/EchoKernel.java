@@ -8,8 +8,9 @@ import java.nio.file.Path;
 import java.time.Duration;
 
 /**
- * A Multiboot kernel of a hundred bytes that says "&gt;" on the serial port, sends back what it receives, and does as some
- * bytes say: for finding out quickly whether an engine works here, and for tests of what is around a machine.
+ * A Multiboot kernel of a hundred bytes that says "&gt;" on the serial port, sends back what it
+ * receives, and does as some bytes say: for finding out quickly whether an engine works here, and
+ * for tests of what is around a machine.
  */
 public final class EchoKernel {
   /** What it says first: ready. */

@@ -5,7 +5,8 @@ import java.util.regex.Pattern;
 
 /** Sizes of memory as people write them. */
 public final class MemorySize {
-  private static final Pattern SYNTAX = Pattern.compile("([0-9]{1,18})([KMG]?)(?:i?B)?", Pattern.CASE_INSENSITIVE);
+  private static final Pattern SYNTAX =
+      Pattern.compile("([0-9]{1,18})([KMG]?)(?:i?B)?", Pattern.CASE_INSENSITIVE);
 
   private MemorySize() {}
 

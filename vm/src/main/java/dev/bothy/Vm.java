@@ -21,9 +21,9 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 
 /**
- * A virtual x86-64 PC. Made by a {@link #builder}, {@link #start started} once, ended by its guest, by {@link #stop} or by its
- * time limit, and {@link #close closed}. Machines share nothing; a process may have as many as it has memory for. Any
- * thread.
+ * A virtual x86-64 PC. Made by a {@link #builder}, {@link #start started} once, ended by its guest,
+ * by {@link #stop} or by its time limit, and {@link #close closed}. Machines share nothing; a
+ * process may have as many as it has memory for. Any thread.
  */
 public final class Vm implements AutoCloseable {
   private final Machine machine;
@@ -98,12 +98,17 @@ public final class Vm implements AutoCloseable {
     return machine.awaitExit(limit);
   }
 
-  /** Waits until the console stream has everything; false if that takes longer than {@code limit}. */
+  /**
+   * Waits until the console stream has everything; false if that takes longer than {@code limit}.
+   */
   public boolean drainConsole(Duration limit) throws InterruptedException {
     return output.drain(limit);
   }
 
-  /** Pulls the plug: the machine ends as {@link MachineExit.Stopped}, unless it has ended. Returns at once. */
+  /**
+   * Pulls the plug: the machine ends as {@link MachineExit.Stopped}, unless it has ended. Returns
+   * at once.
+   */
   public void stop() {
     output.abandon();
     machine.stop();
@@ -191,7 +196,8 @@ public final class Vm implements AutoCloseable {
       }
       if (bytes % 4096 != 0) {
         throw new IllegalArgumentException(
-            MemorySize.format(bytes) + " of memory is no whole number of pages: give a multiple of 4K");
+            MemorySize.format(bytes)
+                + " of memory is no whole number of pages: give a multiple of 4K");
       }
       if (bytes > MemoryMap.MEMORY_LIMIT) {
         throw new IllegalArgumentException(
@@ -263,7 +269,10 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
-    /** Gets every byte that the guest sends to its serial console. A guest that sends faster than it takes waits. */
+    /**
+     * Gets every byte that the guest sends to its serial console. A guest that sends faster than it
+     * takes waits.
+     */
     public Builder consoleStream(OutputStream stream) {
       consoleStream = stream;
       return this;
@@ -276,8 +285,8 @@ public final class Vm implements AutoCloseable {
     }
 
     /**
-     * Makes the machine, switched off. Without a kernel, prepares the default guest, which the first time takes a while
-     * and the host's apt.
+     * Makes the machine, switched off. Without a kernel, prepares the default guest, which the
+     * first time takes a while and the host's apt.
      *
      * @throws VmException if there is no default guest here, or the host has no room for the memory
      */

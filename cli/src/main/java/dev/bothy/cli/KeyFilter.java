@@ -1,8 +1,8 @@
 package dev.bothy.cli;
 
 /**
- * Takes the keys that mean something to Bothy out of what is typed: Ctrl-A X quits, Ctrl-A H helps, Ctrl-A Ctrl-A is one
- * Ctrl-A for the guest; Ctrl-A and any other key is dropped. Not thread-safe.
+ * Takes the keys that mean something to Bothy out of what is typed: Ctrl-A X quits, Ctrl-A H helps,
+ * Ctrl-A Ctrl-A is one Ctrl-A for the guest; Ctrl-A and any other key is dropped. Not thread-safe.
  */
 final class KeyFilter {
   /** What the user wants of Bothy. */
@@ -12,7 +12,8 @@ final class KeyFilter {
     void help();
   }
 
-  static final String HELP = "Ctrl-A X quits, Ctrl-A H shows this, Ctrl-A Ctrl-A sends Ctrl-A to the guest";
+  static final String HELP =
+      "Ctrl-A X quits, Ctrl-A H shows this, Ctrl-A Ctrl-A sends Ctrl-A to the guest";
 
   private static final int CTRL_A = 1;
 

@@ -3,7 +3,10 @@ package dev.bothy.cli;
 import dev.bothy.guest.Progress;
 import java.io.PrintStream;
 
-/** Progress on standard error: a bar that is redrawn on a terminal, a line a step otherwise. Not thread-safe. */
+/**
+ * Progress on standard error: a bar that is redrawn on a terminal, a line a step otherwise. Not
+ * thread-safe.
+ */
 final class ProgressBar implements Progress, AutoCloseable {
   private static final int WIDTH = 30;
 

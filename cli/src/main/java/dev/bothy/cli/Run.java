@@ -24,8 +24,8 @@ import picocli.CommandLine.Spec;
     sortOptions = false,
     usageHelpAutoWidth = true,
     description =
-        "Starts a machine; its serial console is this terminal. Without --kernel it is the default guest: Debian's "
-            + "cloud kernel and a busybox shell.",
+        "Starts a machine; its serial console is this terminal. Without --kernel it is the default"
+            + " guest: Debian's cloud kernel and a busybox shell.",
     exitCodeListHeading = "%nExit status:%n",
     exitCodeList = {
       "  0:the guest powered off (or reset, with --no-reboot)",
@@ -38,7 +38,8 @@ import picocli.CommandLine.Spec;
     },
     footerHeading = "%nKeys, when standard input is a terminal:%n",
     footer = {
-      "  Ctrl-A X quits, Ctrl-A H helps, Ctrl-A Ctrl-A sends Ctrl-A. All others go to the guest, Ctrl-C too.",
+      "  Ctrl-A X quits, Ctrl-A H helps, Ctrl-A Ctrl-A sends Ctrl-A. All others go to the guest,"
+          + " Ctrl-C too.",
       "",
       "Examples:",
       "  A shell in the default guest:",
@@ -64,10 +65,7 @@ final class Run implements Callable<Integer> {
       description = "Model of the processors: v2 (default: v2).")
   private String cpu = "v2";
 
-  @Option(
-      names = "--cpus",
-      paramLabel = "N",
-      description = "Number of processors (default: 1).")
+  @Option(names = "--cpus", paramLabel = "N", description = "Number of processors (default: 1).")
   private String cpus = "1";
 
   @Option(

@@ -14,8 +14,8 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
 /**
- * One machine at this terminal, from the preparation to the last byte: keys, signals, and the terminal's settings, which
- * are put back on every way out.
+ * One machine at this terminal, from the preparation to the last byte: keys, signals, and the
+ * terminal's settings, which are put back on every way out.
  */
 final class Session implements AutoCloseable, KeyFilter.Commands {
   /** How long a signal waits for the machine to stop and its output to be taken. */

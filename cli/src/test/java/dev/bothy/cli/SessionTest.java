@@ -93,10 +93,14 @@ class SessionTest {
         terminal(
             List.of(),
             List.of(),
-            ">", "a\\x03b\\x1a",
-            "a\u0003b", "\\x01h",
-            "Ctrl-A X quits", "\\x01\\x01!",
-            "!", "\\x01x");
+            ">",
+            "a\\x03b\\x1a",
+            "a\u0003b",
+            "\\x01h",
+            "Ctrl-A X quits",
+            "\\x01\\x01!",
+            "!",
+            "\\x01x");
     assertEquals(130, ended.status);
     assertTrue(ended.output.contains("\u0001!"), ended.output);
   }
@@ -133,7 +137,8 @@ class SessionTest {
 
   @Test
   void floodCanBeQuit() throws Exception {
-    assertEquals(130, terminal(List.of(), List.of(), ">", "\\x0b", "\u000b\u000b", "\\x01x").status);
+    assertEquals(
+        130, terminal(List.of(), List.of(), ">", "\\x0b", "\u000b\u000b", "\\x01x").status);
   }
 
   @Test

@@ -122,7 +122,8 @@ class WrongUsageTest {
     Path stats = folder.resolve("run.json");
     assertEquals(
         1,
-        execute("run", "--memory", "64M", "--kernel", "/no/such/kernel", "--stats", stats.toString()));
+        execute(
+            "run", "--memory", "64M", "--kernel", "/no/such/kernel", "--stats", stats.toString()));
     assertTrue(Files.notExists(stats));
   }
 
@@ -139,7 +140,8 @@ class WrongUsageTest {
     assertEquals(0, execute("run", "--help"));
     assertTrue(out.contains("Examples:"), out);
     for (String option :
-        "engine cpu cpus memory kernel initrd append no-reboot debug-exit timeout stats".split(" ")) {
+        "engine cpu cpus memory kernel initrd append no-reboot debug-exit timeout stats"
+            .split(" ")) {
       assertTrue(out.contains("--" + option), option);
     }
     assertEquals(0, execute("--version"));

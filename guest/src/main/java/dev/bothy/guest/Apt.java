@@ -20,9 +20,9 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
 /**
- * Downloads packages with the host's apt, as any user and without touching the host: package lists, cache and the list of
- * installed packages are our own, sources, mirrors, proxies and keys the host's. Apt checks signatures of the lists; we
- * check the packages against the lists.
+ * Downloads packages with the host's apt, as any user and without touching the host: package lists,
+ * cache and the list of installed packages are our own, sources, mirrors, proxies and keys the
+ * host's. Apt checks signatures of the lists; we check the packages against the lists.
  */
 final class Apt {
   /** A package in the archive: the version that apt would take. */
@@ -52,7 +52,8 @@ final class Apt {
     }
     Files.writeString(folder.resolve("status"), "");
     Files.writeString(configuration(), configurationText());
-    // Its status does not matter: one broken source of the host's many must not stop us, and whether the packages are
+    // Its status does not matter: one broken source of the host's many must not stop us, and
+    // whether the packages are
     // there is seen next.
     run("reading the package lists", folder, "apt-get", "-q", "update");
   }
@@ -64,25 +65,25 @@ final class Apt {
   private String configurationText() {
     // Hooks are meant for the host's own lists and cache.
     return """
-        #clear APT::Update::Pre-Invoke;
-        #clear APT::Update::Post-Invoke;
-        #clear APT::Update::Post-Invoke-Success;
-        #clear APT::Architectures;
-        APT::Architecture "amd64";
-        APT::Architectures { "amd64"; };
-        APT::Sandbox::User "root";
-        APT::Status-Fd "1";
-        Acquire::Languages "none";
-        Acquire::Retries "2";
-        Acquire::http::Timeout "30";
-        Acquire::https::Timeout "30";
-        Dir::State "%1$s";
-        Dir::State::lists "%1$s/lists";
-        Dir::State::status "%1$s/status";
-        Dir::Cache "%1$s";
-        Dir::Cache::archives "%1$s/archives";
-        Dir::Log "%1$s/log";
-        """
+    #clear APT::Update::Pre-Invoke;
+    #clear APT::Update::Post-Invoke;
+    #clear APT::Update::Post-Invoke-Success;
+    #clear APT::Architectures;
+    APT::Architecture "amd64";
+    APT::Architectures { "amd64"; };
+    APT::Sandbox::User "root";
+    APT::Status-Fd "1";
+    Acquire::Languages "none";
+    Acquire::Retries "2";
+    Acquire::http::Timeout "30";
+    Acquire::https::Timeout "30";
+    Dir::State "%1$s";
+    Dir::State::lists "%1$s/lists";
+    Dir::State::status "%1$s/status";
+    Dir::Cache "%1$s";
+    Dir::Cache::archives "%1$s/archives";
+    Dir::Log "%1$s/log";
+    """
         .formatted(folder.toAbsolutePath());
   }
 
@@ -134,8 +135,7 @@ final class Apt {
               .findFirst()
               .orElseThrow(
                   () ->
-                      new GuestException(
-                          "apt could not fetch " + wanted.name + lastError(output)));
+                      new GuestException("apt could not fetch " + wanted.name + lastError(output)));
       check(wanted, file);
       Files.move(file, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     }
@@ -152,8 +152,7 @@ final class Apt {
 
   static String sha256(Path file) throws IOException {
     try (DigestInputStream in =
-        new DigestInputStream(
-            Files.newInputStream(file), MessageDigest.getInstance("SHA-256"))) {
+        new DigestInputStream(Files.newInputStream(file), MessageDigest.getInstance("SHA-256"))) {
       byte[] buffer = new byte[1 << 16];
       while (in.read(buffer) >= 0) {
         continue;
@@ -205,8 +204,7 @@ final class Apt {
 
   private List<String> readLines(String what, InputStream out) throws IOException {
     List<String> lines = new ArrayList<>();
-    BufferedReader reader =
-        new BufferedReader(new InputStreamReader(out, StandardCharsets.UTF_8));
+    BufferedReader reader = new BufferedReader(new InputStreamReader(out, StandardCharsets.UTF_8));
     for (String line = reader.readLine(); line != null; line = reader.readLine()) {
       // "dlstatus:FILE:PERCENT:TEXT": apt's README.progress-reporting.
       if (line.startsWith("dlstatus:")) {

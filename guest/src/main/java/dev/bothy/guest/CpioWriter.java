@@ -7,9 +7,10 @@ import java.util.HashSet;
 import java.util.Set;
 
 /**
- * Writes a cpio archive in the "newc" format as Linux unpacks it into its initial root (the kernel's
- * Documentation/driver-api/early-userspace/buffer-format.rst): everything belongs to root, times are zero, so that equal
- * contents give equal bytes. Folders above an entry are made as needed. Names are relative, "bin/sh". Not thread-safe.
+ * Writes a cpio archive in the "newc" format as Linux unpacks it into its initial root (the
+ * kernel's Documentation/driver-api/early-userspace/buffer-format.rst): everything belongs to root,
+ * times are zero, so that equal contents give equal bytes. Folders above an entry are made as
+ * needed. Names are relative, "bin/sh". Not thread-safe.
  */
 final class CpioWriter implements AutoCloseable {
   private static final int FOLDER = 0040000;

@@ -15,8 +15,9 @@ import org.apache.commons.compress.archivers.tar.TarArchiveInputStream;
 import org.tukaani.xz.XZInputStream;
 
 /**
- * Reads the files in a binary Debian package (deb(5)): an ar archive with a tar archive, plain or compressed by gzip, xz or
- * zstd. Nothing is ever written to the host's files, whatever names the archive has.
+ * Reads the files in a binary Debian package (deb(5)): an ar archive with a tar archive, plain or
+ * compressed by gzip, xz or zstd. Nothing is ever written to the host's files, whatever names the
+ * archive has.
  */
 final class DebianPackage {
   /** KiB an xz stream may make us allocate: its dictionary, for Debian's 8 to 64 MiB. */
@@ -109,7 +110,10 @@ final class DebianPackage {
     return bytes;
   }
 
-  /** A stream of what {@code in} holds, by the ending of {@code name}: .gz, .xz, .zst or none of them. */
+  /**
+   * A stream of what {@code in} holds, by the ending of {@code name}: .gz, .xz, .zst or none of
+   * them.
+   */
   static InputStream decompress(String name, InputStream in) throws IOException {
     if (name.endsWith(".xz")) {
       return new XZInputStream(in, XZ_MEMORY_KIB);

@@ -19,8 +19,8 @@ import java.util.stream.Stream;
 import java.util.zip.CRC32;
 
 /**
- * The guest for those who bring none: Debian's cloud kernel and a root of busybox in memory that ends in a shell on the
- * first serial port.
+ * The guest for those who bring none: Debian's cloud kernel and a root of busybox in memory that
+ * ends in a shell on the first serial port.
  *
  * @param kernel a bzImage
  * @param initrd a cpio archive, not compressed
@@ -31,15 +31,19 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
   private static final String BUSYBOX_PACKAGE = "busybox-static";
   private static final Pattern KERNEL_DEPENDENCY =
       Pattern.compile("(linux-image-([0-9][a-z0-9.+-]*cloud-amd64))\\b");
-  /** With flow control (r), so that Linux holds input back that nobody reads instead of dropping it. */
+
+  /**
+   * With flow control (r), so that Linux holds input back that nobody reads instead of dropping it.
+   */
   private static final String COMMAND_LINE = "console=ttyS0,115200n8r";
 
   /** One preparation at a time in this process; file locks only keep processes apart. */
   private static final ReentrantLock PREPARING = new ReentrantLock();
 
   /**
-   * Prepares it in the user's cache folder: {@code $XDG_CACHE_HOME/bothy} or {@code ~/.cache/bothy}. The first time, two
-   * packages are fetched with the host's apt; after that it needs no network. Any thread, any number of processes.
+   * Prepares it in the user's cache folder: {@code $XDG_CACHE_HOME/bothy} or {@code
+   * ~/.cache/bothy}. The first time, two packages are fetched with the host's apt; after that it
+   * needs no network. Any thread, any number of processes.
    *
    * @throws GuestException if it cannot be had here
    */
@@ -86,14 +90,16 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
     } catch (GuestException e) {
       throw e;
     } catch (IOException | UncheckedIOException e) {
-      throw new GuestException(
-          "preparing it in " + folder + " failed: " + e.getMessage(), e);
+      throw new GuestException("preparing it in " + folder + " failed: " + e.getMessage(), e);
     } finally {
       PREPARING.unlock();
     }
   }
 
-  /** Names what the root is made from besides the packages: a change of it makes a new root from the same packages. */
+  /**
+   * Names what the root is made from besides the packages: a change of it makes a new root from the
+   * same packages.
+   */
   private static String recipe() throws IOException {
     CRC32 sum = new CRC32();
     sum.update(InitialRoot.scripts());

@@ -12,6 +12,7 @@ public final class GuestException extends IOException {
 
   GuestException(String why, Throwable cause) {
     super(
-        "no default guest: " + why + "; give a guest of your own with --kernel and --initrd", cause);
+        "no default guest: " + why + "; give a guest of your own with --kernel and --initrd",
+        cause);
   }
 }

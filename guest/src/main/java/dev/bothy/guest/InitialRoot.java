@@ -13,16 +13,29 @@ import java.util.Set;
 import java.util.SortedMap;
 
 /**
- * The root file system of the default guest, as a cpio archive that Linux unpacks into memory: busybox under all its names,
- * a few scripts and the modules for paravirtual devices.
+ * The root file system of the default guest, as a cpio archive that Linux unpacks into memory:
+ * busybox under all its names, a few scripts and the modules for paravirtual devices.
  */
 final class InitialRoot {
-  /** Modules that a guest may want later; those that a kernel has built in or lacks are left out. */
+  /**
+   * Modules that a guest may want later; those that a kernel has built in or lacks are left out.
+   */
   static final List<String> MODULES =
       List.of(
-          "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng",
-          "virtio_balloon", "virtio_scsi", "virtio_input", "virtiofs", "9p", "9pnet_virtio",
-          "overlay", "vmw_vsock_virtio_transport");
+          "virtio_pci",
+          "virtio_mmio",
+          "virtio_blk",
+          "virtio_net",
+          "virtio_console",
+          "virtio_rng",
+          "virtio_balloon",
+          "virtio_scsi",
+          "virtio_input",
+          "virtiofs",
+          "9p",
+          "9pnet_virtio",
+          "overlay",
+          "vmw_vsock_virtio_transport");
 
   private static final Set<String> POWER = Set.of("poweroff", "reboot", "halt");
 
@@ -79,8 +92,8 @@ final class InitialRoot {
   }
 
   /**
-   * The names that a busybox program answers to, from the sorted table that it carries; "sh" alone if it has none, and
-   * the guest's first script then makes the links.
+   * The names that a busybox program answers to, from the sorted table that it carries; "sh" alone
+   * if it has none, and the guest's first script then makes the links.
    */
   static List<String> applets(byte[] busybox) {
     int at = KernelModules.indexOf(busybox, text("[\0[[\0"), 0);

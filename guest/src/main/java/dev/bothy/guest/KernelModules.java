@@ -24,8 +24,10 @@ final class KernelModules {
   /**
    * The modules with these names and everything they need.
    *
-   * @param names as modprobe takes them, '-' and '_' alike; names that the kernel does not have as modules are left out
-   * @return contents, never compressed, by path below the folder of the kernel's modules: "kernel/drivers/…/virtio.ko"
+   * @param names as modprobe takes them, '-' and '_' alike; names that the kernel does not have as
+   *     modules are left out
+   * @return contents, never compressed, by path below the folder of the kernel's modules:
+   *     "kernel/drivers/…/virtio.ko"
    */
   static SortedMap<String, byte[]> take(Path kernelPackage, Collection<String> names)
       throws IOException {

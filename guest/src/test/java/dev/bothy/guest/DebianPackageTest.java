@@ -58,8 +58,7 @@ class DebianPackageTest {
   @Test
   void truncatedPackagesAreRefused() throws IOException {
     byte[] whole =
-        Files.readAllBytes(
-            deb("data.tar.xz", compress(".xz", tar(Map.of("a", new byte[50_000])))));
+        Files.readAllBytes(deb("data.tar.xz", compress(".xz", tar(Map.of("a", new byte[50_000])))));
     for (int length = 0; length < whole.length - 1; length += 7) {
       Path cut = Files.write(folder.resolve("cut.deb"), Arrays.copyOf(whole, length));
       assertThrows(IOException.class, () -> DebianPackage.visit(cut, READ_ALL));
@@ -80,7 +79,8 @@ class DebianPackageTest {
 
   @Test
   void damagedBytesGiveAnIoExceptionOrAResult() throws IOException {
-    byte[] whole = Files.readAllBytes(deb("data.tar.gz", compress(".gz", tar(Map.of("a", new byte[5000])))));
+    byte[] whole =
+        Files.readAllBytes(deb("data.tar.gz", compress(".gz", tar(Map.of("a", new byte[5000])))));
     Random random = new Random(1);
     for (int round = 0; round < 300; round++) {
       byte[] damaged = whole.clone();
@@ -105,8 +105,7 @@ class DebianPackageTest {
                 Map.of(
                     "./lib/modules/6.1/kernel/net.ko", module("fail-over,ring"),
                     "./lib/modules/6.1/kernel/ring.ko", module(""),
-                    "./lib/modules/6.1/kernel/fail_over.ko.xz",
-                        compress(".xz", module("ring")),
+                    "./lib/modules/6.1/kernel/fail_over.ko.xz", compress(".xz", module("ring")),
                     "./lib/modules/6.1/kernel/other.ko", module("ring"))));
     var modules = KernelModules.take(kernel, List.of("net", "no_such"));
     assertEquals(
@@ -127,9 +126,7 @@ class DebianPackageTest {
     Path kernel =
         deb(
             "data.tar",
-            tar(
-                Map.of(
-                    "lib/modules/6.1/a.ko", module("b"), "lib/modules/6.1/b.ko", module("a"))));
+            tar(Map.of("lib/modules/6.1/a.ko", module("b"), "lib/modules/6.1/b.ko", module("a"))));
     var modules = KernelModules.take(kernel, List.of("a"));
     assertEquals(2, modules.size());
     assertEquals("a.ko: b.ko\nb.ko: a.ko\n", KernelModules.dependencyFile(modules));
@@ -176,7 +173,8 @@ class DebianPackageTest {
   private Path deb(String member, byte[] contents) throws IOException {
     Path file = folder.resolve("made.deb");
     try (ArArchiveOutputStream ar = new ArArchiveOutputStream(Files.newOutputStream(file))) {
-      for (var entry : List.of(Map.entry("debian-binary", bytes("2.0\n")), Map.entry(member, contents))) {
+      for (var entry :
+          List.of(Map.entry("debian-binary", bytes("2.0\n")), Map.entry(member, contents))) {
         ar.putArchiveEntry(new ArArchiveEntry(entry.getKey(), entry.getValue().length));
         ar.write(entry.getValue());
         ar.closeArchiveEntry();

@@ -15,9 +15,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.Optional;
 
 /**
- * The terminal on standard input, in raw mode until closed: every key arrives as it is typed, Ctrl-C included, and
- * nothing is echoed or translated (termios(3), cfmakeraw). Without calls into the C library, stty(1) does the work. Any
- * thread; closing twice is harmless.
+ * The terminal on standard input, in raw mode until closed: every key arrives as it is typed,
+ * Ctrl-C included, and nothing is echoed or translated (termios(3), cfmakeraw). Without calls into
+ * the C library, stty(1) does the work. Any thread; closing twice is harmless.
  */
 public final class Terminal implements AutoCloseable {
   /** Rows and columns of characters, both above 0. */
