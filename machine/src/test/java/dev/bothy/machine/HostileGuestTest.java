@@ -1,10 +1,13 @@
 package dev.bothy.machine;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.core.BusDevice;
 import dev.bothy.machine.boot.BootSource;
 import dev.bothy.machine.boot.BootState;
+import dev.bothy.x86.interpret.InterpreterEngine;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.Random;
@@ -131,7 +134,7 @@ class HostileGuestTest {
   void survivesRandomCodeOnTwoProcessors(BootState.Mode mode) throws Exception {
     for (long seed = FIRST; seed < FIRST + 3; seed++) {
       MachineOptions options = HostileRun.options(HostileGuest.of(seed, mode)).withCpus(2);
-      HostileRun.runFreely("seed " + seed + " in " + mode, options, Duration.ofMillis(200), _ -> {});
+      HostileRun.runFreely("seed " + seed, options, Duration.ofMillis(200), _ -> {});
     }
   }
 
@@ -263,6 +266,37 @@ class HostileGuestTest {
           assertTrue(outcome.machine().vcpu(0).instructions() > 100);
           assertTrue(outcome.machine().vcpu(1).instructions() > 100);
         });
+  }
+
+  @Test
+  void reportsAMistakeOfADeviceWithTheRegisters() throws Exception {
+    BootSource boot = code(BootState.Mode.PROTECTED, "b92a00000066ba0005ecf4");
+    BusDevice broken =
+        new BusDevice() {
+          @Override
+          public long read(long offset, int size) {
+            throw new IllegalStateException("broken device");
+          }
+
+          @Override
+          public void write(long offset, int size, long value) {}
+        };
+    MachineOptions options =
+        MachineOptions.of(
+            HostileGuest.MEMORY,
+            environment -> {
+              environment.ports().map("broken", 0x500, 1, broken);
+              return new InterpreterEngine(environment);
+            },
+            boot,
+            value -> {});
+    try (Machine machine = new Machine(options)) {
+      machine.start();
+      String report = assertInstanceOf(MachineExit.EngineFailed.class, machine.awaitExit()).report();
+      assertTrue(report.contains("broken device"), report);
+      assertTrue(report.contains("RCX=000000000000002a"), report);
+      assertTrue(report.contains("RIP=0000000000100009"), report);
+    }
   }
 
   @Test

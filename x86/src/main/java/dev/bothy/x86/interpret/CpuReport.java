@@ -12,7 +12,25 @@ final class CpuReport {
   };
   private static final String[] SEGMENTS = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
 
+  private static final int FRAMES = 16;
+
   private CpuReport() {}
+
+  /** What went wrong inside the interpreter, where, and the registers as far as they can still be told. */
+  static String ofFailure(Processor cpu, Throwable failure) {
+    StringBuilder out = new StringBuilder("the interpreter failed: ").append(failure).append('\n');
+    StackTraceElement[] frames = failure.getStackTrace();
+    for (int i = 0; i < frames.length && i < FRAMES; i++) {
+      out.append("  at ").append(frames[i]).append('\n');
+    }
+    try {
+      cpu.settle();
+      out.append(of(cpu));
+    } catch (RuntimeException e) {
+      out.append("no registers: ").append(e).append('\n');
+    }
+    return out.toString();
+  }
 
   static String of(Processor cpu) {
     StringBuilder out = new StringBuilder();

@@ -130,6 +130,9 @@ final class Processor extends SegmentingCpu {
     } catch (Shutdown s) {
       putInt(state + CpuState.ACTIVITY, CpuState.ACTIVITY_SHUTDOWN);
       return new Exit.Shutdown(shutdownReport);
+    } catch (RuntimeException | AssertionError | StackOverflowError e) {
+      // A mistake of ours or of a device. The state may be that of half an instruction: there is no going on.
+      return new Exit.Failed(CpuReport.ofFailure(this, e));
     } finally {
       engine.exclusive.leave();
     }
@@ -167,7 +170,7 @@ final class Processor extends SegmentingCpu {
         Block next = block.end.run(this);
         executed += block.count;
         block = next;
-      } catch (GuestFault | StopBlock e) {
+      } catch (Throwable e) {
         runningIndex = i;
         throw e;
       }
@@ -186,7 +189,7 @@ final class Processor extends SegmentingCpu {
       for (; i < n; i++) {
         block.body[i].run(this);
       }
-    } catch (GuestFault | StopBlock e) {
+    } catch (Throwable e) {
       runningIndex = i;
       throw e;
     }
@@ -223,7 +226,7 @@ final class Processor extends SegmentingCpu {
     return null;
   }
 
-  private void settle() {
+  void settle() {
     Block block = running;
     if (block != null) {
       executed += runningIndex;
