@@ -19,7 +19,7 @@ import java.math.BigInteger;
 
 /**
  * The transcendental functions of the x87 unit, computed to some 130 bits and rounded once. The
- * processors are within one unit in the last place of that, which {@link Tolerance} allows for.
+ * processors are within one unit in the last place of that, which the differential tests allow for.
  * Arguments of the circular functions are reduced with the processors' own π of 66 fraction bits.
  */
 public final class ExtendedTranscendental {

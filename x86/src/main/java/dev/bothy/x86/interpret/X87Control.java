@@ -149,6 +149,11 @@ final class X87Control {
     int ds = getInt(state + CpuState.X87_DS);
     int opcode = getInt(state + CpuState.X87_OPCODE);
     boolean selectors = cpu.usesDescriptors();
+    if (!selectors) {
+      // Without descriptors there is room for linear addresses only.
+      ip += cs << 4;
+      dp += ds << 4;
+    }
     if (i.operandSize == 2) {
       cpu.store16(at, X87Stack.control(cpu));
       cpu.store16(at + 2, X87Stack.status(cpu) & 0xffff);

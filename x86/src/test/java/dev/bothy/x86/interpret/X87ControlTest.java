@@ -21,10 +21,10 @@ final class X87ControlTest {
     X87Control.initialize(cpu);
     X87Stack.load(cpu, 0x37f, 0x3800);
     X87Stack.fill(cpu, 7, 1L << 63, 0x3fff);
-    state.set(CpuState.X87_IP, 0x12345);
-    state.setInt32(CpuState.X87_CS, 0xf000);
-    state.set(CpuState.X87_DP, 0x6789a);
-    state.setInt32(CpuState.X87_DS, 0x1000);
+    state.set(CpuState.X87_IP, 0x45);
+    state.setInt32(CpuState.X87_CS, 0x1230);
+    state.set(CpuState.X87_DP, 0x789a);
+    state.setInt32(CpuState.X87_DS, 0x6000);
     state.setInt32(CpuState.X87_OPCODE, 0x5cd);
     state.setGpr(CpuState.RDI, FlatCpu.PAGE);
   }
@@ -64,7 +64,7 @@ final class X87ControlTest {
   @Test
   void storesTheEnvironmentOfProtectedModeWithSelectors() {
     run("d937", 2);
-    assertEquals("037f 3800 3fff 2345 f000 789a 1000", memory(14));
+    assertEquals("037f 3800 3fff 0045 1230 789a 6000", memory(14));
   }
 
   @Test

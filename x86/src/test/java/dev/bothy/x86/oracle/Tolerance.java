@@ -16,7 +16,7 @@ import dev.bothy.x86.decode.Op;
  *   <li>the x87 transcendentals: one unit in the last place, and with it C1 and the underflow and precision flags.
  * </ul>
  */
-final class Tolerance {
+public final class Tolerance {
   private static final int C1_UNDERFLOW_PRECISION = 0x230;
 
   /** ES and B, which follow from unmasked flags. */
@@ -34,7 +34,8 @@ final class Tolerance {
     };
   }
 
-  static boolean transcendental(Op op) {
+  /** True for the x87 transcendentals. */
+  public static boolean transcendental(Op op) {
     return switch (op) {
       case F2XM1, FYL2X, FYL2XP1, FSIN, FCOS, FSINCOS, FPTAN, FPATAN -> true;
       default -> false;
