@@ -70,7 +70,7 @@ final class CodeCache {
     long second = -1;
     Block block = page == null ? null : page.buckets[bucket(physical)];
     for (; block != null; block = block.nextInBucket) {
-      if (block.physical == physical && block.mode == mode) {
+      if (block.physical == physical && block.mode == mode && block.valid) {
         if (block.secondPage < 0) {
           break;
         }
@@ -154,36 +154,55 @@ final class CodeCache {
       return;
     }
     long end = physical + length;
-    for (int i = 0; i < BUCKETS; i++) {
-      Block before = null;
-      for (Block b = page.buckets[i]; b != null; b = b.nextInBucket) {
+    for (Block first : page.buckets) {
+      for (Block b = first; b != null; b = b.nextInBucket) {
         if (b.physical < end && b.physical + b.length > physical) {
-          if (before == null) {
-            page.buckets[i] = b.nextInBucket;
-          } else {
-            before.nextInBucket = b.nextInBucket;
-          }
-          page.blocks--;
-          instructions -= b.count + 4;
-          kill(b);
-        } else {
-          before = b;
+          remove(b);
         }
       }
     }
-    if (!page.reachingIn.isEmpty()) {
-      page.reachingIn.removeIf(
-          b -> {
-            long reach = b.secondPage + (b.physical + b.length & 0xfff);
-            if (b.valid && physical >= reach) {
-              return false;
-            }
-            page.blocks--;
-            kill(b);
-            return true;
-          });
+    for (int i = page.reachingIn.size() - 1; i >= 0; i--) {
+      // Removing one may take others with it only if both pages are the same one.
+      if (i >= page.reachingIn.size()) {
+        continue;
+      }
+      Block b = page.reachingIn.get(i);
+      if (physical < b.secondPage + (b.physical + b.length & 0xfff)) {
+        remove(b);
+      }
     }
-    if (page.blocks == 0) {
+  }
+
+  /** Takes a block out of its page, and out of the page it reaches into; pages left without blocks are no code pages. */
+  private void remove(Block block) {
+    Page page = pageOf(block.physical);
+    int bucket = bucket(block.physical);
+    Block before = null;
+    for (Block b = page.buckets[bucket]; b != null; before = b, b = b.nextInBucket) {
+      if (b == block) {
+        if (before == null) {
+          page.buckets[bucket] = b.nextInBucket;
+        } else {
+          before.nextInBucket = b.nextInBucket;
+        }
+        page.blocks--;
+        instructions -= block.count + 4;
+        break;
+      }
+    }
+    if (block.secondPage >= 0) {
+      Page second = pageOf(block.secondPage);
+      if (second != null && second.reachingIn.remove(block)) {
+        second.blocks--;
+        forgetIfEmpty(second, block.secondPage);
+      }
+    }
+    forgetIfEmpty(page, block.physical);
+    kill(block);
+  }
+
+  private void forgetIfEmpty(Page page, long physical) {
+    if (page.blocks == 0 && pageOf(physical) == page) {
       long offset = memory.offsetOf(physical);
       pages[(int) (offset >>> 22)][(int) (offset >>> 12) & 1023] = null;
       map.unmark(physical, index);

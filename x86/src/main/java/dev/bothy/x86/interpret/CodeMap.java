@@ -28,6 +28,10 @@ final class CodeMap implements WriteObserver, AutoCloseable {
     cpus.add(cpu);
   }
 
+  void remove(PagingCpu cpu) {
+    cpus.remove(cpu);
+  }
+
   private long maskAddress(long physical) {
     long offset = memory.offsetOf(physical);
     return offset < 0 ? 0 : start + (offset >>> 12) * 4;
@@ -37,6 +41,23 @@ final class CodeMap implements WriteObserver, AutoCloseable {
   boolean hasCode(long physical) {
     long at = maskAddress(physical);
     return at != 0 && RawMemory.getIntAcquire(at) != 0;
+  }
+
+  /** Marks the page for vCPU {@code index} if it is marked for any already; false if it is not. */
+  boolean markToo(long physical, int index) {
+    long at = maskAddress(physical);
+    if (at == 0) {
+      return true;
+    }
+    for (; ; ) {
+      int old = RawMemory.getIntAcquire(at);
+      if (old == 0) {
+        return false;
+      }
+      if (RawMemory.compareAndExchangeInt(at, old, old | 1 << index) == old) {
+        return true;
+      }
+    }
   }
 
   /** Marks the page for vCPU {@code index}; true if it had no code of any vCPU before. */

@@ -53,7 +53,7 @@ final class DebugRegisters {
     if (index == 6) {
       value = value & 0xe00f | DR6_FIXED;
     } else if (index == 7) {
-      value = value & 0xffff_2bffL & ~0xc000L | DR7_FIXED;
+      value = value & 0xffff_23ffL | DR7_FIXED;
     }
     set(cpu, index, value);
     update(cpu);
@@ -81,11 +81,14 @@ final class DebugRegisters {
     long dr7 = dr(cpu, 7);
     boolean data = false;
     boolean code = false;
+    boolean ports = false;
     for (int n = 0; n < 4; n++) {
       if (enabled(dr7, n)) {
         if (kind(dr7, n) == 0) {
           code = true;
-        } else if (kind(dr7, n) != 2) {
+        } else if (kind(dr7, n) == 2) {
+          ports = true;
+        } else {
           data = true;
         }
       }
@@ -95,6 +98,7 @@ final class DebugRegisters {
     }
     cpu.watching = data;
     cpu.breakpoints = code;
+    cpu.portBreakpoints = ports;
     if (code) {
       cpu.setAttention(Processor.ATTENTION_STEP);
     }
@@ -149,6 +153,26 @@ final class DebugRegisters {
     }
   }
 
+  /** An access to ports; a hit is a trap after the instruction. Only with CR4.DE. */
+  static void checkPort(Processor cpu, int port, int size) {
+    if (!cpu.portBreakpoints || !ControlRegisters.debugExtensions(cpu)) {
+      return;
+    }
+    long dr7 = dr(cpu, 7);
+    int hits = 0;
+    for (int n = 0; n < 4; n++) {
+      int length = length(dr7, n);
+      long at = dr(cpu, n) & -length;
+      if (enabled(dr7, n) && kind(dr7, n) == 2 && port < at + length && at < port + size) {
+        hits |= 1 << n;
+      }
+    }
+    if (hits != 0) {
+      cpu.pendingDebug |= hits;
+      cpu.setAttention(Processor.ATTENTION_STEP);
+    }
+  }
+
   static boolean watchesPage(Processor cpu, long linear) {
     long dr7 = dr(cpu, 7);
     for (int n = 0; n < 4; n++) {
@@ -162,6 +186,7 @@ final class DebugRegisters {
 
   /** Puts causes into DR6; single-step and breakpoints leave the other causes' bits alone. */
   static void report(Processor cpu, int bits) {
+    set(cpu, 7, dr(cpu, 7) & ~GENERAL_DETECT);
     set(cpu, 6, dr(cpu, 6) & ~0xfL | DR6_FIXED | bits);
   }
 

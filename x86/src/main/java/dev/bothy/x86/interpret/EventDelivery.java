@@ -66,11 +66,12 @@ final class EventDelivery {
       Processor cpu, int vector, int errorCode, boolean software, boolean exception, int flagsToPush) {
     int first = exception ? vector : -1;
     int code = errorCode;
-    boolean external = !exception;
+    // Whatever fails from here on was not asked for by the program.
+    boolean external = !software;
     for (; ; ) {
       try {
         boolean hasCode = exception && (WITH_ERROR_CODE >>> vector & 1) != 0;
-        transfer(cpu, vector, code, software, hasCode, external || first != vector, flagsToPush);
+        transfer(cpu, vector, code, software, hasCode, external, flagsToPush);
         return;
       } catch (GuestFault f) {
         int next = f.vector;
@@ -85,9 +86,7 @@ final class EventDelivery {
         boolean doubled =
             firstContributes && nextContributes
                 || first == GuestFault.PF && (nextContributes || next == GuestFault.PF);
-        if (next == GuestFault.PF && !doubled) {
-          putLong(cpu.state + CpuState.CR2, cpu.faultAddress);
-        } else if (next == GuestFault.PF) {
+        if (next == GuestFault.PF) {
           putLong(cpu.state + CpuState.CR2, cpu.faultAddress);
         }
         if (doubled) {
@@ -196,6 +195,9 @@ final class EventDelivery {
     if ((code & Descriptor.PRESENT) == 0) {
       throw cpu.raise(GuestFault.NP, selector & 0xfffc | ext);
     }
+    if (target << 16 >> 16 != target) {
+      throw cpu.raise(GuestFault.GP, ext);
+    }
     boolean inner = (code & Descriptor.CONFORMING) == 0 && dpl < cpu.cpl;
     int newCpl = (code & Descriptor.CONFORMING) != 0 ? cpu.cpl : dpl;
     long sp = cpu.codeBits == 64 ? cpu.rsp() : cpu.rsp() & 0xffff_ffffL;
@@ -212,6 +214,7 @@ final class EventDelivery {
     if (bottom << 16 >> 16 != bottom || sp - 1 << 16 >> 16 != sp - 1) {
       throw cpu.raise(GuestFault.SS, ext);
     }
+    setAccessedQuietly(cpu, selector, descriptor);
     // The new stack is written with the rights of the new CPL; SMAP looks at AC as it was.
     int oldCpl = cpu.cpl;
     cpu.cpl = newCpl;
@@ -233,7 +236,6 @@ final class EventDelivery {
       cpu.selectTable();
       throw f;
     }
-    setAccessedQuietly(cpu, selector, descriptor);
     cpu.loadFromDescriptor(CpuState.CS, selector & ~3 | newCpl, descriptor);
     if (newCpl != oldCpl) {
       cpu.setSegment(CpuState.SS, newCpl, 0, 0, newCpl << 5);
@@ -247,9 +249,6 @@ final class EventDelivery {
     cpu.setCpl(newCpl);
     cpu.setGpr(CpuState.RSP, bottom);
     putLong(cpu.ripAt, target);
-    if (target << 16 >> 16 != target) {
-      throw cpu.raise(GuestFault.GP, 0);
-    }
   }
 
   private static void setAccessedQuietly(Processor cpu, int selector, long descriptor) {

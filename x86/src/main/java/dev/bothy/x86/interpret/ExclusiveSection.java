@@ -62,6 +62,12 @@ final class ExclusiveSection {
     }
   }
 
+  /** Runs {@code action} while no section is open; from a thread that is no running vCPU's. */
+  synchronized void whileNobodyAsks(Runnable action) {
+    awaitFree();
+    action.run();
+  }
+
   private void awaitFree() {
     boolean interrupted = false;
     while (wanted) {

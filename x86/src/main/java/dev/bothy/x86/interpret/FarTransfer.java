@@ -165,6 +165,7 @@ final class FarTransfer {
     if (isCode(attributes)) {
       checkDirect(cpu, selector, attributes);
       checkTarget(cpu, offset, descriptor);
+      cpu.setAccessed(selector, descriptor);
       pushTwo(cpu, size, cpu.segmentSelector(CpuState.CS), returnTo);
       loadCs(cpu, selector, descriptor, cpu.cpl);
       cpu.branchTo = offset;
@@ -178,6 +179,7 @@ final class FarTransfer {
     boolean inner = (gate.codeAttributes & Descriptor.CONFORMING) == 0 && dpl < cpu.cpl;
     checkTarget(cpu, gate.offset, gate.descriptor);
     if (!inner) {
+      cpu.setAccessed(gate.selector, gate.descriptor);
       pushTwo(cpu, gate.size, cpu.segmentSelector(CpuState.CS), returnTo);
       loadCs(cpu, gate.selector, gate.descriptor, cpu.cpl);
       cpu.branchTo = gate.offset;
@@ -227,6 +229,7 @@ final class FarTransfer {
     } finally {
       cpu.setCpl(oldCpl);
     }
+    cpu.setAccessed(gate.selector, gate.descriptor);
     cpu.setSegment(CpuState.SS, cpl, 0, 0, cpl << 5);
     loadCs(cpu, gate.selector, gate.descriptor, cpl);
     cpu.setGpr(CpuState.RSP, sp - 32);
@@ -261,6 +264,7 @@ final class FarTransfer {
     int cpl = selector & 3;
     checkTarget(cpu, ip, descriptor);
     if (cpl == cpu.cpl) {
+      cpu.setAccessed(selector, descriptor);
       cpu.setRsp(cpu.rsp() + 2L * size + release);
       loadCs(cpu, selector, descriptor, cpl);
       cpu.branchTo = ip;
@@ -270,6 +274,7 @@ final class FarTransfer {
     int ss = (int) cpu.peek(size, 3 * size + release) & 0xffff;
     boolean toLong = cpu.longMode && (Descriptor.attributes(descriptor) & Descriptor.LONG) != 0;
     long ssDescriptor = checkReturnSs(cpu, ss, cpl, toLong);
+    markAccessed(cpu, selector, descriptor, ss, ssDescriptor);
     loadCs(cpu, selector, descriptor, cpl);
     loadReturnSs(cpu, ss, cpl, ssDescriptor);
     cpu.updateMode();
@@ -322,6 +327,14 @@ final class FarTransfer {
     return descriptor;
   }
 
+  /** What may fault while registers are loaded happens before any is. */
+  private static void markAccessed(Processor cpu, int selector, long descriptor, int ss, long ssDescriptor) {
+    if (ssDescriptor != 0) {
+      cpu.setAccessed(ss, ssDescriptor);
+    }
+    cpu.setAccessed(selector, descriptor);
+  }
+
   private static void loadReturnSs(Processor cpu, int ss, int cpl, long descriptor) {
     if (descriptor == 0) {
       cpu.setSegment(CpuState.SS, ss, 0, 0, cpl << 5);
@@ -369,6 +382,7 @@ final class FarTransfer {
       int ss = (int) cpu.peek(size, 4 * size) & 0xffff;
       long ssDescriptor = checkReturnSs(cpu, ss, newCpl, toLong);
       int oldCpl = cpu.cpl;
+      markAccessed(cpu, selector, descriptor, ss, ssDescriptor);
       setReturnFlags(cpu, flags, size);
       loadCs(cpu, selector, descriptor, newCpl);
       loadReturnSs(cpu, ss, newCpl, ssDescriptor);
@@ -379,6 +393,7 @@ final class FarTransfer {
         cpu.updateMode();
       }
     } else {
+      cpu.setAccessed(selector, descriptor);
       cpu.setRsp(cpu.rsp() + 3L * size);
       setReturnFlags(cpu, flags, size);
       loadCs(cpu, selector, descriptor, newCpl);
@@ -408,6 +423,9 @@ final class FarTransfer {
     int old = cpu.systemFlags;
     cpu.systemFlags = value & ~Bits.ARITHMETIC | 2;
     cpu.systemFlagsChanged(old);
+    if (size > 2 && (flags & Bits.RF) != 0) {
+      cpu.resumeFlagLoaded();
+    }
   }
 
   private static void realReturn(Processor cpu, int size) {
@@ -464,7 +482,7 @@ final class FarTransfer {
     int cs = (int) (star >>> 32) & 0xfffc;
     if (cpu.longMode) {
       cpu.setGpr(CpuState.RCX, cpu.branchTo);
-      cpu.setGpr(11, cpu.rflags() & 0xffff_ffffL);
+      cpu.setGpr(11, cpu.rflags() & ~Bits.RF & 0xffff_ffffL);
       long target = getLong(cpu.state + (cpu.codeBits == 64 ? CpuState.LSTAR : CpuState.CSTAR));
       int mask = (int) getLong(cpu.state + CpuState.SFMASK);
       setFlatCs(cpu, cs, 0, true);
@@ -480,6 +498,7 @@ final class FarTransfer {
     }
     cpu.updateMode();
     cpu.setCpl(0);
+    cpu.stepOnlyIf((cpu.systemFlags & Bits.TF) != 0);
   }
 
   static void sysret(Processor cpu, int size) {
@@ -493,9 +512,7 @@ final class FarTransfer {
     if (cpu.codeBits == 64) {
       int flags = (int) cpu.gpr(11);
       if (size == 8) {
-        if (!canonical(target)) {
-          throw cpu.gp();
-        }
+        // AMD processors do not look at the target: a bad one faults in user mode.
         setFlatCs(cpu, base + 16 | 3, 3, true);
       } else {
         setFlatCs(cpu, base | 3, 3, false);

@@ -34,6 +34,15 @@ public final class InterpreterEngine implements Engine {
     return vcpu;
   }
 
+  /** {@code vcpu} is about to free its state: nobody may touch it from here on. */
+  void remove(InterpreterVcpu vcpu) {
+    exclusive.whileNobodyAsks(
+        () -> {
+          vcpus.remove(vcpu);
+          codeMap.remove(vcpu.processor());
+        });
+  }
+
   /** In every vCPU's TLB; called while no other vCPU runs. */
   void dropWritesTo(long physical) {
     vcpus.forEach(vcpu -> vcpu.processor().dropWritesTo(physical));

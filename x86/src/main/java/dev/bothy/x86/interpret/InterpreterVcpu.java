@@ -13,6 +13,7 @@ import java.util.Map;
 
 /** A vCPU of the interpreter. */
 final class InterpreterVcpu implements Vcpu {
+  private final InterpreterEngine engine;
   private final Engine.Environment machine;
   private final int index;
   private final LocalInterruptController apic;
@@ -22,6 +23,7 @@ final class InterpreterVcpu implements Vcpu {
 
   InterpreterVcpu(
       InterpreterEngine engine, Engine.Environment machine, int index, LocalInterruptController apic) {
+    this.engine = engine;
     this.machine = machine;
     this.index = index;
     this.apic = apic;
@@ -150,6 +152,7 @@ final class InterpreterVcpu implements Vcpu {
 
   @Override
   public void close() {
+    engine.remove(this);
     processor.close();
     state.close();
   }

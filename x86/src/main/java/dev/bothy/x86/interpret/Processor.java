@@ -59,6 +59,8 @@ final class Processor extends SegmentingCpu {
   boolean nmiBlocked;
   /** A code breakpoint is armed. */
   boolean breakpoints;
+  /** A port breakpoint is armed. */
+  boolean portBreakpoints;
   /** DR6 bits of debug traps to be taken at the next boundary. */
   int pendingDebug;
 
@@ -67,6 +69,8 @@ final class Processor extends SegmentingCpu {
   private End linkFrom;
   private int stepLimit = Integer.MAX_VALUE;
   private boolean stepTraps;
+  /** The instruction just run has loaded RF: it stays for the next one. */
+  private boolean resumeLoaded;
   /** A triple fault's report. */
   String shutdownReport;
 
@@ -110,7 +114,7 @@ final class Processor extends SegmentingCpu {
 
   /** Runs until an exit; see {@link dev.bothy.core.Vcpu#run}. */
   Exit run(long budget) {
-    long limit = budget == Long.MAX_VALUE ? Long.MAX_VALUE : executed + budget;
+    long limit = budget > Long.MAX_VALUE - executed ? Long.MAX_VALUE : executed + budget;
     engine.exclusive.enter();
     try {
       // Whatever happened while we were away is looked at first.
@@ -155,6 +159,9 @@ final class Processor extends SegmentingCpu {
       if (block == null || !block.valid) {
         block = lookUp();
       }
+      if (codeBits != 64) {
+        most = Math.min(most, insideLimit(block));
+      }
       if (block.count > limit - executed || block.count > most) {
         runPart(block, (int) Math.min(most, limit - executed));
         block = null;
@@ -198,6 +205,24 @@ final class Processor extends SegmentingCpu {
     if (stepLimit == 1) {
       afterStep();
     }
+  }
+
+  /** Instructions of {@code block} that end inside the code segment; #GP(0) if it is none. */
+  private int insideLimit(Block block) {
+    long rip = getLong(ripAt);
+    long limit = segmentLimit(CpuState.CS) & 0xffff_ffffL;
+    if (rip + block.length - 1 <= limit) {
+      return Integer.MAX_VALUE;
+    }
+    int whole = 0;
+    while (whole < block.body.length && rip + block.offsets[whole + 1] - 1 <= limit) {
+      whole++;
+    }
+    if (whole == 0) {
+      running = null;
+      throw raise(GuestFault.GP, 0);
+    }
+    return whole;
   }
 
   private Block lookUp() {
@@ -251,6 +276,8 @@ final class Processor extends SegmentingCpu {
       exceptionsByVector[vector]++;
     }
     shadowAt = -1;
+    // An instruction that faults will be started again: its data breakpoints count then.
+    pendingDebug = 0;
     EventDelivery.exception(this, vector, fault.errorCode);
   }
 
@@ -357,12 +384,18 @@ final class Processor extends SegmentingCpu {
     if (getInt(state + CpuState.ACTIVITY) == CpuState.ACTIVITY_HALTED) {
       return new Exit.Halted();
     }
-    stepTraps = (systemFlags & Bits.TF) != 0;
-    if (stepTraps || DebugRegisters.armedForCode(this)) {
+    if (DebugRegisters.armedForCode(this)) {
       setAttention(ATTENTION_STEP);
       stepLimit = 1;
       DebugRegisters.checkFetch(this);
     }
+    stepTraps = (systemFlags & Bits.TF) != 0;
+    // RF ends with the instruction, so that one is run alone as well.
+    if ((systemFlags & (Bits.TF | Bits.RF)) != 0) {
+      setAttention(ATTENTION_STEP);
+      stepLimit = 1;
+    }
+    resumeLoaded = false;
     return null;
   }
 
@@ -371,11 +404,23 @@ final class Processor extends SegmentingCpu {
   }
 
   private void afterStep() {
-    systemFlags &= ~Bits.RF;
+    if (!resumeLoaded) {
+      systemFlags &= ~Bits.RF;
+    }
     if (stepTraps) {
       pendingDebug |= DebugRegisters.SINGLE_STEP;
       setAttention(ATTENTION_STEP);
     }
+  }
+
+  /** IRET has loaded RF: it holds for the instruction returned to. */
+  void resumeFlagLoaded() {
+    resumeLoaded = true;
+  }
+
+  /** The instruction under way has left TF's reach (INT n, SYSCALL): it traps only if {@code still}. */
+  void stepOnlyIf(boolean still) {
+    stepTraps &= still;
   }
 
   /** True if the vCPU has a reason to leave HLT or wait-for-startup. */
@@ -423,12 +468,17 @@ final class Processor extends SegmentingCpu {
 
   /** A page gets its first code: from now on stores to it are seen, by every vCPU. */
   void claimCodePage(long physical) {
-    if (codeMap.mark(physical, index & 31)) {
-      if (machine.cpus() == 1) {
+    if (machine.cpus() == 1) {
+      if (codeMap.mark(physical, index & 31)) {
         dropWritesTo(physical);
-      } else {
-        engine.exclusive.run(() -> engine.dropWritesTo(physical));
       }
+    } else if (!codeMap.markToo(physical, index & 31)) {
+      // Marked in the section only: who finds the mark may rely on no vCPU having a way around it.
+      engine.exclusive.run(
+          () -> {
+            codeMap.mark(physical, index & 31);
+            engine.dropWritesTo(physical);
+          });
     }
   }
 
@@ -443,6 +493,9 @@ final class Processor extends SegmentingCpu {
   void stopAfterThis() {
     if (running != null) {
       code.drop(running.physical, 1);
+      // Code outside RAM is not in the cache.
+      running.valid = false;
+      running.stop();
     }
   }
 
@@ -541,6 +594,10 @@ final class Processor extends SegmentingCpu {
 
   /** Leaves a string instruction between two iterations, to be gone on with after a look at the attention word. */
   void restart() {
+    if (stepTraps) {
+      // Each iteration is a step.
+      pendingDebug |= DebugRegisters.SINGLE_STEP;
+    }
     throw StopBlock.SIGNAL;
   }
 
@@ -554,6 +611,7 @@ final class Processor extends SegmentingCpu {
       putLong(ripAt, start);
       throw f;
     }
+    stepOnlyIf(false);
     branchTo = getLong(ripAt);
   }
 
@@ -567,6 +625,7 @@ final class Processor extends SegmentingCpu {
       putLong(ripAt, start);
       throw f;
     }
+    stepOnlyIf(false);
     branchTo = getLong(ripAt);
   }
 

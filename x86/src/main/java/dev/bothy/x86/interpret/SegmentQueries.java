@@ -137,6 +137,9 @@ final class SegmentQueries {
     if (type != wanted && !small) {
       throw cpu.raise(GuestFault.GP, code);
     }
+    if ((high >>> 40 & 0x1f) != 0) {
+      throw cpu.raise(GuestFault.GP, code);
+    }
     if ((attributes & Descriptor.PRESENT) == 0) {
       throw cpu.raise(GuestFault.NP, code);
     }

@@ -72,6 +72,7 @@ final class StackSwitch {
         throw cpu.raise(GuestFault.SS, stack.selector & 0xfffc | ext);
       }
       withRights(() -> cpu.probeStore(linear(low), bytes));
+      cpu.setAccessed(stack.selector, stack.descriptor);
     }
 
     private long linear(long offset) {
@@ -97,7 +98,6 @@ final class StackSwitch {
 
     /** Makes the new stack the current one. */
     void install(Processor cpu) {
-      cpu.setAccessed(stack.selector, stack.descriptor);
       cpu.loadFromDescriptor(CpuState.SS, stack.selector, stack.descriptor);
       long rsp = cpu.rsp();
       cpu.setGpr(CpuState.RSP, mask == 0xffff ? rsp & ~0xffffL | pointer : pointer);

@@ -126,6 +126,7 @@ final class StringOps {
         long to = destination(cpu, i, size, true);
         cpu.probeStore(to, size);
         cpu.portAccesses++;
+        DebugRegisters.checkPort(cpu, port, size);
         cpu.storeSized(to, size, cpu.machine.ports().read(port, size));
         advance(cpu, i, CpuState.RDI, step);
       }
@@ -134,6 +135,7 @@ final class StringOps {
         ControlRegisters.checkPort(cpu, port, size);
         long value = cpu.loadSized(source(cpu, i, size), size);
         cpu.portAccesses++;
+        DebugRegisters.checkPort(cpu, port, size);
         cpu.machine.ports().write(port, size, value);
         advance(cpu, i, CpuState.RSI, step);
       }

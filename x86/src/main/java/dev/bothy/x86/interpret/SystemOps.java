@@ -168,6 +168,7 @@ final class SystemOps {
     int port = (int) Operands.read(cpu, i, 1 - accumulator) & (i.kind[1 - accumulator] == Instruction.IMMEDIATE ? 0xff : 0xffff);
     ControlRegisters.checkPort(cpu, port, size);
     cpu.portAccesses++;
+    DebugRegisters.checkPort(cpu, port, size);
     if (in) {
       Operands.setGpr(cpu, CpuState.RAX, size, cpu.machine.ports().read(port, size));
     } else {
@@ -262,9 +263,6 @@ final class SystemOps {
     };
     cpu.loadSegmentRegister(segment, selector);
     Operands.write(cpu, i, 0, offset);
-    if (segment == CpuState.SS) {
-      cpu.shadow(true);
-    }
   }
 
   private static void segmentBase(Processor cpu, Instruction i) {
