@@ -216,7 +216,6 @@ class PagingTest {
       "48 a5", // movsq
       "dd 33", // fnsave
       "d9 33", // fnstenv
-      "48 0f ae 03", // fxsave needs alignment
       "48 0f c3 03", // movnti
       "dd 1b" // fstp
     };
@@ -233,9 +232,6 @@ class PagingTest {
         s.setGpr(RCX, 2);
         if (!code.equals("66 89 43 07")) {
           s.setGpr(RBX, PAGE + 0xffc);
-        }
-        if (code.equals("48 0f ae 03")) {
-          s.setGpr(RBX, PAGE + 0xff0);
         }
         long[] before = registers(s);
         m.code(64, m.assembler(64).nop().hex(code));
