@@ -12,7 +12,7 @@ import java.util.Set;
  * times are zero, so that equal contents give equal bytes. Folders above an entry are made as
  * needed. Names are relative, "bin/sh". Not thread-safe.
  */
-final class CpioWriter implements AutoCloseable {
+public final class CpioWriter implements AutoCloseable {
   private static final int FOLDER = 0040000;
   private static final int CHARACTER_DEVICE = 0020000;
   private static final int FILE = 0100000;
@@ -23,12 +23,12 @@ final class CpioWriter implements AutoCloseable {
   private int inode = 1;
   private long written;
 
-  CpioWriter(OutputStream out) {
+  public CpioWriter(OutputStream out) {
     this.out = out;
   }
 
   /** A folder with mode 0755; harmless if it is there. */
-  void folder(String name) throws IOException {
+  public void folder(String name) throws IOException {
     if (name.isEmpty() || !folders.add(name)) {
       return;
     }
@@ -37,19 +37,19 @@ final class CpioWriter implements AutoCloseable {
   }
 
   /** A regular file. */
-  void file(String name, int permissions, byte[] contents) throws IOException {
+  public void file(String name, int permissions, byte[] contents) throws IOException {
     parents(name);
     entry(name, FILE | permissions, 0, 0, contents);
   }
 
   /** A symbolic link. */
-  void link(String name, String target) throws IOException {
+  public void link(String name, String target) throws IOException {
     parents(name);
     entry(name, LINK | 0777, 0, 0, target.getBytes(StandardCharsets.UTF_8));
   }
 
   /** A character device with mode 0600. */
-  void characterDevice(String name, int major, int minor) throws IOException {
+  public void characterDevice(String name, int major, int minor) throws IOException {
     parents(name);
     entry(name, CHARACTER_DEVICE | 0600, major, minor, new byte[0]);
   }

@@ -1,0 +1,115 @@
+package dev.bothy.bench;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.ObjLongConsumer;
+
+/** A command that runs a guest, with the guest's serial console as its standard output. */
+final class GuestProcess implements AutoCloseable {
+  private final Process process;
+  private final long started;
+
+  private GuestProcess(List<String> command) throws IOException {
+    ProcessBuilder builder = new ProcessBuilder(command);
+    builder.redirectError(ProcessBuilder.Redirect.DISCARD);
+    started = System.nanoTime();
+    process = builder.start();
+  }
+
+  /** Bothy's command from its checkout. */
+  static GuestProcess bothy(Path home, Path kernel, Path initrd, String append) throws IOException {
+    return new GuestProcess(
+        List.of(
+            home.resolve("bothy").toString(),
+            "run",
+            "--memory",
+            "512M",
+            "--kernel",
+            kernel.toString(),
+            "--initrd",
+            initrd.toString(),
+            "--append",
+            append,
+            "--no-reboot"));
+  }
+
+  /** QEMU with its translator. */
+  static GuestProcess qemu(Path kernel, Path initrd, String append) throws IOException {
+    return new GuestProcess(
+        List.of(
+            "qemu-system-x86_64",
+            "-accel",
+            "tcg",
+            "-cpu",
+            "max",
+            "-m",
+            "512",
+            "-nographic",
+            "-no-reboot",
+            "-kernel",
+            kernel.toString(),
+            "-initrd",
+            initrd.toString(),
+            "-append",
+            append));
+  }
+
+  /** A program on the host itself. */
+  static GuestProcess plain(List<String> command) throws IOException {
+    return new GuestProcess(command);
+  }
+
+  long pid() {
+    return process.pid();
+  }
+
+  boolean alive() {
+    return process.isAlive();
+  }
+
+  /** Gives {@code lines} every line and the time of its end, {@link System#nanoTime}, until there are no more. */
+  void read(ObjLongConsumer<String> lines) throws IOException {
+    try (BufferedReader reader = process.inputReader(StandardCharsets.ISO_8859_1)) {
+      for (String line; (line = reader.readLine()) != null; ) {
+        lines.accept(line, System.nanoTime());
+      }
+    }
+  }
+
+  /**
+   * Seconds from the start of the process to the end of the first line that contains {@code text}; reads to the end of the
+   * output.
+   */
+  double secondsUntil(String text) throws IOException {
+    long[] at = {0};
+    StringBuilder seen = new StringBuilder();
+    read(
+        (line, time) -> {
+          seen.append(line).append('\n');
+          if (at[0] == 0 && line.contains(text)) {
+            at[0] = time;
+          }
+        });
+    if (at[0] == 0) {
+      throw new IOException("the guest never said \"" + text + "\" but:\n" + seen);
+    }
+    return (at[0] - started) / 1e9;
+  }
+
+  @Override
+  public void close() {
+    process.destroy();
+    try {
+      if (!process.waitFor(5, TimeUnit.SECONDS)) {
+        process.destroyForcibly();
+      }
+    } catch (InterruptedException e) {
+      process.destroyForcibly();
+      Thread.currentThread().interrupt();
+    }
+  }
+}

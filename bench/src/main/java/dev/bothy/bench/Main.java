@@ -1,0 +1,27 @@
+package dev.bothy.bench;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+
+/** Runs a benchmark: {@code CHECKOUT boot|programs|memory [option]...}; the launchers in {@code bench/} call it. */
+public final class Main {
+  private Main() {}
+
+  public static void main(String[] arguments) throws Exception {
+    Path home = Path.of(arguments[0]);
+    String[] options = Arrays.copyOfRange(arguments, 2, arguments.length);
+    Path folder = Files.createDirectories(home.resolve("target/bench"));
+    try {
+      switch (arguments[1]) {
+        case "boot" -> Boot.run(home, folder, options);
+        case "memory" -> Memory.run(home, folder, options);
+        default -> Programs.run(home, folder, options);
+      }
+    } catch (IOException | IllegalArgumentException e) {
+      System.err.println("bench: " + e.getMessage());
+      System.exit(1);
+    }
+  }
+}
