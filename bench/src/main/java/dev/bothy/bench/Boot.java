@@ -5,7 +5,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 
-/** Time from the start of the process to the first line of a busybox init: {@code bench/boot [--rounds N]}. */
+/**
+ * Time from the start of the process to the first line of a busybox init: {@code bench/boot
+ * [--rounds N]}.
+ */
 final class Boot {
   private Boot() {}
 
@@ -20,7 +23,8 @@ final class Boot {
     BootGuest guest = BootGuest.prepare(options, folder);
     HostReport.print("Boot to the first line of init");
     System.out.println(
-        "Debian's cloud kernel, 512 MiB, one vCPU, `console=ttyS0 quiet`, from the start of the process; seconds.\n");
+        "Debian's cloud kernel, 512 MiB, one vCPU, `console=ttyS0 quiet`, from the start of the"
+            + " process; seconds.\n");
     System.out.println("| round | QEMU TCG | Bothy | ratio |");
     System.out.println("|---|---:|---:|---:|");
     List<Double> qemu = new ArrayList<>();

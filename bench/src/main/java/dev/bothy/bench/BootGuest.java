@@ -10,8 +10,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
- * What is booted: the default guest's kernel, and its busybox root with an init of our own laid over it, which says a line and
- * powers off. The kernel unpacks concatenated archives one after the other.
+ * What is booted: the default guest's kernel, and its busybox root with an init of our own laid
+ * over it, which says a line and powers off. The kernel unpacks concatenated archives one after the
+ * other.
  */
 record BootGuest(Path kernel, Path initrd) {
   static final String COMMAND_LINE = "console=ttyS0 quiet";

@@ -71,7 +71,10 @@ final class GuestProcess implements AutoCloseable {
     return process.isAlive();
   }
 
-  /** Gives {@code lines} every line and the time of its end, {@link System#nanoTime}, until there are no more. */
+  /**
+   * Gives {@code lines} every line and the time of its end, {@link System#nanoTime}, until there
+   * are no more.
+   */
   void read(ObjLongConsumer<String> lines) throws IOException {
     try (BufferedReader reader = process.inputReader(StandardCharsets.ISO_8859_1)) {
       for (String line; (line = reader.readLine()) != null; ) {
@@ -81,8 +84,8 @@ final class GuestProcess implements AutoCloseable {
   }
 
   /**
-   * Seconds from the start of the process to the end of the first line that contains {@code text}; reads to the end of the
-   * output.
+   * Seconds from the start of the process to the end of the first line that contains {@code text};
+   * reads to the end of the output.
    */
   double secondsUntil(String text) throws IOException {
     long[] at = {0};

@@ -15,11 +15,18 @@ final class HostReport {
     System.out.println("# " + title + "\n");
     System.out.println("- Date: " + LocalDate.now(ZoneOffset.UTC));
     System.out.println(
-        "- Processor: " + processor() + ", " + Runtime.getRuntime().availableProcessors() + " cores");
+        "- Processor: "
+            + processor()
+            + ", "
+            + Runtime.getRuntime().availableProcessors()
+            + " cores");
     System.out.println(
         "- Host: " + System.getProperty("os.name") + " " + System.getProperty("os.version"));
     System.out.println(
-        "- Java: " + System.getProperty("java.vendor") + " " + System.getProperty("java.vm.version"));
+        "- Java: "
+            + System.getProperty("java.vendor")
+            + " "
+            + System.getProperty("java.vm.version"));
     System.out.println("- QEMU: " + firstLine("qemu-system-x86_64", "--version"));
     System.out.println(
         "- Load average of the host at the start: "

@@ -5,7 +5,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 
-/** Runs a benchmark: {@code CHECKOUT boot|programs|memory [option]...}; the launchers in {@code bench/} call it. */
+/**
+ * Runs a benchmark: {@code CHECKOUT boot|programs|memory [option]...}; the launchers in {@code
+ * bench/} call it.
+ */
 public final class Main {
   private Main() {}
 

@@ -8,8 +8,8 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * What Bothy takes besides its guest's RAM during a boot: {@code bench/memory}. Sampled from Linux's /proc/PID/smaps; a page that
- * is mapped twice counts twice.
+ * What Bothy takes besides its guest's RAM during a boot: {@code bench/memory}. Sampled from
+ * Linux's /proc/PID/smaps; a page that is mapped twice counts twice.
  */
 final class Memory {
   private static final long GUEST_KIB = 512 << 10;
@@ -55,11 +55,20 @@ final class Memory {
       reader.join();
     }
     System.out.println(
-        "Boot of Debian's cloud kernel with 512 MiB to init and power-off; resident MiB at the peak of the sum.\n");
+        "Boot of Debian's cloud kernel with 512 MiB to init and power-off; resident MiB at the peak"
+            + " of the sum.\n");
     System.out.println("| anonymous | file-backed | sum | guest's RAM then |");
     System.out.println("|---:|---:|---:|---:|");
     System.out.println(
-        "| " + mib(most.anonymous()) + " | " + mib(most.file()) + " | " + mib(most.beyondGuest()) + " | " + mib(most.guest()) + " |");
+        "| "
+            + mib(most.anonymous())
+            + " | "
+            + mib(most.file())
+            + " | "
+            + mib(most.beyondGuest())
+            + " | "
+            + mib(most.guest())
+            + " |");
   }
 
   private static String mib(long kib) {
@@ -85,7 +94,9 @@ final class Memory {
     long size = 0;
     long rss = 0;
     for (String line : lines) {
-      if (line.indexOf('-') > 0 && Character.digit(line.charAt(0), 16) >= 0 && !line.startsWith("Anon")) {
+      if (line.indexOf('-') > 0
+          && Character.digit(line.charAt(0), 16) >= 0
+          && !line.startsWith("Anon")) {
         named = line.indexOf('/') > 0;
         memoryFile = line.contains("/memfd:");
       } else if (line.startsWith("Size:")) {

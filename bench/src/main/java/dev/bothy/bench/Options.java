@@ -8,7 +8,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** The options of a benchmark, {@code --name value}, and the words behind them. Wrong usage ends the process with status 2. */
+/**
+ * The options of a benchmark, {@code --name value}, and the words behind them. Wrong usage ends the
+ * process with status 2.
+ */
 final class Options {
   private final Map<String, String> values = new HashMap<>();
   private final List<String> words = new ArrayList<>();

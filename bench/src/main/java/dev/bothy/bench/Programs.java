@@ -20,9 +20,10 @@ import java.util.function.LongSupplier;
 import java.util.function.ObjLongConsumer;
 
 /**
- * Guest programs after a warm-up on the host itself, under QEMU and under Bothy: {@code bench/programs [NAME]...}. Their
- * source is in {@code bench/guest}. Time is taken when their lines arrive; Bothy counts the instructions between them, the little that
- * the kernel does meanwhile included.
+ * Guest programs after a warm-up on the host itself, under QEMU and under Bothy: {@code
+ * bench/programs [NAME]...}. Their source is in {@code bench/guest}. Time is taken when their lines
+ * arrive; Bothy counts the instructions between them, the little that the kernel does meanwhile
+ * included.
  */
 final class Programs {
   private Programs() {}
@@ -99,7 +100,8 @@ final class Programs {
             + seconds
             + " s of warm-up, measured for "
             + seconds
-            + " s; milliseconds for one repetition and millions of guest instructions a second, medians of "
+            + " s; milliseconds for one repetition and millions of guest instructions a second,"
+            + " medians of "
             + rounds
             + " rounds.\n");
     List<Map<String, Run>> host = new ArrayList<>();
@@ -115,7 +117,8 @@ final class Programs {
 
   private static Path compile(Path home, Path folder) throws IOException, InterruptedException {
     Path program = folder.resolve("programs");
-    List<String> command = new ArrayList<>(List.of("gcc", "-O2", "-static", "-o", program.toString()));
+    List<String> command =
+        new ArrayList<>(List.of("gcc", "-O2", "-static", "-o", program.toString()));
     try (var sources = Files.newDirectoryStream(home.resolve("bench/guest"), "*.c")) {
       sources.forEach(source -> command.add(source.toString()));
     }
@@ -178,7 +181,8 @@ final class Programs {
   private static void print(
       List<Map<String, Run>> host, List<Map<String, Run>> qemu, List<Map<String, Run>> bothy) {
     System.out.println(
-        "| program | instructions, M | native, ms | QEMU TCG, ms | Bothy, ms | Bothy / TCG | TCG, MIPS | Bothy, MIPS |");
+        "| program | instructions, M | native, ms | QEMU TCG, ms | Bothy, ms | Bothy / TCG | TCG,"
+            + " MIPS | Bothy, MIPS |");
     System.out.println("|---|---:|---:|---:|---:|---:|---:|---:|");
     for (String name : host.getFirst().keySet()) {
       String result = host.getFirst().get(name).result();
