@@ -118,6 +118,7 @@ public final class Decoder {
     // The opcode: map, and selecting prefix.
     int map;
     int prefix;
+    int vvvv = 0;
     if (b == 0x0f) {
       if (p >= end) {
         return ends(p, offset, out);
@@ -165,7 +166,8 @@ public final class Decoder {
         b = code[p++] & 0xff;
         out.vex = 1;
         out.vexL = (second & 4) != 0;
-        out.vexRegister = ~second >> 3 & (mode == 64 ? 15 : 7);
+        vvvv = ~second >> 3 & 15;
+        out.vexRegister = mode == 64 ? vvvv : vvvv & 7;
         // VEX.pp counts as the key does: none, 66, F3, F2.
         prefix = second & 3;
         if (map < 1 || map > 3 || !InstructionTable.has(map + InstructionTable.VEX_MAPS << 8 | b)) {
@@ -208,7 +210,7 @@ public final class Decoder {
       key |= InstructionTable.modrmKey(modrm);
     }
     Form form = InstructionTable.find(slot, key, modrm);
-    if (form == null || out.vex != 0 && !form.vvvv && out.vexRegister != 0) {
+    if (form == null || out.vex != 0 && !form.vvvv && vvvv != 0) {
       if (out.vex != 0) {
         return VectorLength.vex(code, p - 1, end, offset, map - InstructionTable.VEX_MAPS, b, out);
       }

@@ -1,6 +1,7 @@
 package dev.bothy.x86.interpret;
 
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
 
 /** Whether an instruction writes its memory operand: legacy modes check the segment's type for it. */
 final class MemoryWriters {
@@ -8,7 +9,7 @@ final class MemoryWriters {
 
   static boolean writes(Instruction i) {
     if (i.kind[0] != Instruction.MEMORY) {
-      return false;
+      return i.op == Op.MASKMOVQ || i.op == Op.MASKMOVDQU;
     }
     return switch (i.op) {
       case CMP, TEST, BT, PUSH, MUL, IMUL, DIV, IDIV, CALL, JMP, CALL_FAR, JMP_FAR, NOP, INVLPG, LGDT, LIDT, LLDT, LTR, VERR,

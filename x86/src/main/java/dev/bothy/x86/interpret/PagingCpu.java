@@ -413,6 +413,13 @@ abstract class PagingCpu extends Cpu {
     return loadSlow(linear, size);
   }
 
+  /** An access that runs into the hole of non-canonical addresses raises that before any page fault. */
+  private void refuseHole(long last, int access) {
+    if (longMode && last << 16 >> 16 != last) {
+      translate(last, access);
+    }
+  }
+
   private static long wrap(long linear, boolean longMode) {
     return longMode ? linear : linear & 0xffff_ffffL;
   }
@@ -425,6 +432,7 @@ abstract class PagingCpu extends Cpu {
     if (size <= inFirst) {
       return readPhysical(translate(linear, READ), size);
     }
+    refuseHole(linear + inFirst, READ);
     long first = translate(linear, READ);
     long second = translate(wrap(linear + inFirst, longMode), READ);
     long value = 0;
@@ -445,6 +453,7 @@ abstract class PagingCpu extends Cpu {
       writePhysical(physical, size, value);
       return;
     }
+    refuseHole(linear + inFirst, WRITE);
     long first = translate(linear, WRITE);
     long second = translate(wrap(linear + inFirst, longMode), WRITE);
     if (watching) {
@@ -466,6 +475,7 @@ abstract class PagingCpu extends Cpu {
 
   @Override
   final void probeStore(long linear, int size) {
+    refuseHole(linear + size - 1, WRITE);
     translate(linear, WRITE);
     long last = wrap(linear + size - 1, longMode);
     if (((linear ^ last) & PAGE) != 0) {
@@ -475,6 +485,7 @@ abstract class PagingCpu extends Cpu {
 
   /** Like {@link #probeStore} for a load. */
   final void probeLoad(long linear, int size) {
+    refuseHole(linear + size - 1, READ);
     translate(linear, READ);
     long last = wrap(linear + size - 1, longMode);
     if (((linear ^ last) & PAGE) != 0) {

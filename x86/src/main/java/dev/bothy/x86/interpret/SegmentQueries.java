@@ -11,11 +11,15 @@ final class SegmentQueries {
   static void execute(Processor cpu, Instruction i) {
     switch (i.op) {
       case ARPL -> {
-        long old = Operands.load(cpu, i);
+        // Memory is written only if it changes.
+        long old =
+            i.kind[0] == Instruction.MEMORY
+                ? cpu.loadSized(cpu.linear(i.segment, cpu.offset(i), 2, false), 2)
+                : Operands.read(cpu, i, 0);
         int rpl = (int) Operands.read(cpu, i, 1) & 3;
         boolean raise = (old & 3) < rpl;
         if (raise) {
-          Operands.store(cpu, i, old, old & ~3L | rpl);
+          Operands.write(cpu, i, 0, old & ~3L | rpl);
         }
         setZero(cpu, raise);
       }

@@ -74,7 +74,8 @@ final class Comparison {
     long flags = (getLong(NATIVE + RFLAGS) ^ getLong(GUEST + RFLAGS)) & defined;
     check(flags == 0, "flags", RFLAGS);
     boolean faulted = getLong(NATIVE + VECTOR) >= 0;
-    for (int i = faulted ? 1 : 0; i < 6; i++) {
+    // 32-bit code leaves through a far jump, so that its CS is not seen any more.
+    for (int i = faulted || instruction.mode == 32 ? 1 : 0; i < 6; i++) {
       int at = SELECTORS + 2 * i;
       check(getShort(NATIVE + at) == getShort(GUEST + at), SELECTOR_NAMES[i], at);
     }

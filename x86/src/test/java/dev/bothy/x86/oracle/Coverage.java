@@ -56,7 +56,8 @@ final class Coverage {
     boolean runs =
         switch (test) {
           case "user", "control", "privilege", "privileged", "iopl", "fault" -> true;
-          case "mode" -> false;
+          case "mode" ->
+              entry.op() != Op.SYSCALL && entry.op() != Op.CALL_FAR && entry.op() != Op.JMP_FAR;
           default -> CLOSELY_WATCHED.contains(entry.op());
         };
     return runs ? Optional.empty() : Optional.of(test);

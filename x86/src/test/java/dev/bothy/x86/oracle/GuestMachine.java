@@ -126,13 +126,18 @@ final class GuestMachine implements AutoCloseable {
     }
   }
 
-  private void resetProcessor() {
+  private void resetProcessor(int mode) {
     CpuState s = cpu.state();
     s.setSegment(CpuState.ES, 0, 0, 0, 0);
     s.setSegment(CpuState.DS, 0, 0, 0, 0);
     s.setSegment(CpuState.FS, 0, RawMemory.getLong(INPUT + FS_BASE), 0, 0);
     s.setSegment(CpuState.GS, 0, RawMemory.getLong(INPUT + GS_BASE), 0, 0);
     s.setSegment(CpuState.CS, USER_CODE64, 0, -1, 0xa0fb);
+    if (mode == 32) {
+      s.setSegment(CpuState.CS, USER_CODE32, 0, -1, 0xc0fb);
+      s.setSegment(CpuState.DS, USER_DATA, 0, -1, 0xc0f3);
+      s.setSegment(CpuState.ES, USER_DATA, 0, -1, 0xc0f3);
+    }
     s.setSegment(CpuState.SS, USER_DATA, 0, -1, 0xc0f3);
     s.setSegment(CpuState.LDTR, 0, 0, 0, 0);
     s.setSegment(CpuState.TR, 0x40, KERNEL + TSS, 0x67, 0x8b);
@@ -165,9 +170,9 @@ final class GuestMachine implements AutoCloseable {
     memory.write(READ_ONLY_RAM, bytes);
   }
 
-  /** Runs one instruction from the state in {@link Layout#INPUT}; fills {@link Layout#GUEST}. */
-  void run() {
-    resetProcessor();
+  /** Runs one instruction of {@code mode} from the state in {@link Layout#INPUT}; fills {@link Layout#GUEST}. */
+  void run(int mode) {
+    resetProcessor(mode);
     for (int i = 0; i < 18; i++) {
       // General registers, RIP, RFLAGS lie alike in both.
       RawMemory.putLong(state + CpuState.GPR + 8L * i, RawMemory.getLong(INPUT + GPR + 8L * i));

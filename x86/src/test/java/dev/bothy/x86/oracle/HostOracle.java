@@ -54,8 +54,8 @@ final class HostOracle implements AutoCloseable {
     guest.fillReadOnlyPage(page);
     for (int slot = 0; slot < SLOTS; slot++) {
       long at = CODE + (long) slot * SLOT_SIZE;
-      writeJump(at + SLOT_BACK, Trampoline.EXIT_BACK);
-      writeJump(at + SLOT_FORWARD, Trampoline.EXIT_FORWARD);
+      write(at + SLOT_BACK, leave(modeOf(slot), at + SLOT_BACK, Trampoline.EXIT_BACK));
+      write(at + SLOT_FORWARD, leave(modeOf(slot), at + SLOT_FORWARD, Trampoline.EXIT_FORWARD));
     }
     putLong(INPUT + FS_BASE, host.fsBase());
     Coverage coverage = new Coverage(CpuModel.V2);
@@ -75,10 +75,32 @@ final class HostOracle implements AutoCloseable {
     skippedRows = skipped;
   }
 
-  private void writeJump(long address, int landing) {
-    byte[] jump = new CodeBuffer(address).jump("e9", host.exit(landing)).bytes();
-    HostProcess.write(address, jump);
-    guest.writeCode(address, jump);
+  /** One slot in four is for 32-bit code. */
+  private static int modeOf(int slot) {
+    return slot % 4 == 3 ? 32 : 64;
+  }
+
+  /** A slot of a mode in which the row exists. */
+  private int slotFor(TableEntry entry) {
+    int slot = dice.below(SLOTS);
+    if (entry.has(TableEntry.I64)) {
+      return slot | 3;
+    }
+    return entry.has(TableEntry.O64) ? slot & ~3 : slot;
+  }
+
+  /** Code of {@code mode} at {@code address} that leaves the test. */
+  private byte[] leave(int mode, long address, int landing) {
+    CodeBuffer code = new CodeBuffer(address);
+    if (mode == 32) {
+      return code.hex("ea").int32(host.exit(landing)).hex("3300").bytes(); // jmp far 0x33:exit
+    }
+    return code.jump("e9", host.exit(landing)).bytes();
+  }
+
+  private void write(long address, byte[] code) {
+    HostProcess.write(address, code);
+    guest.writeCode(address, code);
   }
 
   /** Rows under test, and rows that this host's processor does not have. */
@@ -106,7 +128,8 @@ final class HostOracle implements AutoCloseable {
       dice.reseed(seed * 0x9e37_79b9_7f4a_7c15L + n);
       // Every row in turn, so that each gets its share.
       Encoding encoding = encodings.get((int) (n % encodings.size()));
-      if (!snippet.choose(encoding, (int) (n % SLOTS), 64) || !runnable(snippet)) {
+      int slot = slotFor(encoding.entry);
+      if (!snippet.choose(encoding, slot, modeOf(slot)) || !runnable(snippet)) {
         continue;
       }
       writeCode();
@@ -127,20 +150,19 @@ final class HostOracle implements AutoCloseable {
   private void writeCode() {
     int length = snippet.instruction.length;
     long end = snippet.address + length;
-    byte[] jump = new CodeBuffer(end).jump("e9", host.exit(Trampoline.EXIT_NEXT)).bytes();
+    byte[] jump = leave(snippet.instruction.mode, end, Trampoline.EXIT_NEXT);
     byte[] bytes = new byte[length + jump.length];
     System.arraycopy(snippet.code, 0, bytes, 0, length);
     System.arraycopy(jump, 0, bytes, length, jump.length);
-    HostProcess.write(snippet.address, bytes);
-    guest.writeCode(snippet.address, bytes);
+    write(snippet.address, bytes);
   }
 
   private void runCase(long seed, long n) {
     snippet.newState();
     guest.dataSegment().copyFrom(RawMemory.segment(DATA, DATA_SIZE));
-    host.run();
+    host.run(snippet.instruction.mode);
     normalizeHost();
-    guest.run();
+    guest.run(snippet.instruction.mode);
     cases++;
     if (!comparison.agree(snippet.instruction, guest.dataSegment())) {
       fail(seed, n);

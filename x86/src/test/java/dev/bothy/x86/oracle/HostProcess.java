@@ -54,6 +54,7 @@ final class HostProcess {
 
   private final Trampoline trampoline;
   private final MethodHandle enter;
+  private final MethodHandle enter32;
 
   HostProcess() {
     map(CODE, CODE_SIZE, READ | WRITE | EXECUTE);
@@ -66,6 +67,7 @@ final class HostProcess {
     write(STUBS, trampoline.code());
     protect(STUBS, PAGE, READ | EXECUTE);
     enter = NativeFunction.at(trampoline.enter(), FunctionDescriptor.ofVoid());
+    enter32 = NativeFunction.at(trampoline.enter32(), FunctionDescriptor.ofVoid());
     useSignalStack();
     for (int signal : new int[] {SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV}) {
       handle(signal);
@@ -150,12 +152,22 @@ final class HostProcess {
     }
   }
 
-  /** Runs the instruction at RIP of {@link Layout#INPUT} with the state there; fills {@link Layout#NATIVE}. */
-  void run() {
+  /**
+   * Runs the instruction at RIP of {@link Layout#INPUT} with the state there; fills {@link Layout#NATIVE}.
+   *
+   * @param mode 32 or 64
+   */
+  void run(int mode) {
     RawMemory.putLong(NATIVE + VECTOR, -1);
     RawMemory.putLong(NATIVE + ERROR_CODE, 0);
     RawMemory.putLong(NATIVE + CR2, 0);
     try {
+      if (mode == 32) {
+        RawMemory.putInt(Trampoline.FAR_POINTER, RawMemory.getInt(INPUT + RIP));
+        RawMemory.putShort(Trampoline.FAR_POINTER + 4, (short) USER_CODE32);
+        enter32.invokeExact();
+        return;
+      }
       enter.invokeExact();
     } catch (Throwable e) {
       throw new AssertionError(e);
@@ -166,7 +178,7 @@ final class HostProcess {
   long fsBase() {
     RawMemory.segment(INPUT, RECORD_SIZE).fill((byte) 0);
     RawMemory.putLong(INPUT + RIP, trampoline.exit(Trampoline.EXIT_NEXT));
-    run();
+    run(64);
     return RawMemory.getLong(Trampoline.HOST_FS);
   }
 

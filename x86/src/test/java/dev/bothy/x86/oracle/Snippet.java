@@ -75,6 +75,22 @@ final class Snippet {
    * would lie around it.
    */
   private boolean reachable() {
+    if (instruction.entry.has(TableEntry.BITSTRING) && memoryOperand() >= 0) {
+      // The offset must be small: not an address at the same time.
+      int offset = instruction.register[1];
+      if (instruction.kind[1] == Instruction.GPR
+          && (offset == CpuState.RSP || offset == instruction.base || offset == instruction.index)) {
+        return false;
+      }
+    }
+    if (instruction.addressSize == 2
+        && (instruction.op == Op.CMPS || instruction.op == Op.MOVS)) {
+      return false; // both operands fault: the order is nobody's promise
+    }
+    if (instruction.mode == 32) {
+      // What is left of a base behind a null selector is nobody's business.
+      return instruction.segment != CpuState.FS && instruction.segment != CpuState.GS;
+    }
     if (instruction.segment != CpuState.FS) {
       return true;
     }
@@ -121,6 +137,9 @@ final class Snippet {
     long displacement = operand - segmentBase();
     if (relative) {
       displacement -= address + instruction.length;
+    }
+    if (instruction.addressSize == 2) {
+      return;
     }
     boolean moffs = (instruction.opcode & 0xfc) == 0xa0 && instruction.modrm < 0;
     int size = moffs ? instruction.addressSize : 4;
@@ -216,6 +235,11 @@ final class Snippet {
       stack = target(8);
     }
     putLong(INPUT + GPR + 8 * CpuState.RSP, stack);
+    if (instruction.mode == 32) {
+      for (int i = 0; i < 16; i++) {
+        putInt(INPUT + GPR + 8 * i + 4, 0);
+      }
+    }
     putLong(INPUT + RIP, address);
     putLong(INPUT + RFLAGS, 0x202 | dice.next() & 0xcd5);
     floatingState();
@@ -239,12 +263,15 @@ final class Snippet {
         size = 0;
       }
       case LAR, LSL, VERR, VERW -> size = 0;
-      case LSS, LFS, LGS -> size = instruction.operandSize;
+      case LES, LDS, LSS, LFS, LGS -> size = instruction.operandSize;
       default -> {
         return;
       }
     }
     int selector = SELECTORS_TRIED[dice.below(SELECTORS_TRIED.length)] | dice.below(4) * dice.below(2);
+    if (selector < 4) {
+      selector = 0; // Linux does not keep the RPL of null selectors across a context switch
+    }
     int last = instruction.operands - 1;
     long at = instruction.op == Op.POP ? getLong(INPUT + GPR + 8 * CpuState.RSP) : operand;
     if (instruction.op != Op.POP && instruction.kind[last] == Instruction.GPR) {
@@ -337,7 +364,9 @@ final class Snippet {
 
   /** Gives a register the address of something; what lies above the address size is random. */
   private void aimRegister(int register, long value) {
-    if (instruction.addressSize == 4) {
+    if (instruction.mode == 32) {
+      value &= 0xffff_ffffL;
+    } else if (instruction.addressSize == 4) {
       value = value & 0xffff_ffffL | dice.next() << 32;
     }
     putLong(INPUT + GPR + 8 * register, value);

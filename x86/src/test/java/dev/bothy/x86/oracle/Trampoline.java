@@ -26,7 +26,8 @@ final class Trampoline {
   /** Which exit was taken, 8 bytes. */
   static final long LANDING = CONTROL + 0x28;
 
-  private static final long FAR_POINTER = CONTROL + 0x30;
+  /** Where 32-bit code starts: offset 4 bytes, selector 2. */
+  static final long FAR_POINTER = CONTROL + 0x30;
   private static final long PREVIOUS_HANDLERS = CONTROL + 0x80;
 
   // Offsets in Linux's ucontext of x86-64: general registers from 0x28.
@@ -50,6 +51,7 @@ final class Trampoline {
 
   private final CodeBuffer out = new CodeBuffer(STUBS);
   private final long enter;
+  private final long enter32;
   private final long handler;
   private final long[] exits = new long[EXITS];
 
@@ -62,13 +64,17 @@ final class Trampoline {
     }
     out.align(16);
     enter = out.here();
-    enterCode();
+    enterCode(false);
+    out.align(16);
+    enter32 = out.here();
+    enterCode(true);
     out.align(16);
     handler = out.here();
     handlerCode();
   }
 
-  private void enterCode() {
+  /** {@code narrow}: to 32-bit code, with flat segments. */
+  private void enterCode(boolean narrow) {
     out.hex("53 55 4154 4155 4156 4157"); // push rbx, rbp, r12 to r15
     out.at(STORE[4], HOST_RSP);
     out.at("0fae1c25", HOST_MXCSR); // stmxcsr
@@ -76,12 +82,19 @@ final class Trampoline {
     out.hex("f3480faec8").at(STORE[0], HOST_GS); // rdgsbase rax
     out.at(LOAD[0], INPUT + GS_BASE).hex("f3480faed8"); // wrgsbase rax
     out.at("480fae0c25", INPUT + FX); // fxrstor64
+    if (narrow) {
+      out.hex("b8").int32(USER_DATA).hex("8ed8 8ec0"); // mov eax, selector; mov ds, es from it
+    }
     out.at("48c70425", ACTIVE).int32(1);
     out.hex("48c7c4").int32(INPUT + RFLAGS).hex("9d"); // mov rsp, &rflags; popfq
     for (int i = 0; i < 16; i++) {
       out.at(LOAD[i], INPUT + GPR + 8 * i);
     }
-    out.at("ff2425", INPUT + RIP); // jmp [rip]
+    if (narrow) {
+      out.at("ff2c25", FAR_POINTER); // jmp far [pointer]
+    } else {
+      out.at("ff2425", INPUT + RIP); // jmp [rip]
+    }
   }
 
   /** Saves everything and returns to the caller of enter. */
@@ -148,6 +161,10 @@ final class Trampoline {
 
   long enter() {
     return enter;
+  }
+
+  long enter32() {
+    return enter32;
   }
 
   long handler() {
