@@ -419,7 +419,9 @@ final class TestMachine implements AutoCloseable {
   @Override
   public void close() {
     for (Vcpu vcpu : cpus) {
-      vcpu.close();
+      if (vcpu != null) {
+        vcpu.close();
+      }
     }
     engine.close();
     memory.close();
