@@ -76,13 +76,11 @@ final class StackOps {
 
   private static void popAll(Processor cpu, Instruction i) {
     int size = i.operandSize;
-    long[] values = new long[8];
+    // One after the other: a fault on the way leaves the registers popped before it, and the stack pointer as it was.
     for (int n = 0; n < 8; n++) {
-      values[7 - n] = cpu.peek(size, n * size);
-    }
-    for (int r = 0; r < 8; r++) {
-      if (r != CpuState.RSP) {
-        Operands.setGpr(cpu, r, size, values[r]);
+      long value = cpu.peek(size, n * size);
+      if (7 - n != CpuState.RSP) {
+        Operands.setGpr(cpu, 7 - n, size, value);
       }
     }
     cpu.setRsp(cpu.rsp() + 8L * size);

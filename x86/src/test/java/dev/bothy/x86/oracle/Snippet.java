@@ -278,7 +278,7 @@ final class Snippet {
       if (instruction.register[last] != CpuState.RSP) {
         putShort(INPUT + GPR + 8 * instruction.register[last], (short) selector);
       }
-    } else if (at >= DATA && at <= DATA + DATA_SIZE - 16) {
+    } else if (at >= DATA && at <= DATA + DATA_SIZE - size - 2) {
       putShort(at + size, (short) selector);
     }
   }
