@@ -12,6 +12,7 @@ import dev.bothy.device.interrupt.Pic;
 import dev.bothy.device.pci.PciHost;
 import dev.bothy.device.platform.AcpiPm;
 import dev.bothy.device.platform.DebugExit;
+import dev.bothy.device.platform.FirmwareConfiguration;
 import dev.bothy.device.platform.I8042;
 import dev.bothy.device.platform.PostPort;
 import dev.bothy.device.platform.ResetControl;
@@ -130,6 +131,13 @@ final class Board {
       IntConsumer exit = requests::debugExit;
       DebugExit debugExit = new DebugExit(exit);
       ports.map("debug-exit", DebugExit.PORT, DebugExit.LENGTH, debugExit);
+      // Guests that end this way are conformance guests: they ask this device for the number of processors.
+      FirmwareConfiguration configuration =
+          new FirmwareConfiguration(options.memory(), options.cpus());
+      ports.map(
+          "fw-cfg", FirmwareConfiguration.BASE, FirmwareConfiguration.LENGTH, configuration);
+      stateful.add(configuration);
+      resets.add(configuration::reset);
     }
   }
 
