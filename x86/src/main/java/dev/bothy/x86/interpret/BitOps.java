@@ -47,7 +47,7 @@ final class BitOps {
       case NOP, ENDBR64, ENDBR32, PREFETCHNTA, PREFETCHT0, PREFETCHT1, PREFETCHT2, PREFETCHW, PREFETCH, LFENCE, SFENCE ->
           {}
       case MFENCE -> java.lang.invoke.VarHandle.fullFence();
-      case PAUSE -> Thread.onSpinWait();
+      case PAUSE -> cpu.pause();
       case CLFLUSH, CLFLUSHOPT, CLWB -> cpu.probeLoad(cpu.linear(i, 1), 1);
       default -> throw cpu.ud();
     }

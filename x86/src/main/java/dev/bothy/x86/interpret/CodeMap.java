@@ -68,7 +68,8 @@ final class CodeMap implements WriteObserver, AutoCloseable {
 
   void unmark(long physical, int index) {
     long at = maskAddress(physical);
-    if (at != 0) {
+    // Beyond 32 vCPUs a bit may be another's as well.
+    if (at != 0 && cpus.size() <= 32) {
       RawMemory.getAndBitwiseAndInt(at, ~(1 << index));
     }
   }

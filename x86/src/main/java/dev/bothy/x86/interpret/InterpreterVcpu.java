@@ -66,25 +66,26 @@ final class InterpreterVcpu implements Vcpu {
     machine.wakeUp().wake(index);
   }
 
-  private void signal(int bits) {
-    processor.engineSignals.accumulateAndGet(bits, (old, more) -> more > 0xff && (more & 0xff) != 0 ? old & ~0xff | more : old | more);
+  /** Sends signals; start-up IPIs that came before an INIT or a newer start-up IPI are {@code forgotten}. */
+  private void signal(int bits, int forgotten) {
+    processor.engineSignals.accumulateAndGet(bits, (old, more) -> old & ~forgotten | more);
     processor.setAttention(CpuState.ATTENTION_EVENT);
     machine.wakeUp().wake(index);
   }
 
   @Override
   public void nmi() {
-    signal(Processor.SIGNAL_NMI);
+    signal(Processor.SIGNAL_NMI, 0);
   }
 
   @Override
   public void init() {
-    signal(Processor.SIGNAL_INIT);
+    signal(Processor.SIGNAL_INIT, Processor.SIGNAL_STARTUP | 0xff);
   }
 
   @Override
   public void startup(int page) {
-    signal(Processor.SIGNAL_STARTUP | page & 0xff);
+    signal(Processor.SIGNAL_STARTUP | page & 0xff, 0xff);
   }
 
   @Override
@@ -106,6 +107,8 @@ final class InterpreterVcpu implements Vcpu {
 
   @Override
   public void reset() {
+    // RAM may have been changed behind the observers' back.
+    processor.code.clear();
     ResetState.reset(processor, state);
     apic.setTscOffset(0);
   }
@@ -145,6 +148,7 @@ final class InterpreterVcpu implements Vcpu {
   @Override
   public void load(StateReader in) throws StateException {
     state.load(in);
+    processor.code.clear();
     processor.engineSignals.set(0);
     processor.loadState();
     apic.setTscOffset(state.get(CpuState.TSC_OFFSET));

@@ -69,6 +69,7 @@ final class Processor extends SegmentingCpu {
   private End linkFrom;
   private int stepLimit = Integer.MAX_VALUE;
   private boolean stepTraps;
+  private int pauses;
   /** The instruction just run has loaded RF: it stays for the next one. */
   private boolean resumeLoaded;
   /** A triple fault's report. */
@@ -599,6 +600,15 @@ final class Processor extends SegmentingCpu {
       pendingDebug |= DebugRegisters.SINGLE_STEP;
     }
     throw StopBlock.SIGNAL;
+  }
+
+  /** PAUSE: whom the guest waits for may need this host processor. */
+  void pause() {
+    if ((++pauses & 15) == 0) {
+      Thread.yield();
+    } else {
+      Thread.onSpinWait();
+    }
   }
 
   /** INT n and its kin: RIP behind the instruction is what the handler returns to. */

@@ -194,6 +194,20 @@ class CodeChangeTest {
   }
 
   @Test
+  void resetForgetsCodeWhateverHappenedToMemory() {
+    try (var m = new TestMachine()) {
+      m.long64(0);
+      m.code(64, m.assembler(64).hlt());
+      m.run();
+      m.memory.all().set(java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED, CODE, (short) 0x0b0f);
+      m.cpu.reset();
+      m.long64(0);
+      m.run();
+      assertEquals(6, m.vector());
+    }
+  }
+
+  @Test
   void accessedAndDirtyBitsOnACodePageCountAsWrites() {
     try (var m = new TestMachine()) {
       // A page-table page that is run as code: the walk's accessed bit turns an instruction into another.

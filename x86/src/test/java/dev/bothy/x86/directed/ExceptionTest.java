@@ -355,6 +355,22 @@ class ExceptionTest {
   }
 
   @Test
+  void startupBeforeInitIsForgotten() {
+    try (var m = new TestMachine(2)) {
+      var ap = m.cpus[1];
+      ap.startup(0x9a);
+      ap.init();
+      assertInstanceOf(Exit.WaitingForStartup.class, ap.run(100));
+      m.memory.writeByte(0x1_1000, 0xf4);
+      ap.init();
+      ap.startup(0x77);
+      ap.startup(0x11);
+      assertInstanceOf(Exit.Halted.class, ap.run(100));
+      assertEquals(0x1100, ap.state().getInt32(CpuState.segment(CpuState.CS, CpuState.SEGMENT_SELECTOR)));
+    }
+  }
+
+  @Test
   void initRestartsTheBootProcessorAtTheResetVector() {
     try (var m = new TestMachine()) {
       m.long64(0);

@@ -179,7 +179,7 @@ class MultiprocessorTest {
       try (var m = new TestMachine(2)) {
         // Dekker's: each stores its own flag, fences, and looks at the other's; both may not find the old value.
         both(m, side(0, fence), side(1, fence));
-        for (long r = 1; r <= 150; r++) {
+        for (long r = 1; r <= 1000; r++) {
           long a = m.memory.readLong(DATA + 0x1_0000 + 8 * r);
           long b = m.memory.readLong(DATA + 0x2_0000 + 8 * r);
           assertTrue(a >= r || b >= r, "round " + r + ": " + a + " and " + b);
@@ -195,15 +195,15 @@ class MultiprocessorTest {
       a.label("loop").store(RBX, 0, RCX).hex(fence).load(RAX, RDX, 0);
       a.hex("48 89 04 cf"); // mov [rdi+rcx*8], rax
       // Meet the other before the next round.
-      a.store(RBX, 0x400, RCX).label("wait").load(RAX, RDX, 0x400).hex("48 39 c8").jcc(2, "wait"); // cmp rax, rcx; jb
-      a.inc(RCX).cmp(RCX, 151).jnz("loop");
+      a.store(RBX, 0x400, RCX).label("wait").hex("f3 90").load(RAX, RDX, 0x400).hex("48 39 c8").jcc(2, "wait"); // cmp rax, rcx; jb
+      a.inc(RCX).cmp(RCX, 1001).jnz("loop");
     };
   }
 
   @Test
   void codeChangedByAnotherProcessorIsSeenOnceItIsTold() {
     try (var m = new TestMachine(2)) {
-      int rounds = 60;
+      int rounds = 400;
       long routine = DATA + 0x8000;
       m.memory.write(routine, new byte[] {(byte) 0xb8, 0, 0, 0, 0, (byte) 0xc3});
       both(
@@ -211,10 +211,10 @@ class MultiprocessorTest {
           a ->
               a.mov(RBX, routine).mov(RDX, DATA).mov(RCX, 1).label("loop")
                   .memory(false, new int[] {0x89}, RCX, RBX, 1).store(RDX, 0, RCX) // patch, then tell
-                  .label("wait").load(RAX, RDX, 0x100).hex("48 39 c8").jnz("wait")
+                  .label("wait").hex("f3 90").load(RAX, RDX, 0x100).hex("48 39 c8").jnz("wait")
                   .inc(RCX).cmp(RCX, rounds).jnz("loop"),
           a ->
-              a.mov(RBX, routine).mov(RDX, DATA).mov(RCX, 1).label("loop").load(RAX, RDX, 0)
+              a.mov(RBX, routine).mov(RDX, DATA).mov(RCX, 1).label("loop").hex("f3 90").load(RAX, RDX, 0)
                   .hex("48 39 c8").jnz("loop").xorRegister(RAX, RAX).mov(RSI, RCX).hex("53 52 51 0f a2 59 5a 5b") // cpuid
                   .hex("ff d3 48 39 c8").jnz("bad").store(RDX, 0x100, RCX).inc(RCX).cmp(RCX, rounds).jnz("loop")
                   .mov(RBP, 1).jmp("end").label("bad").mov(RBP, 2).store(RDX, 0x100, RCX).label("end"),
@@ -226,7 +226,7 @@ class MultiprocessorTest {
   @Test
   void translationIsGoneOnceTheOtherProcessorHasFlushedAndSaidSo() {
     try (var m = new TestMachine(2)) {
-      int rounds = 150;
+      int rounds = 400;
       long page = DATA + 0x9000;
       m.memory.writeLong(DATA + 0xa000, 0);
       m.memory.writeLong(DATA + 0xb000, 1);
@@ -236,11 +236,11 @@ class MultiprocessorTest {
             // Switches the page between two frames; the second processor must see frame n modulo 2 after its INVLPG.
             a.mov(RBX, entryOf(page)).mov(RDX, DATA).mov(RCX, 1).label("loop");
             a.movRegister(RAX, RCX).hex("83 e0 01 48 c1 e0 0c 48 05").value(4, DATA + 0xa000 | 7).store(RBX, 0, RAX);
-            a.store(RDX, 0, RCX).label("wait").load(RAX, RDX, 0x100).hex("48 39 c8").jnz("wait");
+            a.store(RDX, 0, RCX).label("wait").hex("f3 90").load(RAX, RDX, 0x100).hex("48 39 c8").jnz("wait");
             a.inc(RCX).cmp(RCX, rounds).jnz("loop");
           },
           a -> {
-            a.mov(RBX, page).mov(RDX, DATA).mov(RCX, 1).mov(RBP, 1).label("loop").load(RAX, RDX, 0).hex("48 39 c8").jnz("loop");
+            a.mov(RBX, page).mov(RDX, DATA).mov(RCX, 1).mov(RBP, 1).label("loop").hex("f3 90").load(RAX, RDX, 0).hex("48 39 c8").jnz("loop");
             a.invlpg(RBX).load(RAX, RBX, 0).movRegister(RSI, RCX).hex("83 e6 01 48 39 f0").jz("good").mov(RBP, 2).label("good");
             a.store(RDX, 0x100, RCX).inc(RCX).cmp(RCX, rounds).jnz("loop");
           });
@@ -288,7 +288,7 @@ class MultiprocessorTest {
   void startupIpiStartsAnApplicationProcessorThatRunsAlongside() throws InterruptedException {
     try (var m = new TestMachine(2)) {
       m.long64(m.cpus[0], 0);
-      m.code(64, m.assembler(64).mov(RBX, 0x6000).label("wait").load(RAX, RBX, 0).cmp(RAX, 0).jz("wait").hlt());
+      m.code(64, m.assembler(64).mov(RBX, 0x6000).label("wait").hex("f3 90").load(RAX, RBX, 0).cmp(RAX, 0).jz("wait").hlt());
       m.memory.writeLong(0x6000, 0);
       m.memory.write(0x9_a000, new Assembler(16, 0).hex("c7 06 00 60 34 12 f4").toBytes()); // mov word [0x6000], 0x1234
       var boot = new Thread(() -> m.cpus[0].run(Vcpu.UNLIMITED));
