@@ -79,6 +79,11 @@ abstract class PagingCpu extends Cpu {
   /** Physical address of a data watchpoint's page etc. are kept out of the TLB while any is armed. */
   boolean watching;
 
+  /** CR0.AM. */
+  private boolean alignmentMask;
+  /** User code's misaligned accesses fault; meanwhile none of its data is in the TLB. */
+  private boolean checksAlignment;
+
   PagingCpu(
       CpuState cpuState,
       GuestMemory memory,
@@ -174,6 +179,7 @@ abstract class PagingCpu extends Cpu {
     paging = (cr0 & Bits.CR0_PG) != 0;
     longMode = (efer & Bits.EFER_LMA) != 0;
     walker.update(cr0, cr4, efer);
+    alignmentMask = (cr0 & Bits.CR0_AM) != 0;
     if (flush) {
       flushAll();
     }
@@ -182,6 +188,14 @@ abstract class PagingCpu extends Cpu {
 
   /** Picks the TLB table after CPL or AC changed. */
   final void selectTable() {
+    boolean checks = cpl == 3 && alignmentMask && alignmentFlag();
+    if (checks != checksAlignment) {
+      checksAlignment = checks;
+      if (checks) {
+        // From now on every access of user code takes the slow path.
+        flushAll();
+      }
+    }
     int table = cpl == 3 ? USER : alignmentFlag() && walker.smap() ? KERNEL_AC : KERNEL;
     tlb = tlbStart + (long) table * TABLE_SIZE;
   }
@@ -430,11 +444,14 @@ abstract class PagingCpu extends Cpu {
     }
     int inFirst = (int) (0x1000 - (linear & 0xfff));
     if (size <= inFirst) {
-      return readPhysical(translate(linear, READ), size);
+      long physical = translate(linear, READ);
+      checkAlignment(linear, size);
+      return readPhysical(physical, size);
     }
     refuseHole(linear + inFirst, READ);
     long first = translate(linear, READ);
     long second = translate(wrap(linear + inFirst, longMode), READ);
+    checkAlignment(linear, size);
     long value = 0;
     for (int i = 0; i < size; i++) {
       long at = i < inFirst ? first + i : second + i - inFirst;
@@ -447,6 +464,7 @@ abstract class PagingCpu extends Cpu {
     int inFirst = (int) (0x1000 - (linear & 0xfff));
     if (size <= inFirst) {
       long physical = translate(linear, WRITE);
+      checkAlignment(linear, size);
       if (watching) {
         watch(linear, size, true);
       }
@@ -456,11 +474,19 @@ abstract class PagingCpu extends Cpu {
     refuseHole(linear + inFirst, WRITE);
     long first = translate(linear, WRITE);
     long second = translate(wrap(linear + inFirst, longMode), WRITE);
+    checkAlignment(linear, size);
     if (watching) {
       watch(linear, size, true);
     }
     for (int i = 0; i < size; i++) {
       writePhysical(i < inFirst ? first + i : second + i - inFirst, 1, value >>> (8 * i) & 0xff);
+    }
+  }
+
+  /** #AC of user code; the processor's own accesses to tables are made at level 0. */
+  private void checkAlignment(long linear, int size) {
+    if (checksAlignment && cpl == 3 && (linear & size - 1) != 0) {
+      throw raise(GuestFault.AC, 0);
     }
   }
 
@@ -548,7 +574,7 @@ abstract class PagingCpu extends Cpu {
       throw raiseNonCanonical();
     }
     long physical = paging ? walker.walk(linear, access, table) : linear & 0xffff_ffffL;
-    if (watching && watchesPage(linear) && access != FETCH) {
+    if (access != FETCH && (watching && watchesPage(linear) || checksAlignment && cpl == 3)) {
       return physical;
     }
     long page = physical & PAGE;

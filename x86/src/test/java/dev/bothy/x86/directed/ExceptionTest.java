@@ -312,6 +312,51 @@ class ExceptionTest {
   }
 
   @Test
+  void misalignedAccessesOfUserCodeFaultWithMaskAndFlag() {
+    for (String code : new String[] {"48 8b 03", "48 89 03", "48 ff 03", "f0 ff 03", "66 89 03", "ff 33", "48 a5"}) {
+      try (var m = new TestMachine()) {
+        for (int cpl : new int[] {0, 3}) {
+          for (boolean mask : new boolean[] {false, true}) {
+            CpuState s = m.long64(cpl);
+            s.set(CpuState.CR0, CR0_PAGING & ~(mask ? 0 : 0x4_0000L));
+            s.setGpr(RBX, DATA + 0xffd);
+            s.setGpr(RSI, DATA + 1);
+            s.setGpr(RDI, DATA + 8);
+            s.setGpr(RAX, 0x1234);
+            m.memory.writeLong(DATA + 0xffd, 1);
+            // The same access first without the flag, so that it is known to the TLB.
+            var a = m.assembler(64).hex(code).pushConstant(AC | 2).popf().mov(RSI, DATA + 1).mov(RDI, DATA + 8);
+            long at = a.here();
+            m.code(64, a.hex(code).hex("0f 0b"));
+            m.run();
+            boolean faults = cpl == 3 && mask;
+            assertEquals(faults ? 17 : 6, m.vector(), code);
+            if (faults) {
+              assertEquals(0, m.stack(8, 0));
+              assertEquals(at, m.stack(8, 1));
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test
+  void alignedAccessesAndTheProcessorsOwnNeverFault() {
+    try (var m = new TestMachine()) {
+      CpuState s = m.long64(3);
+      s.set(CpuState.RFLAGS, AC | 2);
+      s.setGpr(RBX, DATA);
+      m.memory.write(HANDLERS + 0x400, new byte[] {0x48, (byte) 0xcf});
+      // An interrupt goes through a TSS whose stack pointers are never aligned.
+      m.code(64, m.assembler(64).hex("48 8b 03 8b 43 04 8a 43 01 66 8b 43 02").interrupt(0x40).hex("48 8b 43 01"));
+      m.run();
+      assertEquals(17, m.vector());
+      assertEquals(CODE + 15, m.stack(8, 1));
+    }
+  }
+
+  @Test
   void deviceNotAvailableAndUndefinedComeBeforeMemoryFaults() {
     try (var m = new TestMachine()) {
       m.long64(0).set(CpuState.CR0, CR0_PAGING | 8); // TS
