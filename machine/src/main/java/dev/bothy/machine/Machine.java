@@ -423,7 +423,7 @@ public final class Machine implements AutoCloseable {
       threads.getFirst().pauseAt(counted.executed() + instructions);
       pauseWanted = false;
       updateAttention();
-      while (end == null && !(pauseWanted && waiting == live && !restarting)) {
+      while (end == null ? !(pauseWanted && waiting == live && !restarting) : live > 0) {
         changed.awaitUninterruptibly();
       }
     } finally {

@@ -16,7 +16,7 @@ import java.util.concurrent.TimeUnit;
  * through seeds until the time is over, or through one alone.
  */
 final class HostileRun {
-  private static final Duration PATIENCE = Duration.ofSeconds(5);
+  private static final Duration PATIENCE = Duration.ofSeconds(2);
   private static final Duration HANGS = Duration.ofSeconds(60);
 
   private HostileRun() {}
@@ -43,8 +43,15 @@ final class HostileRun {
   static void run(String what, MachineOptions options, long instructions, Look look)
       throws Exception {
     Machine machine = new Machine(options.withCountedClock(20));
-    CountDownLatch done = new CountDownLatch(1);
     machine.start();
+    runTo(what, machine, instructions, PATIENCE);
+    finish(what, machine, look);
+  }
+
+  /** Runs {@code machine} until it has done so many instructions, or is idle; stops it if it takes too long. */
+  static void runTo(String what, Machine machine, long instructions, Duration patience)
+      throws InterruptedException {
+    CountDownLatch done = new CountDownLatch(1);
     Thread runner =
         Thread.ofPlatform()
             .daemon()
@@ -62,14 +69,13 @@ final class HostileRun {
                   }
                   done.countDown();
                 });
-    if (!done.await(PATIENCE.toMillis(), TimeUnit.MILLISECONDS)) {
+    if (!done.await(patience.toMillis(), TimeUnit.MILLISECONDS)) {
       machine.stop();
       if (!done.await(HANGS.toMillis(), TimeUnit.MILLISECONDS)) {
         throw new AssertionError(what + " does not stop:\n" + stacks());
       }
     }
     runner.join();
-    finish(what, machine, look);
   }
 
   /** Lets a machine run on the host's clock for a while, then stops it. */
@@ -81,7 +87,7 @@ final class HostileRun {
     finish(what, machine, look);
   }
 
-  private static void finish(String what, Machine machine, Look look) throws Exception {
+  static void finish(String what, Machine machine, Look look) throws Exception {
     Optional<MachineExit> exit = machine.awaitExit(Duration.ZERO);
     long instructions = 0;
     for (int i = 0; i < machine.options().cpus(); i++) {
@@ -107,7 +113,7 @@ final class HostileRun {
     Thread.getAllStackTraces()
         .forEach(
             (thread, frames) -> {
-              if (thread.getName().startsWith("hostile")) {
+              if (thread.getName().startsWith("hostile") || thread.getName().startsWith("bothy")) {
                 text.append(thread).append('\n');
                 Arrays.stream(frames).limit(25).forEach(f -> text.append("  ").append(f).append('\n'));
               }
