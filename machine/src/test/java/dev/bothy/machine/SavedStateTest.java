@@ -110,7 +110,7 @@ class SavedStateTest {
   @Test
   void aMachineSavedAtARandomMomentGoesOnLikeTheOriginal() throws Exception {
     Random random = new Random(SEED);
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < Integer.getInteger("bothy.test.rounds", 1); round++) {
       output.reset();
       try (Machine machine = new Machine(options());
           Machine copy = new Machine(options())) {
@@ -133,7 +133,7 @@ class SavedStateTest {
         Machine copy = new Machine(options())) {
       machine.start();
       machine.runFor(random.nextInt(100_000));
-      for (int round = 0; round < 60; round++) {
+      for (int round = 0; round < 40; round++) {
         copy.load(new ByteArrayInputStream(saved(machine)));
         int more = random.nextInt(20_000);
         machine.runFor(more);
@@ -166,7 +166,7 @@ class SavedStateTest {
     Optional<Path> kernel = kernel();
     Assumptions.assumeTrue(
         kernel.isPresent(), "no kernel here: -Dbothy.test.kernel=FILE, or run the default guest once");
-    long limit = Long.getLong("bothy.test.instructions", 250_000_000);
+    long limit = Long.getLong("bothy.test.instructions", 120_000_000);
     MachineOptions options =
         MachineOptions.of(
                 256 << 20,
@@ -278,7 +278,7 @@ class SavedStateTest {
         sections(state).stream().filter(s -> s.length() > 0 && !s.name().equals("ram")).toList();
     int refused = 0;
     int ran = 0;
-    for (int round = 0; round < 400; round++) {
+    for (int round = 0; round < 120; round++) {
       Section section = sections.get(random.nextInt(sections.size()));
       byte[] forged = state.clone();
       for (int i = random.nextInt(4); i >= 0; i--) {

@@ -136,7 +136,7 @@ final class ApicTimer {
   /** As {@link #setDeadline}, for a new offset. */
   boolean setTscOffset(long ticks) {
     tscOffset = ticks;
-    return deadlinePassed();
+    return mode == TSC_DEADLINE && deadlinePassed();
   }
 
   private boolean deadlinePassed() {
@@ -187,6 +187,8 @@ final class ApicTimer {
   void save(StateWriter out) {
     out.putByte(mode).putByte(divide).putLong(initialCount).putLong(startCount);
     out.putLong(startCount == 0 ? 0 : start).putLong(deadline).putLong(tscOffset);
+    // Not always the expiry: periods below the least are stretched.
+    out.putLong(timer.armed() ? timer.deadline() : 0);
   }
 
   void load(StateReader in) throws StateException {
@@ -198,6 +200,7 @@ final class ApicTimer {
     start = in.getLong();
     deadline = in.getLong();
     tscOffset = in.getLong();
+    long armedFor = in.getLong();
     if (mode == TSC_DEADLINE) {
       if (deadline != 0) {
         // One that has passed meanwhile fires on the event loop.
@@ -205,7 +208,7 @@ final class ApicTimer {
         timer.armAt(clock.nanos() + Math.max(0, Math.min(left, Long.MAX_VALUE / 2)));
       }
     } else if (startCount != 0) {
-      timer.armAt(expiry());
+      timer.armAt(armedFor > 0 ? armedFor : expiry());
     }
   }
 }
