@@ -75,7 +75,7 @@ final class Memory {
     return Measured.fixed(0, kib / 1024.0);
   }
 
-  /** Guest RAM is the shared mapping of a memory file of just the guest's size. */
+  /** Guest RAM is the only resident mapping that is as large; the heap's reserve is far smaller. */
   private static Sample sample(long pid) throws IOException {
     List<String> lines;
     try {
@@ -90,7 +90,6 @@ final class Memory {
     long file = 0;
     long guest = 0;
     boolean named = false;
-    boolean memoryFile = false;
     long size = 0;
     long rss = 0;
     for (String line : lines) {
@@ -98,14 +97,13 @@ final class Memory {
           && Character.digit(line.charAt(0), 16) >= 0
           && !line.startsWith("Anon")) {
         named = line.indexOf('/') > 0;
-        memoryFile = line.contains("/memfd:");
       } else if (line.startsWith("Size:")) {
         size = kib(line);
       } else if (line.startsWith("Rss:")) {
         rss = kib(line);
       } else if (line.startsWith("Anonymous:")) {
         long own = kib(line);
-        if (memoryFile && size >= GUEST_KIB) {
+        if (size >= GUEST_KIB) {
           guest += rss;
         } else {
           anonymous += named ? own : rss;

@@ -11,7 +11,7 @@ import java.nio.file.StandardOpenOption;
 
 /**
  * Zero-filled, page-aligned memory outside the Java heap whose pages the host provides when they are first touched: an
- * anonymous file on Linux, a sparse file without a name elsewhere.
+ * anonymous mapping on Linux, a sparse file without a name elsewhere.
  *
  * <p>Not closed while any thread may still use its addresses: a vCPU thread is joined before its machine's memory goes.
  */
@@ -20,12 +20,12 @@ public final class HostMemory implements AutoCloseable {
 
   private final Arena arena;
   private final MemorySegment segment;
-  private final boolean anonymousFile;
+  private final boolean anonymous;
 
-  private HostMemory(Arena arena, MemorySegment segment, boolean anonymousFile) {
+  private HostMemory(Arena arena, MemorySegment segment, boolean anonymous) {
     this.arena = arena;
     this.segment = segment;
-    this.anonymousFile = anonymousFile;
+    this.anonymous = anonymous;
   }
 
   /**
@@ -42,12 +42,12 @@ public final class HostMemory implements AutoCloseable {
     if (size > capacity) {
       throw noRoom(size, new IOException("this host has " + capacity + " bytes"));
     }
-    boolean anonymousFile = NativeAccess.allowed();
+    boolean anonymous = NativeAccess.allowed();
     Arena arena = Arena.ofShared();
     try {
       MemorySegment segment =
-          anonymousFile ? mapAnonymousFile(arena, size) : mapSparseFile(arena, size);
-      return new HostMemory(arena, segment, anonymousFile);
+          anonymous ? mapAnonymous(arena, size) : mapSparseFile(arena, size);
+      return new HostMemory(arena, segment, anonymous);
     } catch (IOException e) {
       arena.close();
       throw noRoom(size, e);
@@ -59,14 +59,12 @@ public final class HostMemory implements AutoCloseable {
         "the host has no room for " + size + " bytes of memory: " + cause.getMessage(), cause);
   }
 
-  private static MemorySegment mapAnonymousFile(Arena arena, long size) throws IOException {
-    int file = LinuxMemory.createFile("bothy-memory", size);
-    long address;
-    try {
-      address = LinuxMemory.map(file, size, LinuxMemory.PROT_READ | LinuxMemory.PROT_WRITE);
-    } finally {
-      LinuxMemory.close(file);
-    }
+  /**
+   * A private anonymous mapping, no memory file: hosts as they come give files no huge pages, without which a guest's memory costs a
+   * walk of the host's page tables for every access that jumps about.
+   */
+  private static MemorySegment mapAnonymous(Arena arena, long size) throws IOException {
+    long address = LinuxMemory.mapAnonymous(size);
     if (size >= HUGE_PAGE) {
       LinuxMemory.advise(address, size, LinuxMemory.MADV_HUGEPAGE);
     }
@@ -121,7 +119,7 @@ public final class HostMemory implements AutoCloseable {
 
   /** Makes every byte zero and gives the pages back to the host where it takes them. No thread may use the memory. */
   public void clear() {
-    if (!anonymousFile || !LinuxMemory.advise(address(), size(), LinuxMemory.MADV_REMOVE)) {
+    if (!anonymous || !LinuxMemory.advise(address(), size(), LinuxMemory.MADV_DONTNEED)) {
       segment.fill((byte) 0);
     }
   }

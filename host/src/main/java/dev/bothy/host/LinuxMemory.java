@@ -16,8 +16,10 @@ final class LinuxMemory {
   static final int PROT_WRITE = 2;
   static final int PROT_EXEC = 4;
   static final int MAP_SHARED = 1;
+  private static final int MAP_PRIVATE = 2;
+  private static final int MAP_ANONYMOUS = 0x20;
   static final int MAP_NORESERVE = 0x4000;
-  static final int MADV_REMOVE = 9;
+  static final int MADV_DONTNEED = 4;
   static final int MADV_HUGEPAGE = 14;
   static final int MADV_DONTDUMP = 16;
 
@@ -69,12 +71,20 @@ final class LinuxMemory {
 
   /** Maps all of file {@code descriptor} shared; the address. */
   static long map(int descriptor, long size, int protection) throws IOException {
+    return map(descriptor, size, protection, MAP_SHARED | MAP_NORESERVE);
+  }
+
+  /** Maps zero bytes that belong to this process alone, to be read and written; the address. */
+  static long mapAnonymous(long size) throws IOException {
+    return map(-1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+  }
+
+  private static long map(int descriptor, long size, int protection, int flags)
+      throws IOException {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment state = NativeFunction.callState(arena);
       long address =
-          (long)
-              MMAP.invokeExact(
-                  state, 0L, size, protection, MAP_SHARED | MAP_NORESERVE, descriptor, 0L);
+          (long) MMAP.invokeExact(state, 0L, size, protection, flags, descriptor, 0L);
       if (address == -1) {
         throw failure("mmap", state);
       }

@@ -5,6 +5,7 @@ import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
 
 /** Unconditional ends of blocks. */
 final class BranchEnds {
@@ -89,6 +90,53 @@ final class BranchEnds {
       putLong(rspAt, sp + 8 + release);
       putLong(cpu.ripAt, target);
       return null;
+    }
+  }
+
+  /** JMP and CALL to a 64-bit register or memory operand in 64-bit code. */
+  static final class Indirect extends End {
+    private final boolean call;
+    private final long registerAt;
+    private final MemoryNode operand;
+    private final long returnBy;
+    private final long rspAt;
+    private final General general;
+
+    /** @param registerAt the register's place in the state, 0 for a memory operand */
+    Indirect(Processor cpu, Instruction i, int offset, long registerAt) {
+      call = i.op == Op.CALL;
+      this.registerAt = registerAt;
+      operand = registerAt == 0 ? new Operand(cpu, i, offset) : null;
+      returnBy = offset + i.length;
+      rspAt = cpu.state + CpuState.GPR + 8L * CpuState.RSP;
+      general = new General(i, offset, true);
+    }
+
+    @Override
+    Block run(Processor cpu) {
+      long target = operand == null ? getLong(registerAt) : cpu.load64(operand.address());
+      if (target << 16 >> 16 != target) {
+        return general.run(cpu);
+      }
+      if (call) {
+        long sp = getLong(rspAt) - 8;
+        cpu.store64(sp, getLong(cpu.ripAt) + returnBy);
+        putLong(rspAt, sp);
+      }
+      putLong(cpu.ripAt, target);
+      return null;
+    }
+  }
+
+  /** Only the address of a memory operand. */
+  private static final class Operand extends MemoryNode {
+    Operand(Processor cpu, Instruction i, int offset) {
+      super(cpu, i, offset);
+    }
+
+    @Override
+    void run(Processor cpu) {
+      throw new IllegalStateException("no instruction");
     }
   }
 

@@ -53,12 +53,18 @@ final class NodeFactory {
           long by = next + i.immediate;
           return new BranchEnds.Direct(by, near(startInPage, by));
         }
+        if (is64 && i.operandSize == 8 && (isGpr(i, 0) || MemoryNode.fits(i))) {
+          return new BranchEnds.Indirect(cpu, i, offset, isGpr(i, 0) ? at(i, 0) : 0);
+        }
         return new BranchEnds.General(i, offset, true);
       }
       case CALL -> {
         if (is64 && i.operandSize == 8 && i.kind[0] == Instruction.RELATIVE) {
           long by = next + i.immediate;
           return new BranchEnds.Call(cpu, by, near(startInPage, by), next);
+        }
+        if (is64 && i.operandSize == 8 && (isGpr(i, 0) || MemoryNode.fits(i))) {
+          return new BranchEnds.Indirect(cpu, i, offset, isGpr(i, 0) ? at(i, 0) : 0);
         }
         return new BranchEnds.General(i, offset, true);
       }
@@ -117,6 +123,10 @@ final class NodeFactory {
     }
     int sse = SseGroups.groupOf(i);
     if (sse >= 0) {
+      Node hot = i.mode == 64 ? SseNodes.of(cpu, sse, i, offset) : null;
+      if (hot != null) {
+        return hot;
+      }
       return GeneralNodes.sse(sse, i, offset);
     }
     return switch (i.entry.lowering()) {
@@ -230,6 +240,10 @@ final class NodeFactory {
     if (size < 4) {
       if (size == 1 && isGpr(i, 0) && (isGpr(i, 1) || i.kind[1] == Instruction.IMMEDIATE)) {
         return RegisterNodes.small(
+            i.op, at(i, 0), isGpr(i, 1) ? at(i, 1) : zero, isGpr(i, 1) ? 0 : i.immediate);
+      }
+      if (size == 2 && isGpr(i, 0) && (isGpr(i, 1) || i.kind[1] == Instruction.IMMEDIATE)) {
+        return RegisterNodes.small16(
             i.op, at(i, 0), isGpr(i, 1) ? at(i, 1) : zero, isGpr(i, 1) ? 0 : i.immediate);
       }
       if (compare && size == 1 && simple && i.kind[0] == Instruction.MEMORY && i.kind[1] == Instruction.IMMEDIATE) {

@@ -2,8 +2,10 @@ package dev.bothy.x86.interpret;
 
 import static dev.bothy.host.RawMemory.getByte;
 import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.getShort;
 import static dev.bothy.host.RawMemory.putByte;
 import static dev.bothy.host.RawMemory.putLong;
+import static dev.bothy.host.RawMemory.putShort;
 
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
@@ -78,6 +80,10 @@ final class RegisterNodes {
     return new Small(op, target, source, immediate);
   }
 
+  static Node small16(Op op, long target, long source, long immediate) {
+    return new Small16(op, target, source, immediate);
+  }
+
   /** 8-bit arithmetic between registers and immediates. */
   private static final class Small extends Node {
     private final Op op;
@@ -102,6 +108,34 @@ final class RegisterNodes {
         Alu.logic(cpu, a & b, 56);
       } else {
         putByte(target, (byte) UpdateNodes.apply(cpu, op, a, b, 56));
+      }
+    }
+  }
+
+  /** 16-bit arithmetic between registers and immediates. */
+  private static final class Small16 extends Node {
+    private final Op op;
+    private final long target;
+    private final long source;
+    private final long immediate;
+
+    Small16(Op op, long target, long source, long immediate) {
+      this.op = op;
+      this.target = target;
+      this.source = source;
+      this.immediate = immediate;
+    }
+
+    @Override
+    void run(Processor cpu) {
+      long a = getShort(target);
+      long b = getShort(source) + immediate;
+      if (op == Op.CMP) {
+        Alu.sub(cpu, a, b, 48);
+      } else if (op == Op.TEST) {
+        Alu.logic(cpu, a & b, 48);
+      } else {
+        putShort(target, (short) UpdateNodes.apply(cpu, op, a, b, 48));
       }
     }
   }

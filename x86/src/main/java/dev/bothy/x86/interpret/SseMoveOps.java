@@ -22,7 +22,8 @@ final class SseMoveOps {
     return at;
   }
 
-  private static boolean isUnaligned(Op op) {
+  /** May its 16-byte memory operand lie anywhere? */
+  static boolean isUnaligned(Op op) {
     return op == Op.MOVUPS || op == Op.MOVDQU || op == Op.MOVUPD || op == Op.LDDQU;
   }
 
