@@ -119,6 +119,11 @@ public final class Vm implements AutoCloseable {
     return machine.running();
   }
 
+  /** As the builder was told; its threads' names start with it. */
+  public String name() {
+    return machine.options().name();
+  }
+
   /** The serial console. */
   public Console console() {
     return console;

@@ -27,10 +27,11 @@ import java.util.zip.CRC32;
  * @param commandLine for the kernel
  */
 public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
-  private static final String META_PACKAGE = "linux-image-cloud-amd64";
+  /** Debian's kernel for virtual machines; depends on the current one. */
+  public static final String CLOUD_KERNEL = "linux-image-cloud-amd64";
+
   private static final String BUSYBOX_PACKAGE = "busybox-static";
-  private static final Pattern KERNEL_DEPENDENCY =
-      Pattern.compile("(linux-image-([0-9][a-z0-9.+-]*cloud-amd64))\\b");
+  private static final Pattern KERNEL_DEPENDENCY = Pattern.compile("linux-image-[0-9][a-z0-9.+-]*");
 
   /**
    * With flow control (r), so that Linux holds input back that nobody reads instead of dropping it.
@@ -51,6 +52,17 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
     return prepare(cacheFolder(), progress);
   }
 
+  /**
+   * As {@link #prepare(Progress)}, with another of Debian's kernels under the same root, in a cache
+   * folder of its own.
+   *
+   * @param kernelPackage that depends on the kernel: "linux-image-amd64"
+   */
+  public static DefaultGuest withKernel(String kernelPackage, Progress progress)
+      throws IOException {
+    return prepare(cacheFolder().resolve(kernelPackage), kernelPackage, progress);
+  }
+
   /** True if {@link #prepare(Progress)} has nothing left to do. */
   public static boolean isPrepared() throws IOException {
     return Files.isDirectory(cacheFolder().resolve("guest-" + recipe()));
@@ -67,6 +79,11 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
 
   /** As {@link #prepare(Progress)}, in a folder of the caller's choice. */
   public static DefaultGuest prepare(Path folder, Progress progress) throws IOException {
+    return prepare(folder, CLOUD_KERNEL, progress);
+  }
+
+  private static DefaultGuest prepare(Path folder, String kernelPackage, Progress progress)
+      throws IOException {
     Path ready = folder.resolve("guest-" + recipe());
     DefaultGuest guest =
         new DefaultGuest(ready.resolve("vmlinuz"), ready.resolve("initrd"), COMMAND_LINE);
@@ -84,7 +101,7 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
                 folder.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         FileLock _ = lockFile.lock()) {
       if (!Files.isDirectory(ready)) {
-        make(folder, ready, progress);
+        make(folder, kernelPackage, ready, progress);
       }
       return guest;
     } catch (GuestException e) {
@@ -107,7 +124,8 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
     return "1-%08x".formatted(sum.getValue());
   }
 
-  private static void make(Path folder, Path ready, Progress progress) throws IOException {
+  private static void make(Path folder, String kernelPackage, Path ready, Progress progress)
+      throws IOException {
     Path packages = folder.resolve("packages");
     Path work = folder.resolve("work");
     delete(work);
@@ -115,7 +133,7 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
     try {
       if (!Files.isDirectory(packages)) {
         Path fetched = Files.createDirectories(work.resolve("packages"));
-        fetch(work.resolve("apt"), fetched, progress);
+        fetch(kernelPackage, work.resolve("apt"), fetched, progress);
         Files.move(fetched, packages, StandardCopyOption.ATOMIC_MOVE);
       }
       Path made = Files.createDirectories(work.resolve("guest"));
@@ -132,15 +150,16 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
     }
   }
 
-  private static void fetch(Path work, Path target, Progress progress) throws IOException {
+  private static void fetch(String kernelPackage, Path work, Path target, Progress progress)
+      throws IOException {
     Apt apt = new Apt(work, progress);
     apt.update();
-    Matcher dependency = KERNEL_DEPENDENCY.matcher(apt.find(META_PACKAGE).depends());
+    Matcher dependency = KERNEL_DEPENDENCY.matcher(apt.find(kernelPackage).depends());
     if (!dependency.find()) {
-      throw new GuestException("the package " + META_PACKAGE + " here names no kernel");
+      throw new GuestException("the package " + kernelPackage + " here names no kernel");
     }
     apt.download(apt.find(BUSYBOX_PACKAGE), target.resolve("busybox.deb"));
-    apt.download(apt.find(dependency.group(1)), target.resolve("kernel.deb"));
+    apt.download(apt.find(dependency.group()), target.resolve("kernel.deb"));
   }
 
   private static void unpack(Path packages, Path target, Progress progress) throws IOException {

@@ -1,0 +1,59 @@
+package dev.bothy;
+
+import static org.junit.jupiter.api.Assumptions.abort;
+
+import dev.bothy.guest.DefaultGuest;
+import dev.bothy.guest.GuestException;
+import dev.bothy.guest.Progress;
+import java.io.IOException;
+import java.time.Duration;
+
+/** The shell on the console of a guest with a busybox root. */
+final class GuestShell {
+  /** For anything: hosts may be many times slower than ours. */
+  static final Duration LONG = Duration.ofMinutes(8);
+
+  static final String PROMPT = "/root # ";
+
+  private final Console console;
+  private int commands;
+
+  GuestShell(Vm vm) {
+    console = vm.console();
+  }
+
+  /**
+   * A guest from the cache or the archive; where neither is to be had, the calling test is skipped.
+   */
+  static DefaultGuest guest(String kernelPackage) throws IOException {
+    try {
+      return kernelPackage.equals(DefaultGuest.CLOUD_KERNEL)
+          ? DefaultGuest.prepare(Progress.NONE)
+          : DefaultGuest.withKernel(kernelPackage, Progress.NONE);
+    } catch (GuestException e) {
+      return abort("this host cannot make the guest: " + e.getMessage());
+    }
+  }
+
+  /** Waits for the prompt of a shell that has just started. */
+  void awaitPrompt() throws Exception {
+    console.expect(PROMPT, LONG);
+  }
+
+  /** Runs a command and returns what it printed, without the last line feed. */
+  String run(String command) throws Exception {
+    // Computed, so that the echo of what is typed is not taken for it.
+    int mark = 7 * ++commands;
+    console.send(
+        "echo begin=$((7*%1$d)); %2$s; echo end=$((7*%1$d))\n".formatted(commands, command));
+    console.expect("begin=" + mark + "\r\n", LONG);
+    String output = console.expect("end=" + mark + "\r\n", LONG);
+    console.expect(PROMPT, LONG);
+    return output.substring(0, output.lastIndexOf("end=")).replace("\r\n", "\n").strip();
+  }
+
+  /** Types a command that does not come back. */
+  void type(String command) throws Exception {
+    console.send(command + "\n");
+  }
+}
