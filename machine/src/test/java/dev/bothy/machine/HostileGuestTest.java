@@ -109,7 +109,7 @@ class HostileGuestTest {
       8b0f488907f048870feb95
       """;
 
-  private static BootSource code(BootState.Mode mode, String hex, long... data) {
+  static BootSource code(BootState.Mode mode, String hex, long... data) {
     return environment -> {
       BootState state = new BootState(mode, ENTRY, 0, 0, 0, 0x8_0000);
       state.writeTables(environment.memory());

@@ -143,7 +143,7 @@ class SavedStateTest {
     }
   }
 
-  private static Optional<Path> kernel() throws IOException {
+  static Optional<Path> kernel() throws IOException {
     String named = System.getProperty("bothy.test.kernel");
     if (named != null) {
       return Optional.of(Path.of(named));
