@@ -116,6 +116,13 @@ public record KernelBoot(Path kernel, Optional<Path> initrd, String commandLine,
    */
   static long writeCommandLine(String text, long limit, BootEnvironment environment)
       throws BootException {
+    writeCommandLine(text, limit, environment, LowMemory.COMMAND_LINE);
+    return LowMemory.COMMAND_LINE;
+  }
+
+  /** The same, written to {@code address}. */
+  static void writeCommandLine(
+      String text, long limit, BootEnvironment environment, long address) throws BootException {
     byte[] line = text.getBytes(StandardCharsets.UTF_8);
     long longest = Math.min(limit, LowMemory.COMMAND_LINE_LIMIT - 1);
     if (line.length > longest) {
@@ -131,8 +138,7 @@ public record KernelBoot(Path kernel, Optional<Path> initrd, String commandLine,
         throw new BootException("the kernel's command line holds a zero character: remove it");
       }
     }
-    environment.memory().write(LowMemory.COMMAND_LINE, line);
-    environment.memory().writeByte(LowMemory.COMMAND_LINE + line.length, 0);
-    return LowMemory.COMMAND_LINE;
+    environment.memory().write(address, line);
+    environment.memory().writeByte(address + line.length, 0);
   }
 }

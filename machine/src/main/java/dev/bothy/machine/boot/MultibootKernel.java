@@ -1,6 +1,7 @@
 package dev.bothy.machine.boot;
 
 import dev.bothy.core.GuestMemory;
+import dev.bothy.machine.MemoryMap;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -31,6 +32,17 @@ final class MultibootKernel {
   private static final int INFORMATION_SIZE = 116;
   private static final int MODULE_SIZE = 16;
   private static final int MAX_MEMORY_ENTRIES = 100;
+
+  /** Where an image may begin: behind the GDT; and the end of what is not extended memory. */
+  private static final long LOW_START = 0x1000;
+
+  private static final long LOW_END = MemoryMap.FIRMWARE_END;
+
+  /** From the information to the list of modules, the loader's name and the memory map. */
+  private static final long MODULES_OFFSET = LowMemory.MODULES - LowMemory.INFORMATION;
+
+  /** The same to the command line where base memory is the image's. */
+  private static final long COMMAND_LINE_OFFSET = 2 * MODULES_OFFSET;
 
   private final KernelFile file;
   private final ByteBuffer head;
@@ -68,16 +80,19 @@ final class MultibootKernel {
     GuestMemory memory = environment.memory();
     long entry;
     long end;
+    boolean low = false;
     if ((flags & HAS_ADDRESSES) != 0) {
       if (header + 32 > head.limit()) {
         throw damaged("its Multiboot header ends early");
       }
       end = loadByAddresses(memory);
+      low = field(16) < LOW_END;
       entry = field(28);
     } else {
       ElfImage image = ElfImage.parse(file.name(), file);
       for (ElfImage.Segment segment : image.loads()) {
-        requireAboveLowMemory(segment.physical());
+        requireRoom(segment.physical(), segment.physical() + segment.memorySize());
+        low |= segment.physical() < LOW_END;
       }
       image.load(file.name(), file, memory);
       end = image.physicalEnd();
@@ -86,14 +101,23 @@ final class MultibootKernel {
     if (entry < 0 || entry > 0xffff_ffffL) {
       throw damaged("its entry is above 4 GiB");
     }
+    // An image in base memory has all of that: what else is handed over follows the image's end.
+    long information = low ? Math.max(end + 0xfff & ~0xfffL, LOW_END) : LowMemory.INFORMATION;
+    long commandLine = low ? information + COMMAND_LINE_OFFSET : LowMemory.COMMAND_LINE;
+    if (low) {
+      end = commandLine + LowMemory.COMMAND_LINE_LIMIT;
+      if (!memory.contains(information, end - information)) {
+        throw ElfImage.noRoom(file.name(), end, memory);
+      }
+    }
     InitialRamDisk module =
         InitialRamDisk.load(boot.initrd(), memory, end, GuestMemory.LOW_LIMIT);
     // The kernel's file stands first, as Multiboot kernels take it for the program's name.
     String line = (boot.kernel() + " " + boot.commandLine()).strip();
-    long commandLine =
-        KernelBoot.writeCommandLine(line, LowMemory.COMMAND_LINE_LIMIT - 1, environment);
-    writeInformation(environment, module, commandLine);
-    return BootState.protectedMode(entry, LOADER_MAGIC, LowMemory.INFORMATION);
+    KernelBoot.writeCommandLine(
+        line, LowMemory.COMMAND_LINE_LIMIT - 1, environment, commandLine);
+    writeInformation(environment, information, module, commandLine);
+    return BootState.protectedMode(entry, LOADER_MAGIC, information);
   }
 
   private long field(int offset) {
@@ -114,7 +138,7 @@ final class MultibootKernel {
       throw damaged("it ends before its load_end_addr");
     }
     long end = Math.max(bssEnd, loadAddress + length);
-    requireAboveLowMemory(loadAddress);
+    requireRoom(loadAddress, end);
     if (!memory.contains(loadAddress, end - loadAddress)) {
       throw ElfImage.noRoom(file.name(), end, memory);
     }
@@ -130,13 +154,16 @@ final class MultibootKernel {
     return end;
   }
 
-  private void requireAboveLowMemory(long address) throws BootException {
-    if (address < 1 << 20) {
+  /** Below 1 MiB an image may use what the memory map calls RAM, but for the page with the GDT. */
+  private void requireRoom(long start, long end) throws BootException {
+    if (start < LOW_START || start < LOW_END && end > MemoryMap.BASE_MEMORY_END) {
       throw new BootException(
           file.name()
-              + " wants to be loaded below 1 MiB (0x"
-              + Long.toHexString(address)
-              + "), where the boot information is: link it higher");
+              + " wants to be loaded at 0x"
+              + Long.toHexString(start)
+              + " to 0x"
+              + Long.toHexString(end - 1)
+              + ", where the boot loader's and the firmware's tables are: link it higher");
     }
   }
 
@@ -146,12 +173,13 @@ final class MultibootKernel {
   }
 
   private static void writeInformation(
-      BootEnvironment environment, InitialRamDisk module, long commandLine) {
+      BootEnvironment environment, long information, InitialRamDisk module, long commandLine) {
     GuestMemory memory = environment.memory();
     byte[] loader = "Bothy\0".getBytes(StandardCharsets.ISO_8859_1);
     List<MemoryRange> map = environment.memoryMap();
     int entries = Math.min(map.size(), MAX_MEMORY_ENTRIES);
-    long loaderAddress = LowMemory.MODULES + MODULE_SIZE;
+    long modules = information + MODULES_OFFSET;
+    long loaderAddress = modules + MODULE_SIZE;
     long mapAddress = loaderAddress + 8;
     boolean hasModule = module.size() > 0;
 
@@ -168,16 +196,16 @@ final class MultibootKernel {
     info.putInt(8, upperKib(map));
     info.putInt(16, (int) commandLine);
     info.putInt(20, hasModule ? 1 : 0);
-    info.putInt(24, hasModule ? (int) LowMemory.MODULES : 0);
+    info.putInt(24, hasModule ? (int) modules : 0);
     info.putInt(44, entries * 24);
     info.putInt(48, (int) mapAddress);
     info.putInt(64, (int) loaderAddress);
-    memory.write(LowMemory.INFORMATION, bytes);
+    memory.write(information, bytes);
 
-    memory.writeInt(LowMemory.MODULES, (int) module.address());
-    memory.writeInt(LowMemory.MODULES + 4, (int) (module.address() + module.size()));
-    memory.writeInt(LowMemory.MODULES + 8, 0);
-    memory.writeInt(LowMemory.MODULES + 12, 0);
+    memory.writeInt(modules, (int) module.address());
+    memory.writeInt(modules + 4, (int) (module.address() + module.size()));
+    memory.writeInt(modules + 8, 0);
+    memory.writeInt(modules + 12, 0);
     memory.write(loaderAddress, loader);
     for (int i = 0; i < entries; i++) {
       long at = mapAddress + 24L * i;

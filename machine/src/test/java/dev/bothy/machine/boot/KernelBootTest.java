@@ -238,6 +238,32 @@ class KernelBootTest {
   }
 
   @Test
+  void bootsMultibootInBaseMemoryAndHandsOverTheRestAboveIt() throws Exception {
+    byte[] kernel = MadeUpKernel.multiboot(3);
+    MadeUpKernel.little(kernel).putInt(24, 0x8004).putInt(60, 0x8000).putInt(64, 0x8000);
+    MadeUpKernel.little(kernel).putInt(72, 0x4_0000);
+    BootState state = boot(kernel);
+    assertEquals(0x8004, state.entry());
+    assertArrayEquals(CODE, ram(0x8000, CODE.length));
+    assertArrayEquals(
+        new byte[0x4_0000 - CODE.length], ram(0x8000 + CODE.length, 0x4_0000 - CODE.length));
+    long info = state.rbx();
+    assertTrue(info >= 1 << 20);
+    assertEquals(639, memory.readInt(info + 4));
+    assertTrue(text(memory.readInt(info + 16)).endsWith("kernel quiet"));
+    assertEquals(20, memory.readInt(memory.readInt(info + 48)));
+  }
+
+  @Test
+  void refusesMultibootWhereTheTablesAre() throws Exception {
+    for (int address : new int[] {0, 0x800, 0x9_f000, 0xe_0000}) {
+      byte[] kernel = MadeUpKernel.multiboot(3);
+      MadeUpKernel.little(kernel).putInt(24, address).putInt(60, address).putInt(64, address);
+      assertTrue(refusal(kernel).contains("link it higher"));
+    }
+  }
+
+  @Test
   void refusesMultibootFeaturesThatDoNotExist() throws Exception {
     assertTrue(refusal(MadeUpKernel.multiboot(1 << 5)).contains("features 0x20"));
   }

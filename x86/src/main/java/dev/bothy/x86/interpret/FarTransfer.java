@@ -351,7 +351,10 @@ final class FarTransfer {
       boolean conforming =
           (attributes & (Descriptor.CODE | Descriptor.CONFORMING)) == (Descriptor.CODE | Descriptor.CONFORMING);
       if ((attributes & Descriptor.PRESENT) != 0 && !conforming && Descriptor.dpl(attributes) < cpu.cpl) {
-        cpu.loadNull(segment, 0);
+        // The base stays: kernels keep theirs in GS across a return that goes without SWAPGS.
+        long at = cpu.state + CpuState.segment(segment, 0);
+        putInt(at + CpuState.SEGMENT_SELECTOR, 0);
+        putInt(at + CpuState.SEGMENT_ATTRIBUTES, 0);
       }
     }
   }
@@ -529,6 +532,12 @@ final class FarTransfer {
     cpu.updateMode();
     cpu.setCpl(3);
     cpu.branchTo = target;
+    // Unlike IRET and POPF, SYSRET traps when it has loaded TF, before the next instruction.
+    boolean step = (cpu.systemFlags & Bits.TF) != 0;
+    cpu.stepOnlyIf(step);
+    if (step) {
+      cpu.trapStep();
+    }
   }
 
   /** AMD's SYSRET loads SS's selector only; base, limit and attributes stay, but CPL is 3. */

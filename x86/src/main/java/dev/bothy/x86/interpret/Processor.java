@@ -408,10 +408,16 @@ final class Processor extends SegmentingCpu {
     if (!resumeLoaded) {
       systemFlags &= ~Bits.RF;
     }
-    if (stepTraps) {
-      pendingDebug |= DebugRegisters.SINGLE_STEP;
-      setAttention(ATTENTION_STEP);
+    // MOV SS and POP SS do not put off their own step, they lose it.
+    if (stepTraps && !(shadowByStack && shadowed())) {
+      trapStep();
     }
+  }
+
+  /** A single-step trap follows the instruction under way. */
+  void trapStep() {
+    pendingDebug |= DebugRegisters.SINGLE_STEP;
+    setAttention(ATTENTION_STEP);
   }
 
   /** IRET has loaded RF: it holds for the instruction returned to. */
@@ -625,8 +631,13 @@ final class Processor extends SegmentingCpu {
     branchTo = getLong(ripAt);
   }
 
-  /** INT1: #DB as a trap without a cause in DR6. */
+  /** INT1: #DB as a trap without a cause in DR6, but for what a MOV SS before it has put off. */
   void trap() {
+    int putOff = pendingDebug;
+    pendingDebug = 0;
+    if (putOff != 0) {
+      DebugRegisters.report(this, putOff);
+    }
     long start = getLong(ripAt);
     putLong(ripAt, branchTo);
     try {

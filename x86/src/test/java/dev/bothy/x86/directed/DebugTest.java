@@ -83,6 +83,42 @@ class DebugTest {
   }
 
   @Test
+  void movToStackSegmentLosesItsOwnTrap() {
+    try (var m = new TestMachine()) {
+      m.long64(0).setGpr(RBX, FLAT);
+      var a = m.assembler(64).pushConstant(0x102).popf().movToSegment(CpuState.SS, RBX).hex("f1").nop().pushConstant(2);
+      List<Long> expected = new ArrayList<>(List.of(9L, 0L));
+      expected.addAll(steps(10, 15, 16));
+      assertEquals(expected, traps(m, a.popf().hlt()));
+    }
+  }
+
+  @Test
+  void dataBreakpointThatMovToStackSegmentPutsOffIsReportedByTheInterruptBehindIt() {
+    try (var m = new TestMachine()) {
+      CpuState s = m.long64(0);
+      s.set(CpuState.DR, DATA);
+      s.set(CpuState.DR + 8 * 7, 0x400 | 2 | 0xfL << 16);
+      s.setGpr(RBX, DATA);
+      m.memory.writeShort(DATA, FLAT);
+      assertEquals(List.of(3L, 1L), traps(m, m.assembler(64).hex("8e 13 f1").nop().hlt()));
+    }
+  }
+
+  @Test
+  void sysretThatSetsTheFlagTrapsBeforeTheNextInstruction() {
+    try (var m = new TestMachine()) {
+      CpuState s = m.long64(0);
+      s.set(CpuState.LSTAR, 0x12_0000);
+      s.set(CpuState.SFMASK, 0x100);
+      s.setGpr(RCX, CODE + 3);
+      s.setGpr(11, 0x102);
+      m.memory.writeByte(0x12_0000, 0xf4);
+      assertEquals(steps(3), traps(m, m.assembler(64).sysret(true).syscall()));
+    }
+  }
+
+  @Test
   void softwareInterruptIsNotSteppedInto() {
     try (var m = new TestMachine()) {
       m.long64(0);

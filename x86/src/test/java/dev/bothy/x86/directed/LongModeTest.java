@@ -157,6 +157,25 @@ class LongModeTest {
   }
 
   @Test
+  void iretToUserCodeTakesTheKernelsSelectorsButNotTheirBases() {
+    try (var m = new TestMachine()) {
+      CpuState s = m.long64(0);
+      s.setSegment(CpuState.GS, FLAT, 0x12_3400, -1, 0xc093);
+      s.setSegment(CpuState.FS, USER_FLAT, 0x56_7800, -1, 0xc0f3);
+      var a = m.assembler(64);
+      a.pushConstant(USER_FLAT).pushConstant((int) USER_STACK).pushConstant(0x202).pushConstant(USER_CODE64).pushConstant(0x11_0000);
+      m.code(64, a.iret());
+      m.memory.write(0x11_0000, new byte[] {0x0f, 0x0b});
+      m.run();
+      assertEquals(6, m.vector());
+      assertEquals(0, m.selector(CpuState.GS));
+      assertEquals(0x12_3400, m.state().get(CpuState.segment(CpuState.GS, CpuState.SEGMENT_BASE)));
+      assertEquals(USER_FLAT, m.selector(CpuState.FS));
+      assertEquals(0x56_7800, m.state().get(CpuState.segment(CpuState.FS, CpuState.SEGMENT_BASE)));
+    }
+  }
+
+  @Test
   void iretInLongModeMayLoadANullStackSegmentAtAnInnerLevel() {
     try (var m = new TestMachine()) {
       m.long64(0);
