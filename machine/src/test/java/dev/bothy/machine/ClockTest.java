@@ -52,11 +52,11 @@ class ClockTest {
             });
     Timer early = clock.newTimer("early", () -> fired.add("early " + (clock.nanos() >= 1_000_000)));
     Timer never = clock.newTimer("never", () -> fired.add("never"));
-    clock.start();
     late.armAt(3_000_000);
     never.armAt(2_000_000);
     early.armAt(1_000_000);
     never.cancel();
+    clock.start();
     assertTrue(done.await(30, TimeUnit.SECONDS));
     clock.close();
     assertEquals(List.of("early true", "late true"), fired);
