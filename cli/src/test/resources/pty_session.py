@@ -1,8 +1,8 @@
 """Runs a command on a pseudo-terminal and says how it ended.
 
-usage: pty_session.py [EXPECT ACTION]... -- COMMAND...
+usage: pty_session.py SECONDS [EXPECT ACTION]... -- COMMAND...
 ACTION is what to type, with Python's escapes, or the name of a signal to send.
-Prints "status N", "restored yes" or "restored no", then what the terminal showed.
+SECONDS limits all of it. Prints "status N", "restored yes" or "restored no", then what the terminal showed.
 """
 import fcntl
 import os
@@ -14,7 +14,7 @@ import termios
 import time
 
 split = sys.argv.index("--")
-steps = [text.encode().decode("unicode_escape").encode("latin1") for text in sys.argv[1:split]]
+steps = [text.encode().decode("unicode_escape").encode("latin1") for text in sys.argv[2:split]]
 master, slave = os.openpty()
 before = termios.tcgetattr(slave)
 process = subprocess.Popen(
@@ -27,7 +27,7 @@ process = subprocess.Popen(
 )
 shown = b""
 searched = 0
-deadline = time.time() + 90
+deadline = time.time() + float(sys.argv[1])
 
 
 def read(seconds):

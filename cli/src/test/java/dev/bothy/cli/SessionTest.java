@@ -3,14 +3,13 @@ package dev.bothy.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.EchoKernel;
 import java.io.IOException;
-import java.net.URISyntaxException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
@@ -61,30 +60,10 @@ class SessionTest {
   /** Steps: what to expect, what to type then (or the signal to send), and so on. */
   private Ended terminal(List<String> jvmOptions, List<String> options, String... steps)
       throws Exception {
-    assumeTrue(hasPython(), "this host has no python3 to make a pseudo-terminal");
-    List<String> command = new ArrayList<>(List.of("python3", script().toString()));
-    command.addAll(List.of(steps));
-    command.add("--");
-    command.addAll(bothy(jvmOptions, options.toArray(String[]::new)));
-    Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-    process.getOutputStream().close();
-    String all = new String(process.getInputStream().readAllBytes(), StandardCharsets.ISO_8859_1);
-    assertEquals(0, process.waitFor(), all);
-    String[] parts = all.split("\n", 3);
-    assertEquals("restored yes", parts[1], all);
-    return new Ended(Integer.parseInt(parts[0].substring("status ".length())), parts[2], "");
-  }
-
-  private static boolean hasPython() throws InterruptedException {
-    try {
-      return new ProcessBuilder("python3", "-c", "import termios").start().waitFor() == 0;
-    } catch (IOException e) {
-      return false;
-    }
-  }
-
-  private static Path script() throws URISyntaxException {
-    return Path.of(SessionTest.class.getResource("/pty_session.py").toURI());
+    PseudoTerminal.Ended ended =
+        PseudoTerminal.run(
+            Duration.ofSeconds(90), bothy(jvmOptions, options.toArray(String[]::new)), steps);
+    return new Ended(ended.status(), ended.output(), "");
   }
 
   @Test
