@@ -78,6 +78,8 @@ final class ModelSpecificRegisters {
       case SFMASK -> CpuState.SFMASK;
       case TSC_ADJUST -> CpuState.TSC_ADJUST;
       case TSC_AUX -> CpuState.TSC_AUX;
+      // Intel's, and no more than stored.
+      case MISC_ENABLE -> CpuState.MISC_ENABLE;
       case PAT -> CpuState.PAT;
       case LSTAR -> CpuState.LSTAR;
       case CSTAR -> CpuState.CSTAR;
@@ -111,7 +113,6 @@ final class ModelSpecificRegisters {
       case HWCR -> 1 << 24;
       case NORTHBRIDGE_CONFIGURATION -> ENABLE_CF8_EXTENDED;
       case MCG_CAP, SYSCFG, 0x17 -> 0;
-      case MISC_ENABLE -> 1;
       case DEBUG_CTL -> getLong(cpu.state + CpuState.DEBUG_CTL);
       case KVM_SYSTEM_TIME, KVM_SYSTEM_TIME_OLD -> getLong(cpu.state + CpuState.KVM_SYSTEM_TIME);
       case KVM_WALL_CLOCK, KVM_WALL_CLOCK_OLD -> getLong(cpu.state + CpuState.KVM_WALL_CLOCK);
@@ -187,7 +188,7 @@ final class ModelSpecificRegisters {
         cpu.requestAttention();
       }
       case EFER -> ControlRegisters.writeEfer(cpu, value);
-      case MISC_ENABLE, PATCH_LEVEL, HWCR, NORTHBRIDGE_CONFIGURATION, SYSCFG, MCG_CAP, 0xc001_0020, 0x79 -> {
+      case PATCH_LEVEL, HWCR, NORTHBRIDGE_CONFIGURATION, SYSCFG, MCG_CAP, 0xc001_0020, 0x79 -> {
         // Accepted, no effect: microcode, and switches of hardware that is not there.
       }
       case DEBUG_CTL -> {

@@ -17,6 +17,8 @@ final class ResetState {
     putInt(cpu.state + CpuState.MXCSR, 0x1f80);
     putInt(cpu.state + CpuState.X87_CONTROL, 0x37f);
     putLong(cpu.state + CpuState.XCR0, 1);
+    // Fast strings.
+    putLong(cpu.state + CpuState.MISC_ENABLE, 1);
     putLong(cpu.state + CpuState.PAT, 0x0007_0406_0007_0406L);
     putLong(cpu.state + CpuState.RANDOM, 0x9e37_79b9_7f4a_7c15L * (cpu.index + 1));
     putLong(cpu.state + CpuState.CR0, Bits.CR0_ET | Bits.CR0_NW | Bits.CR0_CD);

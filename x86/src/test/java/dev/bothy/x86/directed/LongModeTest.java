@@ -265,6 +265,19 @@ class LongModeTest {
   }
 
   @Test
+  void miscellaneousEnablesAreStored() {
+    try (var m = new TestMachine()) {
+      m.long64(0);
+      var a = m.assembler(64).mov(RCX, 0x1a0).rdmsr().movRegister(RBX, RAX);
+      m.code(64, a.wrmsr(0x1a0, 0x4_0000_1881L).mov(RAX, 0).mov(RDX, 0).rdmsr().hlt());
+      m.run();
+      assertEquals(1, m.gpr(RBX));
+      assertEquals(0x1881, m.gpr(RAX));
+      assertEquals(4, m.gpr(RDX));
+    }
+  }
+
+  @Test
   void syscallNeedsItsEnableBitAndSysretTheKernel() {
     try (var m = new TestMachine()) {
       m.long64(3).set(CpuState.EFER, 0xd00);
