@@ -1,4 +1,7 @@
-/** The x86-64 processor: instruction table and decoder, arithmetic, paging, and the interpreter engine. */
+/**
+ * The x86-64 processor: instruction table and decoder, arithmetic, paging, and the interpreter
+ * engine.
+ */
 module dev.bothy.x86 {
   requires transitive dev.bothy.core;
 

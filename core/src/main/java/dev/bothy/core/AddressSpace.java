@@ -5,9 +5,10 @@ import java.util.List;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
- * Which device answers at which port or guest-physical address. Look-ups are lock-free and O(log n); registration may
- * change while the machine runs (PCI BARs) and takes effect at the next look-up. Where ranges overlap, the one mapped last
- * wins. Nothing there: reads give all ones, writes are dropped. Thread-safe.
+ * Which device answers at which port or guest-physical address. Look-ups are lock-free and O(log
+ * n); registration may change while the machine runs (PCI BARs) and takes effect at the next
+ * look-up. Where ranges overlap, the one mapped last wins. Nothing there: reads give all ones,
+ * writes are dropped. Thread-safe.
  */
 public final class AddressSpace {
   private final String name;
@@ -16,7 +17,9 @@ public final class AddressSpace {
   private final LongAdder unclaimedReads = new LongAdder();
   private final LongAdder unclaimedWrites = new LongAdder();
 
-  /** @param name for messages and statistics: "ports", "mmio" */
+  /**
+   * @param name for messages and statistics: "ports", "mmio"
+   */
   public AddressSpace(String name) {
     this.name = name;
   }
@@ -138,7 +141,10 @@ public final class AddressSpace {
     return best;
   }
 
-  /** Reads {@code size} bytes (1, 2, 4 or 8); an access that leaves its device's range is made byte by byte. */
+  /**
+   * Reads {@code size} bytes (1, 2, 4 or 8); an access that leaves its device's range is made byte
+   * by byte.
+   */
   public long read(long address, int size) {
     Mapping mapping = find(address);
     if (mapping == null) {
@@ -156,7 +162,10 @@ public final class AddressSpace {
     return mapping.target.read(offset, size) & allOnes(size);
   }
 
-  /** Writes {@code size} bytes (1, 2, 4 or 8); an access that leaves its device's range is made byte by byte. */
+  /**
+   * Writes {@code size} bytes (1, 2, 4 or 8); an access that leaves its device's range is made byte
+   * by byte.
+   */
   public void write(long address, int size, long value) {
     Mapping mapping = find(address);
     if (mapping == null && !(size > 1 && overlapsAny(address, size))) {

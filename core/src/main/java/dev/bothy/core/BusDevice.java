@@ -3,8 +3,9 @@ package dev.bothy.core;
 /**
  * Registers that a guest reaches through ports or guest-physical addresses.
  *
- * <p>Called from any vCPU thread; a device guards its own state and holds no lock while it calls another device. A guest
- * may use any offset in the registered range with any size: the answer is a defined value, never an exception.
+ * <p>Called from any vCPU thread; a device guards its own state and holds no lock while it calls
+ * another device. A guest may use any offset in the registered range with any size: the answer is a
+ * defined value, never an exception.
  */
 public interface BusDevice {
   /**

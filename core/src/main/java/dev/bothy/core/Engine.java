@@ -3,8 +3,9 @@ package dev.bothy.core;
 import dev.bothy.core.cpu.CpuModel;
 
 /**
- * Something that runs guest code. One instance a machine. The machine gives it everything in {@link Environment}; vCPUs
- * are created before the first {@link Vcpu#run} and closed after the last one, once their threads are joined.
+ * Something that runs guest code. One instance a machine. The machine gives it everything in {@link
+ * Environment}; vCPUs are created before the first {@link Vcpu#run} and closed after the last one,
+ * once their threads are joined.
  */
 public interface Engine extends AutoCloseable {
   /** "interpreter", "translator", "kvm". */
@@ -20,7 +21,8 @@ public interface Engine extends AutoCloseable {
    * What a machine offers its engine.
    *
    * @param cpus number of vCPUs
-   * @param deterministic true under a test clock: random numbers come from a fixed seed that is part of the CPU's state
+   * @param deterministic true under a test clock: random numbers come from a fixed seed that is
+   *     part of the CPU's state
    */
   record Environment(
       GuestMemory memory,

@@ -7,9 +7,10 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 
 /**
- * Guest-physical RAM: one host mapping, seen by the guest as a low region from address 0 and, above {@link #LOW_LIMIT}, a
- * high region from 4 GiB. Devices reach guest RAM only through this class: every access is bounds-checked, reads outside
- * RAM give all ones, writes outside are dropped, byte by byte.
+ * Guest-physical RAM: one host mapping, seen by the guest as a low region from address 0 and, above
+ * {@link #LOW_LIMIT}, a high region from 4 GiB. Devices reach guest RAM only through this class:
+ * every access is bounds-checked, reads outside RAM give all ones, writes outside are dropped, byte
+ * by byte.
  *
  * <p>Plain accesses; aligned ones up to 8 bytes are atomic. Thread-safe in that sense.
  */
@@ -63,10 +64,15 @@ public final class GuestMemory implements AutoCloseable {
       return address;
     }
     long high = address - HIGH_START;
-    return Long.compareUnsigned(high, size - lowSize) < 0 && address >= HIGH_START ? high + lowSize : -1;
+    return Long.compareUnsigned(high, size - lowSize) < 0 && address >= HIGH_START
+        ? high + lowSize
+        : -1;
   }
 
-  /** Host address of the RAM page frame that holds {@code address}'s byte, or -1 outside RAM. For engines only. */
+  /**
+   * Host address of the RAM page frame that holds {@code address}'s byte, or -1 outside RAM. For
+   * engines only.
+   */
   public long hostAddressOf(long address) {
     long offset = offsetOf(address);
     return offset < 0 ? -1 : host.address() + offset;
@@ -158,7 +164,13 @@ public final class GuestMemory implements AutoCloseable {
   public void read(long address, byte[] target, int from, int length) {
     java.util.Objects.checkFromIndexSize(from, length, target.length);
     if (contains(address, length)) {
-      MemorySegment.copy(segment, ValueLayout.JAVA_BYTE, length == 0 ? 0 : offsetOf(address), target, from, length);
+      MemorySegment.copy(
+          segment,
+          ValueLayout.JAVA_BYTE,
+          length == 0 ? 0 : offsetOf(address),
+          target,
+          from,
+          length);
     } else {
       for (int i = 0; i < length; i++) {
         target[from + i] = (byte) readByte(address + i);
@@ -170,7 +182,13 @@ public final class GuestMemory implements AutoCloseable {
   public void write(long address, byte[] source, int from, int length) {
     java.util.Objects.checkFromIndexSize(from, length, source.length);
     if (contains(address, length)) {
-      MemorySegment.copy(source, from, segment, ValueLayout.JAVA_BYTE, length == 0 ? 0 : offsetOf(address), length);
+      MemorySegment.copy(
+          source,
+          from,
+          segment,
+          ValueLayout.JAVA_BYTE,
+          length == 0 ? 0 : offsetOf(address),
+          length);
       notifyWritten(address, length);
     } else {
       for (int i = 0; i < length; i++) {
@@ -194,7 +212,9 @@ public final class GuestMemory implements AutoCloseable {
     }
   }
 
-  /** The whole RAM, low region first; for saving, loading and hashing while the machine is stopped. */
+  /**
+   * The whole RAM, low region first; for saving, loading and hashing while the machine is stopped.
+   */
   public MemorySegment all() {
     return segment;
   }

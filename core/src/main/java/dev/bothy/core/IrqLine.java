@@ -1,6 +1,9 @@
 package dev.bothy.core;
 
-/** A wire into an interrupt controller. The device that drives it knows neither PIC, IOAPIC nor KVM. Any thread. */
+/**
+ * A wire into an interrupt controller. The device that drives it knows neither PIC, IOAPIC nor KVM.
+ * Any thread.
+ */
 @FunctionalInterface
 public interface IrqLine {
   /** A wire that leads nowhere. */

@@ -3,9 +3,9 @@ package dev.bothy.core;
 import dev.bothy.core.state.Stateful;
 
 /**
- * A vCPU's own interrupt controller, the local APIC, as its processor sees it. The {@link BusDevice} side is its register
- * page, which the vCPU itself places at {@link #baseAddress()}. The processor's thread calls these methods; interrupts reach
- * the controller from any thread.
+ * A vCPU's own interrupt controller, the local APIC, as its processor sees it. The {@link
+ * BusDevice} side is its register page, which the vCPU itself places at {@link #baseAddress()}. The
+ * processor's thread calls these methods; interrupts reach the controller from any thread.
  */
 public interface LocalInterruptController extends BusDevice, Stateful {
   /** True if a maskable interrupt should be delivered as soon as RFLAGS.IF allows; cheap. */
@@ -28,7 +28,10 @@ public interface LocalInterruptController extends BusDevice, Stateful {
 
   void setTaskPriority(int priority);
 
-  /** True if {@code index} is an MSR of this controller in its present mode (x2APIC registers, TSC deadline). */
+  /**
+   * True if {@code index} is an MSR of this controller in its present mode (x2APIC registers, TSC
+   * deadline).
+   */
   boolean ownsMsr(int index);
 
   /** Reads an MSR that it owns; empty if the access must raise #GP. */
@@ -37,7 +40,9 @@ public interface LocalInterruptController extends BusDevice, Stateful {
   /** Writes an MSR that it owns; false if the access must raise #GP. */
   boolean writeMsr(int index, long value);
 
-  /** IA32_TSC_DEADLINE is compared against the vCPU's TSC: machine clock plus this offset, in ticks. */
+  /**
+   * IA32_TSC_DEADLINE is compared against the vCPU's TSC: machine clock plus this offset, in ticks.
+   */
   void setTscOffset(long ticks);
 
   /** Initial APIC id. */

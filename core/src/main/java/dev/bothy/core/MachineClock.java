@@ -1,11 +1,14 @@
 package dev.bothy.core;
 
 /**
- * Guest time. Stops while the machine is paused. The one source behind the TSC, the paravirtual clock, and every timer
- * device; no device asks the host for the time. Any thread.
+ * Guest time. Stops while the machine is paused. The one source behind the TSC, the paravirtual
+ * clock, and every timer device; no device asks the host for the time. Any thread.
  */
 public interface MachineClock {
-  /** Guest time-stamp counter ticks per second of every vCPU, before its own offset: the TSC counts nanoseconds. */
+  /**
+   * Guest time-stamp counter ticks per second of every vCPU, before its own offset: the TSC counts
+   * nanoseconds.
+   */
   long TSC_HZ = 1_000_000_000L;
 
   /** Nanoseconds since the machine was started for the first time; never runs backwards. */

@@ -1,10 +1,11 @@
 package dev.bothy.core;
 
-/** One shot at a guest time. Any thread. Arming an armed timer moves it. An expiry may race with a cancel. */
+/**
+ * One shot at a guest time. Any thread. Arming an armed timer moves it. An expiry may race with a
+ * cancel.
+ */
 public interface Timer {
-  /**
-   * Fires once at or after {@code nanos} on the machine's clock; at once if that is past.
-   */
+  /** Fires once at or after {@code nanos} on the machine's clock; at once if that is past. */
   void armAt(long nanos);
 
   void cancel();

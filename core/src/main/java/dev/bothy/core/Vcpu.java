@@ -4,9 +4,9 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.state.Stateful;
 
 /**
- * One virtual processor. {@link #run} and the state belong to one thread at a time; {@link #kick} and the
- * {@link CpuEvents} methods may come from any thread. Saving flushes what the engine caches, so that a saved and a loaded
- * processor go on alike.
+ * One virtual processor. {@link #run} and the state belong to one thread at a time; {@link #kick}
+ * and the {@link CpuEvents} methods may come from any thread. Saving flushes what the engine
+ * caches, so that a saved and a loaded processor go on alike.
  */
 public interface Vcpu extends Stateful, CpuEvents, AutoCloseable {
   /** No limit for {@link #run}. */
@@ -15,8 +15,8 @@ public interface Vcpu extends Stateful, CpuEvents, AutoCloseable {
   /**
    * Executes guest code until something needs the machine.
    *
-   * @param budget stop after exactly this many instructions; {@link #UNLIMITED} for none. Engines that cannot count
-   *     throw UnsupportedOperationException for anything else.
+   * @param budget stop after exactly this many instructions; {@link #UNLIMITED} for none. Engines
+   *     that cannot count throw UnsupportedOperationException for anything else.
    */
   Exit run(long budget);
 
@@ -32,7 +32,10 @@ public interface Vcpu extends Stateful, CpuEvents, AutoCloseable {
   /** The architectural state, complete and current while {@link #run} is not active. */
   CpuState state();
 
-  /** Back to the state after power-on or RESET: the boot processor at the reset vector, others waiting for start-up. */
+  /**
+   * Back to the state after power-on or RESET: the boot processor at the reset vector, others
+   * waiting for start-up.
+   */
   void reset();
 
   /** For statistics: named counters of the engine. */

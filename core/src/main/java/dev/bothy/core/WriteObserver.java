@@ -1,6 +1,9 @@
 package dev.bothy.core;
 
-/** Hears of writes by devices to guest RAM, so that an engine can drop what it derived from those bytes. Any thread. */
+/**
+ * Hears of writes by devices to guest RAM, so that an engine can drop what it derived from those
+ * bytes. Any thread.
+ */
 @FunctionalInterface
 public interface WriteObserver {
   /** {@code length} bytes at guest-physical {@code address} have been written. */

@@ -12,12 +12,13 @@ import java.lang.invoke.MethodHandle;
 import java.util.HexFormat;
 
 /**
- * Atomic operations that Java does not have, as generated functions of a few instructions: compare-and-exchange of 1 and 2
- * bytes, of 16 bytes, and of any size at addresses that are not aligned. On x86-64 Linux hosts only: ask {@link
- * #available} first. All have full order, as a LOCK prefix gives it. Thread-safe.
+ * Atomic operations that Java does not have, as generated functions of a few instructions:
+ * compare-and-exchange of 1 and 2 bytes, of 16 bytes, and of any size at addresses that are not
+ * aligned. On x86-64 Linux hosts only: ask {@link #available} first. All have full order, as a LOCK
+ * prefix gives it. Thread-safe.
  *
- * <p>Addresses are not checked, as in {@link RawMemory}. Operations across a cache line are slow on any host, and very slow
- * where the kernel watches for split locks.
+ * <p>Addresses are not checked, as in {@link RawMemory}. Operations across a cache line are slow on
+ * any host, and very slow where the kernel watches for split locks.
  */
 public final class AtomicStubs {
   private AtomicStubs() {}

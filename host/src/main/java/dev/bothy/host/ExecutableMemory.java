@@ -6,8 +6,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
 /**
- * Memory for generated code. The same pages are mapped twice, once writable and once executable, so that no mapping is
- * ever both. On x86-64 code written through {@link #writable} may be run at once by the thread that wrote it.
+ * Memory for generated code. The same pages are mapped twice, once writable and once executable, so
+ * that no mapping is ever both. On x86-64 code written through {@link #writable} may be run at once
+ * by the thread that wrote it.
  *
  * <p>Closed only when no thread can be inside the code.
  */
@@ -26,7 +27,8 @@ public final class ExecutableMemory implements AutoCloseable {
    * Reserves {@code size} bytes, resident when touched.
    *
    * @param size bytes, above 0
-   * @throws IOException if this host does not let us run generated code; the message tells the reason
+   * @throws IOException if this host does not let us run generated code; the message tells the
+   *     reason
    */
   public static ExecutableMemory allocate(long size) throws IOException {
     if (size <= 0) {

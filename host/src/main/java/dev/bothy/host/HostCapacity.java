@@ -26,9 +26,7 @@ final class HostCapacity {
 
   private static long controlGroupLimit() {
     for (String file :
-        new String[] {
-          "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
-        }) {
+        new String[] {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
       try {
         return Long.parseLong(Files.readString(Path.of(file)).strip());
       } catch (IOException | NumberFormatException e) {

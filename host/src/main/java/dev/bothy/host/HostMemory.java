@@ -10,10 +10,11 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
 /**
- * Zero-filled, page-aligned memory outside the Java heap whose pages the host provides when they are first touched: an
- * anonymous mapping on Linux, a sparse file without a name elsewhere.
+ * Zero-filled, page-aligned memory outside the Java heap whose pages the host provides when they
+ * are first touched: an anonymous mapping on Linux, a sparse file without a name elsewhere.
  *
- * <p>Not closed while any thread may still use its addresses: a vCPU thread is joined before its machine's memory goes.
+ * <p>Not closed while any thread may still use its addresses: a vCPU thread is joined before its
+ * machine's memory goes.
  */
 public final class HostMemory implements AutoCloseable {
   private static final long HUGE_PAGE = 2 << 20;
@@ -45,8 +46,7 @@ public final class HostMemory implements AutoCloseable {
     boolean anonymous = NativeAccess.allowed();
     Arena arena = Arena.ofShared();
     try {
-      MemorySegment segment =
-          anonymous ? mapAnonymous(arena, size) : mapSparseFile(arena, size);
+      MemorySegment segment = anonymous ? mapAnonymous(arena, size) : mapSparseFile(arena, size);
       return new HostMemory(arena, segment, anonymous);
     } catch (IOException e) {
       arena.close();
@@ -60,8 +60,9 @@ public final class HostMemory implements AutoCloseable {
   }
 
   /**
-   * A private anonymous mapping, no memory file: hosts as they come give files no huge pages, without which a guest's memory costs a
-   * walk of the host's page tables for every access that jumps about.
+   * A private anonymous mapping, no memory file: hosts as they come give files no huge pages,
+   * without which a guest's memory costs a walk of the host's page tables for every access that
+   * jumps about.
    */
   private static MemorySegment mapAnonymous(Arena arena, long size) throws IOException {
     long address = LinuxMemory.mapAnonymous(size);
@@ -117,7 +118,10 @@ public final class HostMemory implements AutoCloseable {
     return segment.byteSize();
   }
 
-  /** Makes every byte zero and gives the pages back to the host where it takes them. No thread may use the memory. */
+  /**
+   * Makes every byte zero and gives the pages back to the host where it takes them. No thread may
+   * use the memory.
+   */
   public void clear() {
     if (!anonymous || !LinuxMemory.advise(address(), size(), LinuxMemory.MADV_DONTNEED)) {
       segment.fill((byte) 0);

@@ -10,7 +10,9 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
-/** The memory system calls of Linux: memfd_create(2), mmap(2) and what goes with them. Thread-safe. */
+/**
+ * The memory system calls of Linux: memfd_create(2), mmap(2) and what goes with them. Thread-safe.
+ */
 final class LinuxMemory {
   static final int PROT_READ = 1;
   static final int PROT_WRITE = 2;
@@ -79,12 +81,10 @@ final class LinuxMemory {
     return map(-1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
   }
 
-  private static long map(int descriptor, long size, int protection, int flags)
-      throws IOException {
+  private static long map(int descriptor, long size, int protection, int flags) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment state = NativeFunction.callState(arena);
-      long address =
-          (long) MMAP.invokeExact(state, 0L, size, protection, flags, descriptor, 0L);
+      long address = (long) MMAP.invokeExact(state, 0L, size, protection, flags, descriptor, 0L);
       if (address == -1) {
         throw failure("mmap", state);
       }

@@ -1,14 +1,16 @@
 package dev.bothy.host;
 
 /**
- * Whether Bothy may call the host's C library. It may not when the system property {@code bothy.native} is {@code off},
- * nor on hosts other than Linux; everything then takes its pure-Java way or says that it cannot.
+ * Whether Bothy may call the host's C library. It may not when the system property {@code
+ * bothy.native} is {@code off}, nor on hosts other than Linux; everything then takes its pure-Java
+ * way or says that it cannot.
  */
 public final class NativeAccess {
   private NativeAccess() {}
 
   /** True if calls into the C library are allowed and expected to work. */
   public static boolean allowed() {
-    return !"off".equals(System.getProperty("bothy.native")) && System.getProperty("os.name").equals("Linux");
+    return !"off".equals(System.getProperty("bothy.native"))
+        && System.getProperty("os.name").equals("Linux");
   }
 }

@@ -10,8 +10,9 @@ import java.lang.invoke.MethodHandle;
 import java.lang.invoke.VarHandle;
 
 /**
- * Method handles for machine code: functions of the C library and code that Bothy generated. Keep a handle in a {@code
- * static final} field and call it with {@code invokeExact}; each new shape of arguments costs milliseconds once.
+ * Method handles for machine code: functions of the C library and code that Bothy generated. Keep a
+ * handle in a {@code static final} field and call it with {@code invokeExact}; each new shape of
+ * arguments costs milliseconds once.
  *
  * <p>There are no checks behind these calls: a wrong address or descriptor ends the process.
  */
@@ -32,8 +33,8 @@ public final class NativeFunction {
   }
 
   /**
-   * A function of the C library whose errno is kept: the handle's first argument is a segment from {@link #callState},
-   * from which {@link #errno} reads it after a failed call.
+   * A function of the C library whose errno is kept: the handle's first argument is a segment from
+   * {@link #callState}, from which {@link #errno} reads it after a failed call.
    */
   public static MethodHandle libraryWithErrno(String name, FunctionDescriptor descriptor) {
     return Linker.nativeLinker()
@@ -67,8 +68,8 @@ public final class NativeFunction {
   }
 
   /**
-   * Generated code that always returns within nanoseconds and never faults: the call skips the thread state transition, so
-   * the garbage collector waits for it.
+   * Generated code that always returns within nanoseconds and never faults: the call skips the
+   * thread state transition, so the garbage collector waits for it.
    */
   public static MethodHandle leafAt(long address, FunctionDescriptor descriptor) {
     return Linker.nativeLinker()

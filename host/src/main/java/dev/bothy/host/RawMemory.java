@@ -10,11 +10,13 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 
 /**
- * Loads and stores at host addresses, for code whose addresses were checked before: CPU state, guest RAM behind a
- * software TLB. One constant segment over all of memory lets C2 turn each call into one machine instruction.
+ * Loads and stores at host addresses, for code whose addresses were checked before: CPU state,
+ * guest RAM behind a software TLB. One constant segment over all of memory lets C2 turn each call
+ * into one machine instruction.
  *
- * <p>There is no bounds check: an address outside a live {@link HostMemory} ends the process. Only {@code core} and the
- * engines may use this class. Values are little-endian as on x86; plain accesses are atomic when aligned.
+ * <p>There is no bounds check: an address outside a live {@link HostMemory} ends the process. Only
+ * {@code core} and the engines may use this class. Values are little-endian as on x86; plain
+ * accesses are atomic when aligned.
  */
 public final class RawMemory {
   private static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
@@ -59,8 +61,10 @@ public final class RawMemory {
     ALL.set(JAVA_LONG_UNALIGNED, address, value);
   }
 
-  // Guest RAM in the guest's memory order, which is TSO: loads are not reordered with loads, nor stores with stores or earlier loads. An
-  // x86-64 host gives that for nothing; elsewhere aligned accesses are acquires and releases and misaligned ones are fenced.
+  // Guest RAM in the guest's memory order, which is TSO: loads are not reordered with loads, nor
+  // stores with stores or earlier loads. An
+  // x86-64 host gives that for nothing; elsewhere aligned accesses are acquires and releases and
+  // misaligned ones are fenced.
 
   public static byte loadByte(long address) {
     return HOST_IS_TSO ? getByte(address) : (byte) BYTE.getAcquire(ALL, address);
@@ -168,7 +172,9 @@ public final class RawMemory {
     return (long) LONG.compareAndExchange(ALL, address, expected, value);
   }
 
-  /** The {@code length} bytes at {@code address} as a segment whose bounds are checked from then on. */
+  /**
+   * The {@code length} bytes at {@code address} as a segment whose bounds are checked from then on.
+   */
   public static MemorySegment segment(long address, long length) {
     return ALL.asSlice(address, length);
   }

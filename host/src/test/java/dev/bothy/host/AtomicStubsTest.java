@@ -25,8 +25,7 @@ class AtomicStubsTest {
         assertEquals(0x1111111111111199L, RawMemory.getLong(base + at));
         assertEquals(
             (short) 0x1199, AtomicStubs.compareAndExchange(base + at, (short) 0x1199, (short) 2));
-        assertEquals(
-            0x11110002, AtomicStubs.compareAndExchange(base + at, 0x11110002, 0xdeadbeef));
+        assertEquals(0x11110002, AtomicStubs.compareAndExchange(base + at, 0x11110002, 0xdeadbeef));
         assertEquals(0x11111111deadbeefL, AtomicStubs.compareAndExchange(base + at, 5L, 6L));
         assertEquals(
             0x11111111deadbeefL,

@@ -27,12 +27,18 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntConsumer;
 
-/** The devices of the machine and how they are wired; and what firmware would have done before it starts a kernel. */
+/**
+ * The devices of the machine and how they are wired; and what firmware would have done before it
+ * starts a kernel.
+ */
 final class Board {
   private static final int COM1 = 0x3f8;
   private static final int COM1_IRQ = 4;
 
-  /** mov al, 0xFE; out 0x64, al; hlt; and again: pulls the machine's reset line through the 8042, in any mode. */
+  /**
+   * mov al, 0xFE; out 0x64, al; hlt; and again: pulls the machine's reset line through the 8042, in
+   * any mode.
+   */
   private static final byte[] RESET_STUB = {
     (byte) 0xb0, (byte) 0xfe, (byte) 0xe6, 0x64, (byte) 0xf4, (byte) 0xeb, (byte) 0xf9
   };
@@ -47,6 +53,7 @@ final class Board {
   private static final long MTRR_FIXED_ENABLE = 1 << 10;
   private static final long MTRR_VALID = 1 << 11;
   private static final int FIXED_MTRRS = 11;
+
   /** The one of the fixed range registers that covers 0xA0000 to 0xBFFFF. */
   private static final int DISPLAY_MTRR = 2;
 
@@ -131,11 +138,11 @@ final class Board {
       IntConsumer exit = requests::debugExit;
       DebugExit debugExit = new DebugExit(exit);
       ports.map("debug-exit", DebugExit.PORT, DebugExit.LENGTH, debugExit);
-      // Guests that end this way are conformance guests: they ask this device for the number of processors.
+      // Guests that end this way are conformance guests: they ask this device for the number of
+      // processors.
       FirmwareConfiguration configuration =
           new FirmwareConfiguration(options.memory(), options.cpus());
-      ports.map(
-          "fw-cfg", FirmwareConfiguration.BASE, FirmwareConfiguration.LENGTH, configuration);
+      ports.map("fw-cfg", FirmwareConfiguration.BASE, FirmwareConfiguration.LENGTH, configuration);
       stateful.add(configuration);
       resets.add(configuration::reset);
     }
@@ -172,7 +179,9 @@ final class Board {
     return new BootEnvironment(memory, MemoryMap.ranges(memory), rsdp);
   }
 
-  /** The memory type ranges as firmware sets them on every processor: write-back, but for devices. */
+  /**
+   * The memory type ranges as firmware sets them on every processor: write-back, but for devices.
+   */
   static void setMemoryTypes(CpuState cpu) {
     cpu.set(CpuState.MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_FIXED_ENABLE | WRITE_BACK);
     for (int i = 0; i < FIXED_MTRRS; i++) {
@@ -184,7 +193,10 @@ final class Board {
     cpu.set(CpuState.MTRR_VARIABLE + 8, physicalMask & -deviceLength | MTRR_VALID);
   }
 
-  /** Where the reset vector points: there is no firmware, so all it holds is the way to a proper reset. */
+  /**
+   * Where the reset vector points: there is no firmware, so all it holds is the way to a proper
+   * reset.
+   */
   private static final class Rom implements BusDevice {
     @Override
     public long read(long offset, int size) {

@@ -5,11 +5,12 @@ import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 
 /**
- * A test clock: guest time that depends on nothing but the number of instructions executed, so that a machine run twice does
- * the same twice. For machines with one vCPU.
+ * A test clock: guest time that depends on nothing but the number of instructions executed, so that
+ * a machine run twice does the same twice. For machines with one vCPU.
  *
- * <p>Time moves in steps of {@link #QUANTUM} instructions: all instructions of one quantum see the same time, wherever runs
- * were interrupted in between. Timers fire between quanta. A halted processor skips to the first deadline.
+ * <p>Time moves in steps of {@link #QUANTUM} instructions: all instructions of one quantum see the
+ * same time, wherever runs were interrupted in between. Timers fire between quanta. A halted
+ * processor skips to the first deadline.
  *
  * <p>Owned by the vCPU's thread while it runs; {@link #nanos} may be asked by any.
  */

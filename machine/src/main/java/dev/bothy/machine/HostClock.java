@@ -8,11 +8,14 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 
 /**
- * Guest time that runs with the host's, while the machine runs. One daemon thread fires the timers; it sleeps until the first
- * deadline. Thread-safe.
+ * Guest time that runs with the host's, while the machine runs. One daemon thread fires the timers;
+ * it sleeps until the first deadline. Thread-safe.
  */
 final class HostClock extends GuestClock {
-  /** Guest time is {@code nanos} at host time {@code origin}, and goes on from there if {@code running}. */
+  /**
+   * Guest time is {@code nanos} at host time {@code origin}, and goes on from there if {@code
+   * running}.
+   */
   private record Epoch(boolean running, long nanos, long origin, long wallBase) {
     long now() {
       return running ? nanos + (System.nanoTime() - origin) : nanos;
@@ -137,7 +140,9 @@ final class HostClock extends GuestClock {
     }
   }
 
-  /** Sleeps until a timer is due and marks this thread as firing; false when the clock is closed. */
+  /**
+   * Sleeps until a timer is due and marks this thread as firing; false when the clock is closed.
+   */
   private boolean awaitDeadline() {
     while (true) {
       long wait = Long.MAX_VALUE;

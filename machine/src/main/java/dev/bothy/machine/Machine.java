@@ -26,11 +26,12 @@ import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * One x86-64 PC: RAM, board, and one platform thread a vCPU. Several live in one process and share nothing.
+ * One x86-64 PC: RAM, board, and one platform thread a vCPU. Several live in one process and share
+ * nothing.
  *
- * <p>Life: made, {@link #start started} (or {@link #load loaded}, then {@link #resume resumed}), paused and resumed as often
- * as you like, ended by the guest or by {@link #stop}, {@link #close closed}. All methods may be called from any thread but
- * the machine's own.
+ * <p>Life: made, {@link #start started} (or {@link #load loaded}, then {@link #resume resumed}),
+ * paused and resumed as often as you like, ended by the guest or by {@link #stop}, {@link #close
+ * closed}. All methods may be called from any thread but the machine's own.
  */
 public final class Machine implements AutoCloseable {
   private final MachineOptions options;
@@ -198,7 +199,10 @@ public final class Machine implements AutoCloseable {
     state.apply(vcpus.getFirst().state());
   }
 
-  /** Stops guest time and the vCPUs; returns when they stand. Harmless if they do, or if the machine has ended. */
+  /**
+   * Stops guest time and the vCPUs; returns when they stand. Harmless if they do, or if the machine
+   * has ended.
+   */
   public void pause() {
     lock.lock();
     try {
@@ -300,7 +304,10 @@ public final class Machine implements AutoCloseable {
     return attention;
   }
 
-  /** Called by a vCPU thread that finds {@link #attention}; returns when it may go on, or false when it must end. */
+  /**
+   * Called by a vCPU thread that finds {@link #attention}; returns when it may go on, or false when
+   * it must end.
+   */
   boolean passGate() {
     lock.lock();
     try {
@@ -328,8 +335,8 @@ public final class Machine implements AutoCloseable {
   }
 
   /**
-   * The last vCPU thread to reach the gate does the reset while the others wait. The lock is held, but for the work itself: a
-   * timer that is just firing may need it.
+   * The last vCPU thread to reach the gate does the reset while the others wait. The lock is held,
+   * but for the work itself: a timer that is just firing may need it.
    */
   private void restart() {
     restarting = true;
@@ -354,7 +361,10 @@ public final class Machine implements AutoCloseable {
     updateAttention();
   }
 
-  /** A vCPU thread under the test clock has reached the instruction where {@link #runFor} wants to stop. */
+  /**
+   * A vCPU thread under the test clock has reached the instruction where {@link #runFor} wants to
+   * stop.
+   */
   void pauseFromWithin() {
     lock.lock();
     try {
@@ -407,8 +417,8 @@ public final class Machine implements AutoCloseable {
   }
 
   /**
-   * Under the test clock: runs exactly {@code instructions} more, then pauses. Returns earlier when the machine ends, or is
-   * idle with no timer to wake it.
+   * Under the test clock: runs exactly {@code instructions} more, then pauses. Returns earlier when
+   * the machine ends, or is idle with no timer to wake it.
    */
   public void runFor(long instructions) {
     if (!(clock instanceof CountedClock counted)) {
@@ -512,11 +522,11 @@ public final class Machine implements AutoCloseable {
   }
 
   /**
-   * Replaces the state of this machine, which is off or paused, by a saved one. It is paused afterwards: {@link #resume} lets
-   * it go on.
+   * Replaces the state of this machine, which is off or paused, by a saved one. It is paused
+   * afterwards: {@link #resume} lets it go on.
    *
-   * @throws StateException if the state is damaged or of a different machine; the machine is then good for nothing but
-   *     {@link #close}
+   * @throws StateException if the state is damaged or of a different machine; the machine is then
+   *     good for nothing but {@link #close}
    */
   public void load(InputStream in) throws IOException, StateException {
     lock.lock();
@@ -543,7 +553,10 @@ public final class Machine implements AutoCloseable {
     }
   }
 
-  /** SHA-256 over the complete state of a paused machine: equal for machines that the guest cannot tell apart. */
+  /**
+   * SHA-256 over the complete state of a paused machine: equal for machines that the guest cannot
+   * tell apart.
+   */
   public String stateHash() {
     lock.lock();
     try {
@@ -555,8 +568,7 @@ public final class Machine implements AutoCloseable {
   }
 
   private void requireStanding() {
-    boolean standing =
-        end != null ? live == 0 : pauseWanted && waiting == live && !restarting;
+    boolean standing = end != null ? live == 0 : pauseWanted && waiting == live && !restarting;
     if (!powered || closed || !standing) {
       throw new IllegalStateException("the machine is not paused");
     }
@@ -570,7 +582,10 @@ public final class Machine implements AutoCloseable {
     return all;
   }
 
-  /** Stops the machine if it runs, joins its threads and gives its memory back. Harmless when repeated. */
+  /**
+   * Stops the machine if it runs, joins its threads and gives its memory back. Harmless when
+   * repeated.
+   */
   @Override
   public void close() {
     lock.lock();

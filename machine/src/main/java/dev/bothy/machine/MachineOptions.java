@@ -15,7 +15,8 @@ import java.util.Objects;
  * @param serial where COM1 sends
  * @param reboot false: a reset ends the machine
  * @param debugExit true: a write to port 0xF4 ends the machine
- * @param nanosPerInstruction 0: guest time is the host's; above 0: a test clock by the number of instructions, for one vCPU
+ * @param nanosPerInstruction 0: guest time is the host's; above 0: a test clock by the number of
+ *     instructions, for one vCPU
  */
 public record MachineOptions(
     String name,

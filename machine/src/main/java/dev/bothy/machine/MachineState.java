@@ -26,10 +26,11 @@ import java.util.Set;
 import java.util.zip.CRC32;
 
 /**
- * The saved state of a whole machine: a magic number, then sections. A section is its name (length in two bytes, UTF-8), its
- * version and its length (four bytes each, big-endian like the rest of the frame), the bytes, and their CRC-32. First comes
- * "machine" with what the machine is made of, then RAM as "ram" sections of at most one MiB that leave out pages of zeros,
- * then the clock, the devices and the processors, then "end".
+ * The saved state of a whole machine: a magic number, then sections. A section is its name (length
+ * in two bytes, UTF-8), its version and its length (four bytes each, big-endian like the rest of
+ * the frame), the bytes, and their CRC-32. First comes "machine" with what the machine is made of,
+ * then RAM as "ram" sections of at most one MiB that leave out pages of zeros, then the clock, the
+ * devices and the processors, then "end".
  */
 final class MachineState {
   private static final long MAGIC = 0x424f_5448_5953_5431L; // "BOTHYST1"
@@ -103,7 +104,10 @@ final class MachineState {
     out.writeInt((int) crc.getValue());
   }
 
-  /** Address (as an offset into RAM), a bit a page that is not zero, those pages; empty if all are zero. */
+  /**
+   * Address (as an offset into RAM), a bit a page that is not zero, those pages; empty if all are
+   * zero.
+   */
   private byte[] block(long start) {
     MemorySegment ram = memory.all();
     int pages = (int) Math.min(BLOCK_PAGES, (memory.size() - start) / PAGE);
@@ -135,7 +139,8 @@ final class MachineState {
   /**
    * Replaces the machine's state.
    *
-   * @throws StateException if anything is missing, unknown, damaged, or of a machine of another make
+   * @throws StateException if anything is missing, unknown, damaged, or of a machine of another
+   *     make
    */
   void load(InputStream source) throws IOException, StateException {
     DataInputStream in = new DataInputStream(source);
@@ -185,7 +190,8 @@ final class MachineState {
         }
         reader.end();
       } else {
-        throw new StateException("the saved state holds \"" + name + "\", which this machine has not");
+        throw new StateException(
+            "the saved state holds \"" + name + "\", which this machine has not");
       }
     }
   }
@@ -193,14 +199,16 @@ final class MachineState {
   private static String name(DataInputStream in) throws IOException, StateException {
     int length = in.readUnsignedShort();
     if (length > 64) {
-      throw new StateException("the saved state is damaged: a section's name of " + length + " bytes");
+      throw new StateException(
+          "the saved state is damaged: a section's name of " + length + " bytes");
     }
     byte[] bytes = new byte[length];
     in.readFully(bytes);
     return new String(bytes, StandardCharsets.UTF_8);
   }
 
-  private static byte[] content(DataInputStream in, String name) throws IOException, StateException {
+  private static byte[] content(DataInputStream in, String name)
+      throws IOException, StateException {
     int length = in.readInt();
     if (length < 0 || length > SECTION_LIMIT) {
       throw new StateException("saved state of " + name + " is damaged: " + length + " bytes");

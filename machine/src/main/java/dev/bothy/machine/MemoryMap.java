@@ -5,7 +5,10 @@ import dev.bothy.machine.boot.MemoryRange;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Where things are in the guest-physical address space of this machine: all its constants in one place. */
+/**
+ * Where things are in the guest-physical address space of this machine: all its constants in one
+ * place.
+ */
 public final class MemoryMap {
   /** End of the RAM that real-mode programs use; the extended BIOS data area follows. */
   public static final long BASE_MEMORY_END = 0x9_fc00L;
@@ -13,7 +16,10 @@ public final class MemoryMap {
   /** Display memory and option ROMs on a PC; the guest is told not to use it. */
   public static final long DISPLAY_START = 0xa_0000L;
 
-  /** The BIOS on a PC; here the ACPI tables and the reset stub, in RAM that the guest is told is reserved. */
+  /**
+   * The BIOS on a PC; here the ACPI tables and the reset stub, in RAM that the guest is told is
+   * reserved.
+   */
   public static final long FIRMWARE_START = 0xe_0000L;
 
   public static final long FIRMWARE_END = 0x10_0000L;
@@ -21,7 +27,10 @@ public final class MemoryMap {
   /** The last paragraph below 1 MiB: where a reset in real mode jumps. */
   public static final long REAL_MODE_RESET = 0xf_fff0L;
 
-  /** PCI memory windows: below the interrupt controllers, and the upper half of what 40 address bits reach. */
+  /**
+   * PCI memory windows: below the interrupt controllers, and the upper half of what 40 address bits
+   * reach.
+   */
   public static final long PCI_WINDOW_START = GuestMemory.LOW_LIMIT;
 
   public static final long PCI_WINDOW_END = 0xfec0_0000L;
@@ -35,7 +44,10 @@ public final class MemoryMap {
 
   public static final int ROM_LENGTH = 0x1_0000;
 
-  /** RAM that a machine can have, in bytes: what lies between 4 GiB and the high PCI window, and below. */
+  /**
+   * RAM that a machine can have, in bytes: what lies between 4 GiB and the high PCI window, and
+   * below.
+   */
   public static final long MEMORY_LIMIT = 1L << 38;
 
   // BIOS data area.
@@ -65,8 +77,7 @@ public final class MemoryMap {
     return List.copyOf(map);
   }
 
-  private static void addRange(
-      List<MemoryRange> map, long start, long end, MemoryRange.Kind kind) {
+  private static void addRange(List<MemoryRange> map, long start, long end, MemoryRange.Kind kind) {
     if (end > start) {
       map.add(new MemoryRange(start, end - start, kind));
     }

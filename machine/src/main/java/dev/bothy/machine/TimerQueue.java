@@ -7,8 +7,9 @@ import java.util.List;
 import java.util.PriorityQueue;
 
 /**
- * The timers of one machine, by deadline; equal deadlines fire in the order of the timers' names, so that the order is the
- * same after loading a saved machine. Thread-safe. The queue calls nobody while it is locked.
+ * The timers of one machine, by deadline; equal deadlines fire in the order of the timers' names,
+ * so that the order is the same after loading a saved machine. Thread-safe. The queue calls nobody
+ * while it is locked.
  */
 final class TimerQueue {
   private final PriorityQueue<QueuedTimer> queue =
@@ -19,7 +20,9 @@ final class TimerQueue {
   private final Runnable onEarlier;
   private long nextSequence;
 
-  /** @param onEarlier called when the first deadline has become an earlier one */
+  /**
+   * @param onEarlier called when the first deadline has become an earlier one
+   */
   TimerQueue(Runnable onEarlier) {
     this.onEarlier = onEarlier;
   }
@@ -97,8 +100,8 @@ final class TimerQueue {
   }
 
   /**
-   * Fires what is due at {@code now}, each timer at most once: one that is armed anew for the past waits for the next call, so
-   * that no device can keep the caller here.
+   * Fires what is due at {@code now}, each timer at most once: one that is armed anew for the past
+   * waits for the next call, so that no device can keep the caller here.
    *
    * @return true if anything fired
    */

@@ -6,7 +6,10 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.locks.LockSupport;
 
-/** The platform thread of one vCPU: runs it, parks while it has nothing to do, and comes to the machine's gate when called. */
+/**
+ * The platform thread of one vCPU: runs it, parks while it has nothing to do, and comes to the
+ * machine's gate when called.
+ */
 final class VcpuThread {
   private static final String[] EXIT_NAMES = {
     "halt", "wait-for-startup", "shutdown", "kick", "budget", "debug-stop", "failure"

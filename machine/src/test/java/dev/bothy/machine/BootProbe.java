@@ -7,7 +7,10 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
 
-/** Boots a kernel headless, serial port to stdout: {@code BootProbe KERNEL INITRD COMMANDLINE [MEGABYTES] [CPUS] [SECONDS]}. */
+/**
+ * Boots a kernel headless, serial port to stdout: {@code BootProbe KERNEL INITRD COMMANDLINE
+ * [MEGABYTES] [CPUS] [SECONDS]}.
+ */
 final class BootProbe {
   private BootProbe() {}
 
@@ -34,12 +37,14 @@ final class BootProbe {
       machine.start();
       var exit = machine.awaitExit(Duration.ofSeconds(seconds));
       System.out.flush();
-      System.err.println("exit " + exit + " after " + (System.nanoTime() - start) / 1000000 + " ms");
+      System.err.println(
+          "exit " + exit + " after " + (System.nanoTime() - start) / 1000000 + " ms");
       if (exit.isEmpty()) {
         machine.pause();
       }
       for (int i = 0; i < cpus; i++) {
-        System.err.println(machine.vcpu(i).instructions() + " instructions " + machine.vcpu(i).counters());
+        System.err.println(
+            machine.vcpu(i).instructions() + " instructions " + machine.vcpu(i).counters());
         System.err.printf("RIP %x%n", machine.vcpu(i).state().get(dev.bothy.core.cpu.CpuState.RIP));
       }
     }

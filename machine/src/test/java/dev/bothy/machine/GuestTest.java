@@ -26,15 +26,16 @@ class GuestTest {
   private static final String HELLO = "66baf803b068eeb069eeb00aee66ba040666b8003466eff4ebfd";
 
   /**
-   * Sets up the 8259 and the 8254 for an interrupt about every three milliseconds, whose handler sends a "t", then mixes the
-   * time-stamp counter into memory for ever, with a HLT between rounds.
+   * Sets up the 8259 and the 8254 for an interrupt about every three milliseconds, whose handler
+   * sends a "t", then mixes the time-stamp counter into memory for ever, with a HLT between rounds.
    */
   private static final String MIXER =
       """
       b880001000bf0001300066890766c74702100066c74704008ec1e81066894706bfa000300066c707ff07c74702000030000f011f
       b011e620b020e621b004e621b001e621b0fee621b0ffe6a1b034e643b09ce640b00ee640\
       31edfbbf000020000f3101c569ed0d66190081c55ff36e3c312f83c70481ff0040200072e3f4ebdb\
-      505266baf803b074ee012d00002800b020e6205a58cf"""
+      505266baf803b074ee012d00002800b020e6205a58cf\
+      """
           .replace("\n", "");
 
   private final ByteArrayOutputStream output = new ByteArrayOutputStream();
@@ -83,8 +84,7 @@ class GuestTest {
   @Test
   void aGuestEndsTheMachineThroughTheDebugPort() throws Exception {
     // mov al, 5; out 0xf4, al; hlt
-    assertEquals(
-        new MachineExit.DebugExit(5), run(options("b005e6f4f4").withDebugExit(true)));
+    assertEquals(new MachineExit.DebugExit(5), run(options("b005e6f4f4").withDebugExit(true)));
   }
 
   @Test
@@ -102,7 +102,8 @@ class GuestTest {
 
   @Test
   void aMachineThatMayRestartStartsAnewOnReset() throws Exception {
-    // Prints "r"; after a third print powers off: CMOS register 0x70 survives a reset, RAM does not.
+    // Prints "r"; after a third print powers off: CMOS register 0x70 survives a reset, RAM does
+    // not.
     String count =
         "66baf803b072ee" // print
             + "b070e670e471fec0a2000020008ac8" // al = cmos[0x70] + 1; cl = al

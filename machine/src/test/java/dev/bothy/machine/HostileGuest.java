@@ -7,9 +7,10 @@ import java.util.HexFormat;
 import java.util.Random;
 
 /**
- * Guests that mean harm, made from a seed: a driver that loads random values into all registers and jumps into random code, in
- * user or kernel mode, and to which every exception and interrupt leads back. Random are the code, parts of the page tables,
- * the descriptor tables and the control registers. What the code does to the driver itself may end the machine at any time.
+ * Guests that mean harm, made from a seed: a driver that loads random values into all registers and
+ * jumps into random code, in user or kernel mode, and to which every exception and interrupt leads
+ * back. Random are the code, parts of the page tables, the descriptor tables and the control
+ * registers. What the code does to the driver itself may end the machine at any time.
  */
 final class HostileGuest {
   static final long MEMORY = 8 << 20;
@@ -159,10 +160,18 @@ final class HostileGuest {
     long gate = CODE + random.nextInt(CODE_LENGTH);
     return switch (random.nextInt(4)) {
       // A gate into the code, a small segment, a flat one, a system segment.
-      case 0 -> gate & 0xffff | 0x10L << 16 | (long) oneOf(0x8c, 0xec, 0x85, 0xe5, 0x8e) << 40 | gate >>> 16 << 48;
-      case 1 -> system(random.nextInt(1 << 23), random.nextInt(1 << 16), 0x80 | random.nextInt(0x80));
-      case 2 -> 0x000f_0000_0000_ffffL | (long) (random.nextInt(0x100) | 0x90 | random.nextInt(16) << 12) << 40;
-      default -> system(TSS, random.nextInt(0x200), 0x80 | oneOf(1, 2, 3, 9, 11) | random.nextInt(4) << 5);
+      case 0 ->
+          gate & 0xffff
+              | 0x10L << 16
+              | (long) oneOf(0x8c, 0xec, 0x85, 0xe5, 0x8e) << 40
+              | gate >>> 16 << 48;
+      case 1 ->
+          system(random.nextInt(1 << 23), random.nextInt(1 << 16), 0x80 | random.nextInt(0x80));
+      case 2 ->
+          0x000f_0000_0000_ffffL
+              | (long) (random.nextInt(0x100) | 0x90 | random.nextInt(16) << 12) << 40;
+      default ->
+          system(TSS, random.nextInt(0x200), 0x80 | oneOf(1, 2, 3, 9, 11) | random.nextInt(4) << 5);
     };
   }
 
@@ -171,7 +180,11 @@ final class HostileGuest {
     int stackTable = oneIn(3) ? 0 : 1;
     long handler = longMode ? LONG_HANDLER : PROTECTED_HANDLER;
     for (int vector = 0; vector < 256; vector++) {
-      long gate = handler & 0xffff | 0x10L << 16 | (long) (0x8e | random.nextInt(4) << 5) << 40 | handler >>> 16 << 48;
+      long gate =
+          handler & 0xffff
+              | 0x10L << 16
+              | (long) (0x8e | random.nextInt(4) << 5) << 40
+              | handler >>> 16 << 48;
       if (wild && oneIn(16)) {
         gate = oneIn(2) ? random.nextLong() : randomDescriptor();
       }
@@ -196,7 +209,10 @@ final class HostileGuest {
     memory.writeShort(TSS + 0x66, oneIn(2) ? 0x68 : random.nextInt(0x10000));
   }
 
-  /** Driver and devices are always mapped; a range of the rest has random attributes; 512 GiB and the top are random. */
+  /**
+   * Driver and devices are always mapped; a range of the rest has random attributes; 512 GiB and
+   * the top are random.
+   */
   private void writePageTables(GuestMemory memory, boolean longMode) {
     long pml4 = TABLES;
     long pdpt = TABLES + 0x1000;
@@ -274,13 +290,20 @@ final class HostileGuest {
     boolean paging = longMode || !oneIn(4);
     cr4 |= pae ? 0x20 : 0x10;
     memory.writeLong(SETTINGS + 0x100, cr4);
-    long cr0 = 0x11 | (paging ? 1L << 31 : 0) | (long) random.nextInt(2) << 16 | random.nextInt(2) << 18 | random.nextInt(2) << 5 | 2;
+    long cr0 =
+        0x11
+            | (paging ? 1L << 31 : 0)
+            | (long) random.nextInt(2) << 16
+            | random.nextInt(2) << 18
+            | random.nextInt(2) << 5
+            | 2;
     memory.writeLong(SETTINGS + 0x108, cr0);
     memory.writeLong(SETTINGS + 0x110, longMode ? TABLES : pae ? TABLES + 0x1000 : TABLES + 0x8000);
     memory.writeLong(SETTINGS + 0x118, oneOf(0x801, 0x801, 0, 0x5801) | (longMode ? 0x100 : 0));
     memory.writeInt(SETTINGS + 0x140, oneOf(0, 5000, 100_000));
     memory.writeLong(SETTINGS + 0x128, oneOf(0, 0x1000, 0x3000, -1));
-    memory.writeLong(SETTINGS + 0x130, oneOf(0xcd5, 0x3cd5, 0x4_0ed5, 0x5dd5, 0x21_0cd5, 0x25_7fd5));
+    memory.writeLong(
+        SETTINGS + 0x130, oneOf(0xcd5, 0x3cd5, 0x4_0ed5, 0x5dd5, 0x21_0cd5, 0x25_7fd5));
   }
 
   private void writeValues(GuestMemory memory, int at) {
@@ -291,9 +314,44 @@ final class HostileGuest {
 
   private long value() {
     int[] msrs = {
-      0x1b, 0x10, 0x3b, 0x174, 0x175, 0x176, 0x1a0, 0x1d9, 0x277, 0x2ff, 0x200, 0x250, 0x6e0, 0x802, 0x808, 0x80b,
-      0x80f, 0x830, 0x832, 0x838, 0x83e, 0x83f, 0xc000_0080, 0xc000_0081, 0xc000_0082, 0xc000_0100, 0xc000_0102,
-      0xc000_0103, 0x4b56_4d00, 0x4b56_4d01, 0x11, 0x12, 0x4b56_4d04, 0xc001_0015, 0x48, 0x49, 0x8b, 0xe7
+      0x1b,
+      0x10,
+      0x3b,
+      0x174,
+      0x175,
+      0x176,
+      0x1a0,
+      0x1d9,
+      0x277,
+      0x2ff,
+      0x200,
+      0x250,
+      0x6e0,
+      0x802,
+      0x808,
+      0x80b,
+      0x80f,
+      0x830,
+      0x832,
+      0x838,
+      0x83e,
+      0x83f,
+      0xc000_0080,
+      0xc000_0081,
+      0xc000_0082,
+      0xc000_0100,
+      0xc000_0102,
+      0xc000_0103,
+      0x4b56_4d00,
+      0x4b56_4d01,
+      0x11,
+      0x12,
+      0x4b56_4d04,
+      0xc001_0015,
+      0x48,
+      0x49,
+      0x8b,
+      0xe7
     };
     return switch (random.nextInt(20)) {
       case 0 -> random.nextInt(16);
@@ -303,18 +361,37 @@ final class HostileGuest {
       case 4 -> CODE + random.nextInt(CODE_LENGTH);
       case 5 -> MEMORY - random.nextInt(32);
       case 6 -> 0xfee0_0000L + 16 * random.nextInt(0x40) + (oneIn(8) ? random.nextInt(16) : 0);
-      case 7 -> oneOf(0xfec0_0000, 0xfec0_0010, 0xffff_fff0, 0xa_0000, 0xc_0000, 0xc000_0000, 0xfed0_0000) & 0xffff_ffffL;
+      case 7 ->
+          oneOf(0xfec0_0000, 0xfec0_0010, 0xffff_fff0, 0xa_0000, 0xc_0000, 0xc000_0000, 0xfed0_0000)
+              & 0xffff_ffffL;
       case 8 -> (oneIn(2) ? 1L << 39 : -1L << 39) + (random.nextLong() & 0x7f_ffff_ffffL);
       case 9 -> (long) random.nextInt() << 32 | random.nextInt();
-      case 10 -> oneOf(0x10, 0x18, 0x23, 0x28, 0x33, 0x3b, 0x40, 0x50, 4 + random.nextInt(64) * 4, random.nextInt(0x1000));
+      case 10 ->
+          oneOf(
+              0x10,
+              0x18,
+              0x23,
+              0x28,
+              0x33,
+              0x3b,
+              0x40,
+              0x50,
+              4 + random.nextInt(64) * 4,
+              random.nextInt(0x1000));
       case 11, 12 -> msrs[random.nextInt(msrs.length)];
       case 13 -> (oneIn(2) ? TABLES : RANDOM_TABLES) + random.nextInt(0x8000);
-      case 14 -> oneOf(0x3f8, 0x20, 0x21, 0x40, 0x43, 0x60, 0x64, 0x70, 0x71, 0x92, 0xa0, 0xcf8, 0xcfc, 0x608);
+      case 14 ->
+          oneOf(
+              0x3f8, 0x20, 0x21, 0x40, 0x43, 0x60, 0x64, 0x70, 0x71, 0x92, 0xa0, 0xcf8, 0xcfc,
+              0x608);
       default -> 1L << random.nextInt(64);
     };
   }
 
-  /** Mostly what looks like instructions: prefixes, an opcode of one of the maps, operands that point somewhere. */
+  /**
+   * Mostly what looks like instructions: prefixes, an opcode of one of the maps, operands that
+   * point somewhere.
+   */
   private byte[] randomCode(int length) {
     byte[] code = new byte[length];
     random.nextBytes(code);
@@ -336,11 +413,13 @@ final class HostileGuest {
   }
 
   private static final String[] SYSTEM = {
-    "0f20", "0f22", "0f21", "0f23", "0f01", "0f00", "0f30", "0f32", "0f05", "0f07", "0f34", "0f35", "0fae", "0fc7", "cf",
-    "48cf", "ca", "cb", "9a", "ea", "ff", "8e", "cd", "cc", "f1", "0fa2", "0f31", "0f01f9", "0f01d0", "0f01d1", "0f3882",
-    "f30fc7", "e4", "e5", "e6", "e7", "ec", "ed", "ee", "ef", "6c", "6d", "6e", "6f", "f36c", "f36f", "fa", "fb", "0f02",
-    "0f03", "0fb2", "0fb4", "c4", "c5", "c8", "0f09", "0f06", "f4", "9d", "9c", "07", "1f", "17", "0fa1", "0fa9", "0f0b",
-    "0f01f8", "0f01ca", "0f01cb", "f30fae", "0f0d", "0f18", "0f1f", "f390", "0f77", "0fc7", "660fc7", "480fc7", "0f01c8"
+    "0f20", "0f22", "0f21", "0f23", "0f01", "0f00", "0f30", "0f32", "0f05", "0f07", "0f34", "0f35",
+    "0fae", "0fc7", "cf", "48cf", "ca", "cb", "9a", "ea", "ff", "8e", "cd", "cc", "f1", "0fa2",
+    "0f31", "0f01f9", "0f01d0", "0f01d1", "0f3882", "f30fc7", "e4", "e5", "e6", "e7", "ec", "ed",
+    "ee", "ef", "6c", "6d", "6e", "6f", "f36c", "f36f", "fa", "fb", "0f02", "0f03", "0fb2", "0fb4",
+    "c4", "c5", "c8", "0f09", "0f06", "f4", "9d", "9c", "07", "1f", "17", "0fa1", "0fa9", "0f0b",
+    "0f01f8", "0f01ca", "0f01cb", "f30fae", "0f0d", "0f18", "0f1f", "f390", "0f77", "0fc7",
+    "660fc7", "480fc7", "0f01c8"
   };
 
   private int instruction(byte[] code, int start) {
@@ -376,7 +455,10 @@ final class HostileGuest {
     if ((modRm & 7) == 4 && modRm < 0xc0) {
       code[at++] = (byte) random.nextInt(256);
     }
-    int displacement = oneIn(3) ? random.nextInt() : oneIn(2) ? 0x40_0000 + random.nextInt(0x1000) : random.nextInt(256) - 128;
+    int displacement =
+        oneIn(3)
+            ? random.nextInt()
+            : oneIn(2) ? 0x40_0000 + random.nextInt(0x1000) : random.nextInt(256) - 128;
     for (int i = 0; i < 4 && modRm < 0xc0 && (modRm & 0xc0) != 0; i++) {
       code[at++] = (byte) (displacement >> 8 * i);
     }

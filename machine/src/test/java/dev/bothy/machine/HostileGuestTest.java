@@ -19,9 +19,10 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Whatever a guest does, its machine carries on or stops as the architecture says. {@link HostileRun} fails a test when
- * anything comes out as an error of the host or of the engine, or does not stop when told to. {@code bothy.hostile.seeds}
- * says how many random guests of a kind there are, {@code bothy.hostile.first} which is the first.
+ * Whatever a guest does, its machine carries on or stops as the architecture says. {@link
+ * HostileRun} fails a test when anything comes out as an error of the host or of the engine, or
+ * does not stop when told to. {@code bothy.hostile.seeds} says how many random guests of a kind
+ * there are, {@code bothy.hostile.first} which is the first.
  */
 @Timeout(300)
 class HostileGuestTest {
@@ -31,8 +32,8 @@ class HostileGuestTest {
   private static final long FIRST = Long.getLong("bothy.hostile.first", 1);
 
   /**
-   * For each port from [DATA] on: IN and OUT of 1, 2 and 4 bytes with random values, and INS and OUTS of each width with
-   * repetition across the end of a page, forwards and backwards.
+   * For each port from [DATA] on: IN and OUT of 1, 2 and 4 bytes with random values, and INS and
+   * OUTS of each width with repetition across the end of a page, forwards and backwards.
    */
   private static final String PORTS =
       """
@@ -42,8 +43,9 @@ class HostileGuestTest {
       """;
 
   /**
-   * From [DATA] in steps of [DATA+8] up to [DATA+16]: loads and stores of 1, 2, 4, 8, 10 and 16 bytes, LOCK XADD, XCHG, BTC,
-   * CMPXCHG8B, CMPXCHG16B, FXSAVE, and MOVS, STOS and CMPS into, out of and within the device.
+   * From [DATA] in steps of [DATA+8] up to [DATA+16]: loads and stores of 1, 2, 4, 8, 10 and 16
+   * bytes, LOCK XADD, XCHG, BTC, CMPXCHG8B, CMPXCHG16B, FXSAVE, and MOVS, STOS and CMPS into, out
+   * of and within the device.
    */
   private static final String MMIO =
       """
@@ -54,7 +56,10 @@ class HostileGuestTest {
       ffff48891c2500002000f4ebfd
       """;
 
-  /** Starts the second processor at 0x8000, then random IPIs to all and a byte to the serial port, for ever. */
+  /**
+   * Starts the second processor at 0x8000, then random IPIs to all and a byte to the serial port,
+   * for ever.
+   */
   private static final String FLOOD =
       """
       bb0000e0fec783f0000000ff010000c7831003000000000001c7830003000000450000c783000300000846000066baf8
@@ -69,7 +74,10 @@ class HostileGuestTest {
       c7f06625fff80c00660fc7f26683e20166b9300800000f3066f0ff060190ebd2
       """;
 
-  /** Starts the second processor at 0x8000; rewrites the routine at 0x300000 and calls it, with split locks between. */
+  /**
+   * Starts the second processor at 0x8000; rewrites the routine at 0x300000 and calls it, with
+   * split locks between.
+   */
   private static final String CROSS =
       """
       bb0000e0fec783f0000000ff010000c7831003000000000001c7830003000000450000c78300030000084600000fc7f0
@@ -87,21 +95,29 @@ class HostileGuestTest {
       000000000000000000000000000000002f0000050000
       """;
 
-  /** Moves the local APIC's page over RAM at random, its own code included, and writes to it there. */
+  /**
+   * Moves the local APIC's page over RAM at random, its own code included, and writes to it there.
+   */
   private static final String APIC_BASE =
       """
       b91b0000000fc7f02500f07f000fc7f283e20775050d0000e0fe0d0009000031d20f3089c381e300f0ffff0fc7f08983
       800000008983f00000008983200300008983800300008b43208b03f0ff83800200008983fe3f0000eba6
       """;
 
-  /** Changes immediates and opcodes just before they are executed, and takes the result to the test: UD2 if it is wrong. */
+  /**
+   * Changes immediates and opcodes just before they are executed, and takes the result to the test:
+   * UD2 if it is wrong.
+   */
   private static final String SELF_MODIFYING =
       """
       31c031c94189ca83e27f88151200100083c01129d0751f8d3d2b001000b090aa31c00fc7f288152d00100090b00038d0
       750431c0ebce0f0b
       """;
 
-  /** Rewrites the page tables of the window at 512 GiB, from below and through the window, with and without INVLPG. */
+  /**
+   * Rewrites the page tables of the window at 512 GiB, from below and through the window, with and
+   * without INVLPG.
+   */
   private static final String OWN_TABLES =
       """
       0fc7f389da81e3f8ff00000fc7f089c12500f00000c1e91081e17f0f000009c80d0700400048898300004000480fc7f7
@@ -178,7 +194,8 @@ class HostileGuestTest {
       0xffff_0000L,
       0xffff_ffffL
     };
-    for (BootState.Mode mode : new BootState.Mode[] {BootState.Mode.PROTECTED, BootState.Mode.LONG}) {
+    for (BootState.Mode mode :
+        new BootState.Mode[] {BootState.Mode.PROTECTED, BootState.Mode.LONG}) {
       for (long place : places) {
         BootSource boot =
             environment -> {
@@ -246,8 +263,10 @@ class HostileGuestTest {
   void survivesFloodsOfInterruptsAndSerialBytesOnTwoProcessors() throws Exception {
     BootSource both = twoProcessors(code(BootState.Mode.PROTECTED, FLOOD), FLOOD_REAL);
     for (int round = 0; round < 3; round++) {
-      // Reserved bits of the command register send the second processor through an empty vector table into whatever lies in
-      // low memory: how that ends is the guest's business, as long as it is an architectural end. The run itself checks that.
+      // Reserved bits of the command register send the second processor through an empty vector
+      // table into whatever lies in
+      // low memory: how that ends is the guest's business, as long as it is an architectural end.
+      // The run itself checks that.
       HostileRun.runFreely(
           "round " + round,
           HostileRun.options(both).withCpus(2),
@@ -294,7 +313,8 @@ class HostileGuestTest {
             value -> {});
     try (Machine machine = new Machine(options)) {
       machine.start();
-      String report = assertInstanceOf(MachineExit.EngineFailed.class, machine.awaitExit()).report();
+      String report =
+          assertInstanceOf(MachineExit.EngineFailed.class, machine.awaitExit()).report();
       assertTrue(report.contains("broken device"), report);
       assertTrue(report.contains("RCX=000000000000002a"), report);
       assertTrue(report.contains("RIP=0000000000100009"), report);

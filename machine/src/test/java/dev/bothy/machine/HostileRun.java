@@ -12,8 +12,8 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Runs hostile guests and says how they ended. As a program: {@code HostileRun SECONDS [SEED [INSTRUCTIONS [MODE]]]} goes
- * through seeds until the time is over, or through one alone.
+ * Runs hostile guests and says how they ended. As a program: {@code HostileRun SECONDS [SEED
+ * [INSTRUCTIONS [MODE]]]} goes through seeds until the time is over, or through one alone.
  */
 final class HostileRun {
   private static final Duration PATIENCE = Duration.ofSeconds(2);
@@ -36,7 +36,8 @@ final class HostileRun {
   }
 
   /**
-   * Runs a machine for a number of instructions; stops it if that takes more than a few seconds of host time.
+   * Runs a machine for a number of instructions; stops it if that takes more than a few seconds of
+   * host time.
    *
    * @throws AssertionError if it does not stop, or ends by an error of the host or the engine
    */
@@ -48,7 +49,10 @@ final class HostileRun {
     finish(what, machine, look);
   }
 
-  /** Runs {@code machine} until it has done so many instructions, or is idle; stops it if it takes too long. */
+  /**
+   * Runs {@code machine} until it has done so many instructions, or is idle; stops it if it takes
+   * too long.
+   */
   static void runTo(String what, Machine machine, long instructions, Duration patience)
       throws InterruptedException {
     CountDownLatch done = new CountDownLatch(1);
@@ -115,13 +119,16 @@ final class HostileRun {
             (thread, frames) -> {
               if (thread.getName().startsWith("hostile") || thread.getName().startsWith("bothy")) {
                 text.append(thread).append('\n');
-                Arrays.stream(frames).limit(25).forEach(f -> text.append("  ").append(f).append('\n'));
+                Arrays.stream(frames)
+                    .limit(25)
+                    .forEach(f -> text.append("  ").append(f).append('\n'));
               }
             });
     return text.toString();
   }
 
-  static void runSeed(long seed, BootState.Mode mode, long instructions, Look look) throws Exception {
+  static void runSeed(long seed, BootState.Mode mode, long instructions, Look look)
+      throws Exception {
     run("seed " + seed + " in " + mode, options(HostileGuest.of(seed, mode)), instructions, look);
   }
 
@@ -153,7 +160,12 @@ final class HostileRun {
                     .counters()
                     .forEach((name, count) -> counters.merge(name, count, Long::sum));
                 ends.merge(
-                    mode + " " + outcome.exit().map(e -> e.getClass().getSimpleName()).orElse(counts[0] >= instructions ? "ran on" : "idle"),
+                    mode
+                        + " "
+                        + outcome
+                            .exit()
+                            .map(e -> e.getClass().getSimpleName())
+                            .orElse(counts[0] >= instructions ? "ran on" : "idle"),
                     1,
                     Integer::sum);
               });
@@ -170,6 +182,14 @@ final class HostileRun {
       }
     }
     System.out.println(
-        (seed - first) + " seeds, " + executed + " instructions, " + counters + ", " + failures + " failures, " + ends);
+        (seed - first)
+            + " seeds, "
+            + executed
+            + " instructions, "
+            + counters
+            + ", "
+            + failures
+            + " failures, "
+            + ends);
   }
 }

@@ -76,7 +76,8 @@ class MachineResourcesTest {
       machine(i);
     }
     Use after = Use.now();
-    // Other tests of this JVM have come to rest: but for a file that the class loader opened, all is as before.
+    // Other tests of this JVM have come to rest: but for a file that the class loader opened, all
+    // is as before.
     assertTrue(after.descriptors() <= before.descriptors() + 3, before + " " + after);
     assertTrue(after.mappings() <= before.mappings(), before + " " + after);
     assertTrue(after.threads() == 0, before + " " + after);

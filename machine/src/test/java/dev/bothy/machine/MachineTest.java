@@ -63,11 +63,10 @@ class MachineTest {
     try (Machine machine =
         new Machine(
             options(
-                    (cpu, _) -> {
-                      seen.set(
-                          cpu.state().get(CpuState.RIP) + " " + cpu.state().gpr(CpuState.RBX));
-                      return new Exit.Shutdown("the end");
-                    }))) {
+                (cpu, _) -> {
+                  seen.set(cpu.state().get(CpuState.RIP) + " " + cpu.state().gpr(CpuState.RBX));
+                  return new Exit.Shutdown("the end");
+                }))) {
       machine.start();
       assertEquals(new MachineExit.TripleFault("the end"), machine.awaitExit());
       assertEquals(ENTRY + " 2", seen.get());
@@ -266,8 +265,7 @@ class MachineTest {
       for (int round = 0; round < 60; round++) {
         byte[] damaged = saved.clone();
         damaged[random.nextInt(damaged.length)] ^= (byte) (1 << random.nextInt(8));
-        assertThrows(
-            StateException.class, () -> machine.load(new ByteArrayInputStream(damaged)));
+        assertThrows(StateException.class, () -> machine.load(new ByteArrayInputStream(damaged)));
         byte[] cut = java.util.Arrays.copyOf(saved, random.nextInt(saved.length));
         assertThrows(StateException.class, () -> machine.load(new ByteArrayInputStream(cut)));
       }

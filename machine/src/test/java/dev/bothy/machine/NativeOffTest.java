@@ -23,20 +23,24 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * With {@code -Dbothy.native=off} nothing of Bothy calls native code: a JVM that runs guests that way never loads what the
- * Java platform makes such calls with, and no library.
+ * With {@code -Dbothy.native=off} nothing of Bothy calls native code: a JVM that runs guests that
+ * way never loads what the Java platform makes such calls with, and no library.
  */
 @Timeout(180)
 class NativeOffTest {
-  /** What makes a call into native code possible; other classes of its package every JVM loads when it starts. */
+  /**
+   * What makes a call into native code possible; other classes of its package every JVM loads when
+   * it starts.
+   */
   private static final Pattern LINKER =
       Pattern.compile("jdk\\.internal\\.foreign\\.abi\\.\\S*(Linker|CallArranger)\\s|LinuxMemory");
 
   @TempDir Path folder;
 
   /**
-   * Runs in the child: the guests of {@link HostileGuestTest} that lock and print on two processors, a saved and loaded
-   * machine, and a kernel for the seconds in the second argument if the first names one.
+   * Runs in the child: the guests of {@link HostileGuestTest} that lock and print on two
+   * processors, a saved and loaded machine, and a kernel for the seconds in the second argument if
+   * the first names one.
    */
   static final class Child {
     private Child() {}
@@ -46,13 +50,15 @@ class NativeOffTest {
       // "hi" to COM1, then power-off.
       BootSource hello =
           HostileGuestTest.code(
-              BootState.Mode.PROTECTED,
-              "66baf803b068eeb069eeb00aee66ba040666b8003466eff4ebfd");
+              BootState.Mode.PROTECTED, "66baf803b068eeb069eeb00aee66ba040666b8003466eff4ebfd");
       StringBuilder text = new StringBuilder();
       try (Machine machine =
           new Machine(
               MachineOptions.of(
-                  HostileGuest.MEMORY, InterpreterEngine::new, hello, b -> text.append((char) b)))) {
+                  HostileGuest.MEMORY,
+                  InterpreterEngine::new,
+                  hello,
+                  b -> text.append((char) b)))) {
         machine.start();
         require(machine.awaitExit() instanceof MachineExit.PoweredOff);
       }
@@ -106,7 +112,10 @@ class NativeOffTest {
             Child.class.getName()));
     command.addAll(arguments);
     Process process =
-        new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile()).start();
+        new ProcessBuilder(command)
+            .redirectErrorStream(true)
+            .redirectOutput(output.toFile())
+            .start();
     boolean ended = process.waitFor(150, TimeUnit.SECONDS);
     process.destroyForcibly();
     String text = Files.readString(output, StandardCharsets.UTF_8);
@@ -137,7 +146,8 @@ class NativeOffTest {
   void aLinuxKernelBootsWithoutNativeCalls() throws Exception {
     Optional<Path> kernel = SavedStateTest.kernel();
     Assumptions.assumeTrue(
-        kernel.isPresent(), "no kernel here: -Dbothy.test.kernel=FILE, or run the default guest once");
+        kernel.isPresent(),
+        "no kernel here: -Dbothy.test.kernel=FILE, or run the default guest once");
     List<String> classes =
         loadedClasses(List.of(kernel.get().toString(), "60"), "-Dbothy.native=off");
     assertEquals(List.of(), linkers(classes));

@@ -31,9 +31,9 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * A machine saved at any moment and loaded into another goes on as if nothing had happened, and a damaged state is refused.
- * {@code bothy.test.kernel} names a Linux kernel to do it with; without, the default guest's is taken if there is one in the
- * user's cache.
+ * A machine saved at any moment and loaded into another goes on as if nothing had happened, and a
+ * damaged state is refused. {@code bothy.test.kernel} names a Linux kernel to do it with; without,
+ * the default guest's is taken if there is one in the user's cache.
  */
 @Timeout(600)
 class SavedStateTest {
@@ -42,9 +42,10 @@ class SavedStateTest {
   private static final long SEED = Long.getLong("bothy.test.seed", 7);
 
   /**
-   * In long mode, with interrupts of the 8254 and of the local timer: x87 and SSE arithmetic on RDRAND and RDTSC, an ADD whose
-   * immediate changes each time, loads and stores all over the second MiB, a window at 1 GiB whose pages move, REP MOVS,
-   * FXSAVE in a handler, bytes to the serial port, the RTC and the PM timer, and a HLT from time to time.
+   * In long mode, with interrupts of the 8254 and of the local timer: x87 and SSE arithmetic on
+   * RDRAND and RDTSC, an ADD whose immediate changes each time, loads and stores all over the
+   * second MiB, a window at 1 GiB whose pages move, REP MOVS, FXSAVE in a handler, bytes to the
+   * serial port, the RTC and the PM timer, and a HLT from time to time.
    */
   private static final String BUSY =
       """
@@ -165,7 +166,8 @@ class SavedStateTest {
   void aLinuxKernelSavedWhileItBootsGoesOnLikeTheOriginal(@TempDir Path folder) throws Exception {
     Optional<Path> kernel = kernel();
     Assumptions.assumeTrue(
-        kernel.isPresent(), "no kernel here: -Dbothy.test.kernel=FILE, or run the default guest once");
+        kernel.isPresent(),
+        "no kernel here: -Dbothy.test.kernel=FILE, or run the default guest once");
     long limit = Long.getLong("bothy.test.instructions", 120_000_000);
     MachineOptions options =
         MachineOptions.of(

@@ -12,7 +12,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** An engine whose processors do what a piece of Java says: for tests of everything around an engine. */
+/**
+ * An engine whose processors do what a piece of Java says: for tests of everything around an
+ * engine.
+ */
 final class ScriptedEngine implements Engine {
   /** What a processor does in one call of {@code run}; counts its instructions itself. */
   interface Script {

@@ -13,11 +13,13 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.host.HostMemory;
 
 /**
- * The architectural state of one vCPU, off-heap, so that Java, generated code and KVM marshalling work on the same bytes.
- * The constants are byte offsets from {@link #address()}. Bytes from {@link #PORTABLE_SIZE} on belong to the engine (TLB,
- * jump cache) and are neither saved nor handed to another engine.
+ * The architectural state of one vCPU, off-heap, so that Java, generated code and KVM marshalling
+ * work on the same bytes. The constants are byte offsets from {@link #address()}. Bytes from {@link
+ * #PORTABLE_SIZE} on belong to the engine (TLB, jump cache) and are neither saved nor handed to
+ * another engine.
  *
- * <p>Owned by the vCPU's thread, but for {@link #ATTENTION}. The constants follow AMD64 APM volume 2, chapters 1 to 4.
+ * <p>Owned by the vCPU's thread, but for {@link #ATTENTION}. The constants follow AMD64 APM volume
+ * 2, chapters 1 to 4.
  */
 public final class CpuState implements AutoCloseable {
   /** Sixteen general registers, RAX RCX RDX RBX RSP RBP RSI RDI R8 to R15, 8 bytes each. */
@@ -34,7 +36,10 @@ public final class CpuState implements AutoCloseable {
 
   public static final int RIP = 0x080;
 
-  /** All of RFLAGS, current while the vCPU does not run; engines may keep the arithmetic flags elsewhere meanwhile. */
+  /**
+   * All of RFLAGS, current while the vCPU does not run; engines may keep the arithmetic flags
+   * elsewhere meanwhile.
+   */
   public static final int RFLAGS = 0x088;
 
   /** Eight bytes that are always zero: the absent base, index or segment of an address. */
@@ -55,15 +60,19 @@ public final class CpuState implements AutoCloseable {
   public static final int SEGMENTS = 0x0a0;
 
   public static final int SEGMENT_SIZE = 24;
+
   /** In a segment: linear base, 8 bytes. */
   public static final int SEGMENT_BASE = 0;
+
   /** In a segment: limit in bytes, granularity applied, 4 bytes. */
   public static final int SEGMENT_LIMIT = 8;
+
   /** In a segment: selector, 4 bytes. */
   public static final int SEGMENT_SELECTOR = 12;
+
   /**
-   * In a segment: attributes, 4 bytes, as descriptor bits 40 to 55: type 0-3, S 4, DPL 5-6, P 7, AVL 12, L 13, D/B 14, G 15.
-   * An unusable (null) segment has P clear.
+   * In a segment: attributes, 4 bytes, as descriptor bits 40 to 55: type 0-3, S 4, DPL 5-6, P 7,
+   * AVL 12, L 13, D/B 14, G 15. An unusable (null) segment has P clear.
    */
   public static final int SEGMENT_ATTRIBUTES = 16;
 
@@ -84,10 +93,13 @@ public final class CpuState implements AutoCloseable {
   public static final int CR2 = 0x188;
   public static final int CR3 = 0x190;
   public static final int CR4 = 0x198;
+
   /** XCR0. */
   public static final int XCR0 = 0x1a0;
+
   /** DR0 to DR7, 8 bytes each (4 and 5 unused). */
   public static final int DR = 0x1a8;
+
   public static final int EFER = 0x1e8;
   public static final int STAR = 0x1f0;
   public static final int LSTAR = 0x1f8;
@@ -98,8 +110,10 @@ public final class CpuState implements AutoCloseable {
   public static final int SYSENTER_ESP = 0x220;
   public static final int SYSENTER_EIP = 0x228;
   public static final int PAT = 0x230;
+
   /** Added to the machine's TSC. */
   public static final int TSC_OFFSET = 0x238;
+
   public static final int TSC_AUX = 0x240;
   public static final int TSC_ADJUST = 0x248;
   public static final int MISC_ENABLE = 0x250;
@@ -107,39 +121,58 @@ public final class CpuState implements AutoCloseable {
   public static final int KVM_SYSTEM_TIME = 0x260;
   public static final int KVM_WALL_CLOCK = 0x268;
   public static final int MTRR_DEF_TYPE = 0x270;
+
   /** Eight pairs of PHYSBASE and PHYSMASK. */
   public static final int MTRR_VARIABLE = 0x278;
+
   /** Eleven fixed-range MTRRs. */
   public static final int MTRR_FIXED = 0x2f8;
+
   public static final int MCG_STATUS = 0x350;
   public static final int DEBUG_CTL = 0x358;
+
   /** Seed of the deterministic random generator. */
   public static final int RANDOM = 0x360;
+
   /** Interrupt shadow: 1 after STI, 2 after MOV SS / POP SS, for one instruction. 4 bytes. */
   public static final int INTERRUPT_SHADOW = 0x368;
+
   /** 1 while NMIs are blocked (from delivery to IRET). 4 bytes. */
   public static final int NMI_BLOCKED = 0x36c;
+
   /** NMIs waiting: 0 or 1. 4 bytes. */
   public static final int NMI_PENDING = 0x370;
+
   /** Debug exception causes (DR6 bits) held over for the next instruction boundary. 4 bytes. */
   public static final int PENDING_DEBUG = 0x374;
+
   /** Start-up IPI waiting: 0x100 | page, or 0. 4 bytes. */
   public static final int STARTUP_PENDING = 0x378;
+
   public static final int MXCSR = 0x37c;
 
   /** x87: control, status (TOP included), 4 bytes each. */
   public static final int X87_CONTROL = 0x380;
+
   public static final int X87_STATUS = 0x384;
+
   /** One bit a *physical* register, 1 = in use; the abridged form of FXSAVE. 4 bytes. */
   public static final int X87_TAGS = 0x388;
+
   /** Last opcode, 11 bits. 4 bytes. */
   public static final int X87_OPCODE = 0x38c;
+
   public static final int X87_IP = 0x390;
   public static final int X87_DP = 0x398;
   public static final int X87_CS = 0x3a0;
   public static final int X87_DS = 0x3a4;
-  /** Physical registers R0 to R7, 16 bytes each: significand 8 bytes, then sign and exponent 2 bytes, rest zero. MMX aliases them. */
+
+  /**
+   * Physical registers R0 to R7, 16 bytes each: significand 8 bytes, then sign and exponent 2
+   * bytes, rest zero. MMX aliases them.
+   */
   public static final int X87_REGISTERS = 0x3b0;
+
   /** Vector registers 0 to 31, 64 bytes each, of which XMM is the first 16 and YMM the first 32. */
   public static final int VECTORS = 0x440;
 
@@ -151,17 +184,22 @@ public final class CpuState implements AutoCloseable {
   // Bits of the attention word.
   /** A maskable interrupt may be deliverable. */
   public static final int ATTENTION_INTERRUPT = 1;
+
   /** NMI, INIT or start-up IPI. */
   public static final int ATTENTION_EVENT = 2;
+
   /** {@code run} should return. */
   public static final int ATTENTION_KICK = 4;
+
   /** The engine's own requests (invalidation, exclusive sections). */
   public static final int ATTENTION_ENGINE = 8;
 
   private final HostMemory memory;
   private final long address;
 
-  /** @param engineSize bytes that the engine wants behind the portable part, zero-filled */
+  /**
+   * @param engineSize bytes that the engine wants behind the portable part, zero-filled
+   */
   public CpuState(long engineSize) {
     memory = HostMemory.allocate(PORTABLE_SIZE + engineSize);
     address = memory.address();

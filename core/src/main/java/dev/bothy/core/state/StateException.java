@@ -1,6 +1,9 @@
 package dev.bothy.core.state;
 
-/** Saved state that cannot be loaded: damaged, of another version, or of another machine. The message says which. */
+/**
+ * Saved state that cannot be loaded: damaged, of another version, or of another machine. The
+ * message says which.
+ */
 public final class StateException extends Exception {
   private static final long serialVersionUID = 1L;
 

@@ -2,7 +2,10 @@ package dev.bothy.core.state;
 
 import java.nio.charset.StandardCharsets;
 
-/** One section being read, in the order it was written. Anything missing or impossible is refused. Not thread-safe. */
+/**
+ * One section being read, in the order it was written. Anything missing or impossible is refused.
+ * Not thread-safe.
+ */
 public final class StateReader {
   private final String section;
   private final byte[] bytes;

@@ -8,10 +8,11 @@ import dev.bothy.core.state.Stateful;
 import java.util.Map;
 
 /**
- * The firmware configuration device, by which conformance guests ask a machine about itself; the port interface of QEMU's fw_cfg
- * specification (docs/specs/fw_cfg), without DMA. Thread-safe.
+ * The firmware configuration device, by which conformance guests ask a machine about itself; the
+ * port interface of QEMU's fw_cfg specification (docs/specs/fw_cfg), without DMA. Thread-safe.
  *
- * <p>Ports 0x510 and 0x511: a 16-bit write to the first selects an item, each byte read from the second is its next.
+ * <p>Ports 0x510 and 0x511: a 16-bit write to the first selects an item, each byte read from the
+ * second is its next.
  */
 public final class FirmwareConfiguration implements BusDevice, Stateful {
   /** First port. */

@@ -11,8 +11,8 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 
 /**
- * The tables by which an operating system learns what this board has. Follows "ACPI Specification 6.5": chapter 5 for the
- * tables; {@link Aml} encodes the differentiated system description table.
+ * The tables by which an operating system learns what this board has. Follows "ACPI Specification
+ * 6.5": chapter 5 for the tables; {@link Aml} encodes the differentiated system description table.
  */
 public final class AcpiTables {
   private static final String OEM = "BOTHY ";
@@ -150,7 +150,8 @@ public final class AcpiTables {
         Aml.join(
             body,
             Aml.join(Aml.bytes(1, 12, 0, 0), Aml.little(IoApic.BASE, 4), Aml.little(0, 4)),
-            // The timer is wired to pin 2; the system control interrupt is level-triggered, active high.
+            // The timer is wired to pin 2; the system control interrupt is level-triggered, active
+            // high.
             sourceOverride(0, 2, 0),
             sourceOverride(AcpiPm.SCI_IRQ, AcpiPm.SCI_IRQ, 0x0d),
             Aml.bytes(4, 6, 0xff, 0, 0, 1)));
@@ -165,24 +166,19 @@ public final class AcpiTables {
         Aml.name(
             "_S5",
             Aml.packageOf(
-                Aml.integer(AcpiPm.SLEEP_TYPE_S5),
-                Aml.integer(0),
-                Aml.integer(0),
-                Aml.integer(0))),
+                Aml.integer(AcpiPm.SLEEP_TYPE_S5), Aml.integer(0), Aml.integer(0), Aml.integer(0))),
         Aml.scope(
             "\\_SB",
             pciRoot(),
             isaDevice("RTC", "PNP0B00", Aml.ports(0x70, 2), Aml.interrupt(8)),
-            isaDevice(
-                "KBD", "PNP0303", Aml.ports(0x60, 1), Aml.ports(0x64, 1), Aml.interrupt(1)),
+            isaDevice("KBD", "PNP0303", Aml.ports(0x60, 1), Aml.ports(0x64, 1), Aml.interrupt(1)),
             isaDevice("MOU", "PNP0F13", Aml.interrupt(12)),
             Aml.device(
                 "COM1",
                 Aml.name("_HID", Aml.eisaId("PNP0501")),
                 Aml.name("_UID", Aml.integer(1)),
                 Aml.name("_STA", Aml.integer(0xf)),
-                Aml.name(
-                    "_CRS", Aml.resources(Aml.ports(SERIAL_PORT, 8), Aml.interrupt(4)))),
+                Aml.name("_CRS", Aml.resources(Aml.ports(SERIAL_PORT, 8), Aml.interrupt(4)))),
             isaDevice(
                 "MBRD",
                 "PNP0C02",

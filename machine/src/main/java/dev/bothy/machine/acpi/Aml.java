@@ -4,8 +4,9 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 
 /**
- * ACPI machine language, as far as a description of fixed hardware needs it. Each method returns the bytes of one term.
- * Follows "ACPI Specification 6.5", chapter 20.2; resource descriptors chapter 6.4.
+ * ACPI machine language, as far as a description of fixed hardware needs it. Each method returns
+ * the bytes of one term. Follows "ACPI Specification 6.5", chapter 20.2; resource descriptors
+ * chapter 6.4.
  */
 final class Aml {
   private static final int NAME_OP = 0x08;
@@ -53,11 +54,9 @@ final class Aml {
 
   /** A compressed EISA identifier such as "PNP0501". */
   static byte[] eisaId(String id) {
-    int maker =
-        (id.charAt(0) - 0x40) << 10 | (id.charAt(1) - 0x40) << 5 | id.charAt(2) - 0x40;
+    int maker = (id.charAt(0) - 0x40) << 10 | (id.charAt(1) - 0x40) << 5 | id.charAt(2) - 0x40;
     int product = Integer.parseInt(id.substring(3), 16);
-    return join(
-        bytes(DWORD_PREFIX, maker >>> 8, maker & 0xff, product >>> 8, product & 0xff));
+    return join(bytes(DWORD_PREFIX, maker >>> 8, maker & 0xff, product >>> 8, product & 0xff));
   }
 
   /** Gives {@code value} the four-character {@code name}. */

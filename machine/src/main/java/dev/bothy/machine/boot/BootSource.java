@@ -1,6 +1,9 @@
 package dev.bothy.machine.boot;
 
-/** What a machine starts: called at power-on and again at each reset, on a machine that does not run. */
+/**
+ * What a machine starts: called at power-on and again at each reset, on a machine that does not
+ * run.
+ */
 @FunctionalInterface
 public interface BootSource {
   /**

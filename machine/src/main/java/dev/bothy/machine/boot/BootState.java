@@ -4,8 +4,8 @@ import dev.bothy.core.GuestMemory;
 import dev.bothy.core.cpu.CpuState;
 
 /**
- * How the boot processor starts: the processor state that a boot protocol prescribes where it differs from the state after
- * RESET. Interrupts are off in every mode.
+ * How the boot processor starts: the processor state that a boot protocol prescribes where it
+ * differs from the state after RESET. Interrupts are off in every mode.
  *
  * @param entry address of the first instruction; in real mode a linear address below 1 MiB
  */
@@ -60,7 +60,8 @@ public record BootState(Mode mode, long entry, long rax, long rbx, long rsi, lon
     }
     memory.writeLong(LowMemory.GDT, 0);
     memory.writeLong(LowMemory.GDT + 8, 0);
-    memory.writeLong(LowMemory.GDT + CODE_SELECTOR, descriptor(mode == Mode.LONG ? CODE_64 : CODE_32));
+    memory.writeLong(
+        LowMemory.GDT + CODE_SELECTOR, descriptor(mode == Mode.LONG ? CODE_64 : CODE_32));
     memory.writeLong(LowMemory.GDT + DATA_SELECTOR, descriptor(DATA_32));
     memory.writeLong(LowMemory.GDT + TASK_SELECTOR, 0x67L | (long) BUSY_TSS << 40);
     memory.writeLong(LowMemory.GDT + TASK_SELECTOR + 8, 0);
@@ -89,7 +90,10 @@ public record BootState(Mode mode, long entry, long rax, long rbx, long rsi, lon
     }
   }
 
-  /** Changes {@code cpu}, which is in the state after RESET, into the state that this record describes. */
+  /**
+   * Changes {@code cpu}, which is in the state after RESET, into the state that this record
+   * describes.
+   */
   public void apply(CpuState cpu) {
     cpu.setGpr(CpuState.RAX, rax);
     cpu.setGpr(CpuState.RBX, rbx);

@@ -10,8 +10,8 @@ import java.util.Comparator;
 import java.util.List;
 
 /**
- * The headers of an ELF executable for x86, and how its segments get into RAM. Follows "System V Application Binary
- * Interface", chapter 5 (program loading). Immutable.
+ * The headers of an ELF executable for x86, and how its segments get into RAM. Follows "System V
+ * Application Binary Interface", chapter 5 (program loading). Immutable.
  *
  * @param wide true for ELF64
  * @param machine EM_386 or EM_X86_64
@@ -45,7 +45,11 @@ record ElfImage(boolean wide, int machine, long entry, List<Segment> loads, List
   }
 
   static boolean isElf(byte[] head) {
-    return head.length >= 4 && head[0] == 0x7f && head[1] == 'E' && head[2] == 'L' && head[3] == 'F';
+    return head.length >= 4
+        && head[0] == 0x7f
+        && head[1] == 'E'
+        && head[2] == 'L'
+        && head[3] == 'F';
   }
 
   /**
@@ -124,7 +128,11 @@ record ElfImage(boolean wide, int machine, long entry, List<Segment> loads, List
 
   private static Segment segment64(ByteBuffer b, int at) {
     return new Segment(
-        b.getLong(at + 8), b.getLong(at + 16), b.getLong(at + 24), b.getLong(at + 32), b.getLong(at + 40));
+        b.getLong(at + 8),
+        b.getLong(at + 16),
+        b.getLong(at + 24),
+        b.getLong(at + 32),
+        b.getLong(at + 40));
   }
 
   private static Segment segment32(ByteBuffer b, int at) {
@@ -155,7 +163,10 @@ record ElfImage(boolean wide, int machine, long entry, List<Segment> loads, List
     return end;
   }
 
-  /** Physical address of virtual address {@code address}, or {@code address} itself if no segment holds it. */
+  /**
+   * Physical address of virtual address {@code address}, or {@code address} itself if no segment
+   * holds it.
+   */
   long physicalOf(long address) {
     for (Segment segment : loads) {
       if (Long.compareUnsigned(address - segment.virtual, segment.memorySize) < 0) {
@@ -202,7 +213,9 @@ record ElfImage(boolean wide, int machine, long entry, List<Segment> loads, List
 
   static BootException noRoom(String name, long needed, GuestMemory memory) {
     String megabytes =
-        needed <= 0 || needed > 1L << 40 ? "more" : "at least " + ((needed + 0xf_ffff) >> 20) + " MiB of";
+        needed <= 0 || needed > 1L << 40
+            ? "more"
+            : "at least " + ((needed + 0xf_ffff) >> 20) + " MiB of";
     return new BootException(
         name
             + " needs "

@@ -7,8 +7,8 @@ import java.util.Objects;
 import java.util.Optional;
 
 /**
- * Boots a kernel file: a Linux bzImage, a Multiboot kernel or an ELF kernel with a PVH note, told apart by what the file
- * holds.
+ * Boots a kernel file: a Linux bzImage, a Multiboot kernel or an ELF kernel with a PVH note, told
+ * apart by what the file holds.
  *
  * @param kernel the kernel's file
  * @param initrd initial RAM disk; the first module under Multiboot
@@ -70,7 +70,8 @@ public record KernelBoot(Path kernel, Optional<Path> initrd, String commandLine,
           file.name()
               + " is not a kernel that this machine can start ("
               + guess(head)
-              + "): give a Linux bzImage for x86-64, an ELF kernel with a PVH note, or a Multiboot kernel");
+              + "): give a Linux bzImage for x86-64, an ELF kernel with a PVH note, or a Multiboot"
+              + " kernel");
     }
     state.writeTables(environment.memory());
     return state;
@@ -121,8 +122,8 @@ public record KernelBoot(Path kernel, Optional<Path> initrd, String commandLine,
   }
 
   /** The same, written to {@code address}. */
-  static void writeCommandLine(
-      String text, long limit, BootEnvironment environment, long address) throws BootException {
+  static void writeCommandLine(String text, long limit, BootEnvironment environment, long address)
+      throws BootException {
     byte[] line = text.getBytes(StandardCharsets.UTF_8);
     long longest = Math.min(limit, LowMemory.COMMAND_LINE_LIMIT - 1);
     if (line.length > longest) {

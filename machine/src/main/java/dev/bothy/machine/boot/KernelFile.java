@@ -83,7 +83,9 @@ final class KernelFile implements ElfImage.Bytes, AutoCloseable {
     }
   }
 
-  /** {@code length} bytes from {@code offset} as a buffered stream; ends early where the file does. */
+  /**
+   * {@code length} bytes from {@code offset} as a buffered stream; ends early where the file does.
+   */
   InputStream slice(long offset, long length) {
     return new Slice(offset, length);
   }

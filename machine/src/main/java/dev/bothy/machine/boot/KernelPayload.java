@@ -9,8 +9,9 @@ import org.tukaani.xz.LZMAInputStream;
 import org.tukaani.xz.SingleXZInputStream;
 
 /**
- * The packed kernel inside a bzImage: knows the formats by their first bytes and reads what comes out, forwards only. Holds
- * no more than the format's window, which is all of it for zstd. Not thread-safe.
+ * The packed kernel inside a bzImage: knows the formats by their first bytes and reads what comes
+ * out, forwards only. Holds no more than the format's window, which is all of it for zstd. Not
+ * thread-safe.
  */
 final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
   /** No kernel is larger than this; a file that unpacks to more is refused. */
@@ -28,8 +29,8 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
     ZSTD;
 
     /**
-     * The format whose magic number {@code head} starts with. Empty for what is not known and for bzip2 and LZO, which the
-     * guest unpacks itself.
+     * The format whose magic number {@code head} starts with. Empty for what is not known and for
+     * bzip2 and LZO, which the guest unpacks itself.
      */
     static Optional<Format> of(byte[] head) {
       if (head.length < 6) {
@@ -57,7 +58,10 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
       return Optional.empty();
     }
 
-    /** The kernel's build appends the plain length, four bytes, to every format but gzip, which has it anyway. */
+    /**
+     * The kernel's build appends the plain length, four bytes, to every format but gzip, which has
+     * it anyway.
+     */
     int trailer() {
       return this == GZIP ? 0 : 4;
     }

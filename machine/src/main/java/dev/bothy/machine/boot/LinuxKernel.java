@@ -8,12 +8,14 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A Linux bzImage, booted through the 64-bit boot protocol. Follows "The Linux/x86 Boot Protocol" and "Zero Page" of the
- * kernel's documentation; the constants are offsets into the file's first sectors and, alike, into boot_params.
+ * A Linux bzImage, booted through the 64-bit boot protocol. Follows "The Linux/x86 Boot Protocol"
+ * and "Zero Page" of the kernel's documentation; the constants are offsets into the file's first
+ * sectors and, alike, into boot_params.
  *
- * <p>The packed kernel inside is unpacked here, which takes a fraction of the time that it takes the guest, and entered at
- * its own 64-bit entry. It then runs at the address it was linked for: nothing is to be relocated, and there is no random
- * placement of the kernel. Where the format of the packed kernel is not known, or if told so, the guest unpacks it.
+ * <p>The packed kernel inside is unpacked here, which takes a fraction of the time that it takes
+ * the guest, and entered at its own 64-bit entry. It then runs at the address it was linked for:
+ * nothing is to be relocated, and there is no random placement of the kernel. Where the format of
+ * the packed kernel is not known, or if told so, the guest unpacks it.
  */
 final class LinuxKernel {
   // The setup header.
@@ -221,7 +223,8 @@ final class LinuxKernel {
     byte[] page = new byte[BOOT_PARAMS_SIZE];
     // The header's own length is the target of the jump at its start.
     int end = Math.min(MAGIC + (head[JUMP + 1] & 0xff), E820_TABLE);
-    System.arraycopy(head, SETUP_SECTS, page, SETUP_SECTS, Math.min(end, head.length) - SETUP_SECTS);
+    System.arraycopy(
+        head, SETUP_SECTS, page, SETUP_SECTS, Math.min(end, head.length) - SETUP_SECTS);
     ByteBuffer params = ByteBuffer.wrap(page).order(ByteOrder.LITTLE_ENDIAN);
     params.putLong(ACPI_RSDP_ADDR, environment.rsdp());
     params.putShort(VID_MODE, (short) NORMAL_VIDEO_MODE);

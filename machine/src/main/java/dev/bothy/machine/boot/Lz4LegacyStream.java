@@ -6,15 +6,16 @@ import java.io.InputStream;
 import java.util.Objects;
 
 /**
- * Unpacks the LZ4 legacy frame format, which the Linux kernel uses: a magic number, then blocks of at most 8 MiB of plain
- * data, each behind its packed length. Follows "LZ4 Frame Format Description", section "Legacy frame", and "LZ4 Block Format
- * Description". Not thread-safe.
+ * Unpacks the LZ4 legacy frame format, which the Linux kernel uses: a magic number, then blocks of
+ * at most 8 MiB of plain data, each behind its packed length. Follows "LZ4 Frame Format
+ * Description", section "Legacy frame", and "LZ4 Block Format Description". Not thread-safe.
  */
 final class Lz4LegacyStream extends InputStream {
   static final int MAGIC = 0x184C2102;
 
   private static final int BLOCK_SIZE = 8 << 20;
   private static final int MIN_MATCH = 4;
+
   /** The longest that 8 MiB can become: incompressible data grows by a 255th. */
   private static final int PACKED_LIMIT = BLOCK_SIZE + BLOCK_SIZE / 255 + 16;
 

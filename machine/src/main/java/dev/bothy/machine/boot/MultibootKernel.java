@@ -110,12 +110,10 @@ final class MultibootKernel {
         throw ElfImage.noRoom(file.name(), end, memory);
       }
     }
-    InitialRamDisk module =
-        InitialRamDisk.load(boot.initrd(), memory, end, GuestMemory.LOW_LIMIT);
+    InitialRamDisk module = InitialRamDisk.load(boot.initrd(), memory, end, GuestMemory.LOW_LIMIT);
     // The kernel's file stands first, as Multiboot kernels take it for the program's name.
     String line = (boot.kernel() + " " + boot.commandLine()).strip();
-    KernelBoot.writeCommandLine(
-        line, LowMemory.COMMAND_LINE_LIMIT - 1, environment, commandLine);
+    KernelBoot.writeCommandLine(line, LowMemory.COMMAND_LINE_LIMIT - 1, environment, commandLine);
     writeInformation(environment, information, module, commandLine);
     return BootState.protectedMode(entry, LOADER_MAGIC, information);
   }

@@ -8,8 +8,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 
 /**
- * An ELF kernel with a PVH note, entered in 32-bit protected mode. Follows "x86/HVM direct boot ABI" and the header
- * "start_info" of the Xen project.
+ * An ELF kernel with a PVH note, entered in 32-bit protected mode. Follows "x86/HVM direct boot
+ * ABI" and the header "start_info" of the Xen project.
  */
 final class PvhKernel {
   private static final int XEN_ELFNOTE_PHYS32_ENTRY = 18;
@@ -33,8 +33,8 @@ final class PvhKernel {
     if (entry < 0) {
       throw new BootException(
           file.name()
-              + " is an ELF program without a PVH note or Multiboot header: give a Linux bzImage or a kernel"
-              + " that has one of them");
+              + " is an ELF program without a PVH note or Multiboot header: give a Linux bzImage or"
+              + " a kernel that has one of them");
     }
     GuestMemory memory = environment.memory();
     for (ElfImage.Segment segment : image.loads()) {

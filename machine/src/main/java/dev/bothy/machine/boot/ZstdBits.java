@@ -6,11 +6,14 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 
 /**
- * A bit stream of Zstandard that is read from its end to its start. Follows RFC 8878, section 4.1.1. What lies before the
- * start reads as zeros. Not thread-safe.
+ * A bit stream of Zstandard that is read from its end to its start. Follows RFC 8878, section
+ * 4.1.1. What lies before the start reads as zeros. Not thread-safe.
  */
 final class ZstdBits {
-  /** Bytes that must precede a stream in its array, so that reading over the start stays in the array. */
+  /**
+   * Bytes that must precede a stream in its array, so that reading over the start stays in the
+   * array.
+   */
   static final int MARGIN = 16;
 
   private static final VarHandle LONG =
@@ -22,7 +25,10 @@ final class ZstdBits {
   /** Bits left; negative once reading went over the start. */
   private int left;
 
-  /** Starts at the end of {@code bytes[from..to)}; the array goes on for 8 bytes or more behind {@code to}. */
+  /**
+   * Starts at the end of {@code bytes[from..to)}; the array goes on for 8 bytes or more behind
+   * {@code to}.
+   */
   void open(byte[] source, int from, int to) throws IOException {
     if (to <= from || source[to - 1] == 0) {
       throw ZstdBlocks.damaged();

@@ -8,8 +8,9 @@ import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 
 /**
- * Unpacks Zstandard frames into memory that holds everything unpacked, which is then the window as well: the kernel's build
- * uses windows of up to 128 MiB. Follows RFC 8878, section 3. Checksums of the content are passed over. Not thread-safe.
+ * Unpacks Zstandard frames into memory that holds everything unpacked, which is then the window as
+ * well: the kernel's build uses windows of up to 128 MiB. Follows RFC 8878, section 3. Checksums of
+ * the content are passed over. Not thread-safe.
  */
 final class ZstdBlocks {
   static final int MAGIC = 0xFD2FB528;
@@ -18,26 +19,29 @@ final class ZstdBlocks {
   private static final int TAIL = 16;
 
   private static final int[] LITERAL_LENGTH_BASE = {
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64, 128, 256, 512, 1024,
-    2048, 4096, 8192, 16384, 32768, 65536
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64,
+    128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536
   };
   private static final int[] LITERAL_LENGTH_BITS = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10, 11,
+    12, 13, 14, 15, 16
   };
   private static final int[] MATCH_LENGTH_BASE = {
-    3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33,
-    34, 35, 37, 39, 41, 43, 47, 51, 59, 67, 83, 99, 131, 259, 515, 1027, 2051, 4099, 8195, 16387, 32771, 65539
+    3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
+    29, 30, 31, 32, 33, 34, 35, 37, 39, 41, 43, 47, 51, 59, 67, 83, 99, 131, 259, 515, 1027, 2051,
+    4099, 8195, 16387, 32771, 65539
   };
   private static final int[] MATCH_LENGTH_BITS = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3,
-    3, 4, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
   };
   private static final short[] LITERAL_LENGTH_DEFAULT = {
-    4, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 2, 1, 1, 1, 1, 1, -1, -1, -1, -1
+    4, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 2, 1, 1, 1, 1, 1,
+    -1, -1, -1, -1
   };
   private static final short[] MATCH_LENGTH_DEFAULT = {
-    1, 4, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-    1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1
+    1, 4, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1
   };
   private static final short[] OFFSET_DEFAULT = {
     1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1
@@ -257,7 +261,10 @@ final class ZstdBlocks {
       int start = from + 6;
       int done = 0;
       for (int i = 0; i < 4; i++) {
-        int next = i == 3 ? end : start + (block[from + 2 * i] & 0xff | (block[from + 2 * i + 1] & 0xff) << 8);
+        int next =
+            i == 3
+                ? end
+                : start + (block[from + 2 * i] & 0xff | (block[from + 2 * i + 1] & 0xff) << 8);
         int count = i == 3 ? plain - done : quarter;
         if (next > end || count < 0) {
           throw damaged();
@@ -310,7 +317,10 @@ final class ZstdBlocks {
   private void sequences(ZstdTables.Reader reader, int limit, int literalCount) throws IOException {
     int count = reader.next();
     if (count >= 128) {
-      count = count == 255 ? size(reader, reader.next(), 2) + 0x7f00 : (count - 128 << 8) + reader.next();
+      count =
+          count == 255
+              ? size(reader, reader.next(), 2) + 0x7f00
+              : (count - 128 << 8) + reader.next();
     }
     if (count == 0) {
       emit(literals, 0, literalCount);
@@ -330,7 +340,8 @@ final class ZstdBlocks {
       int matchCode = matchLengths.symbol[matchState];
       int literalCode = literalLengths.symbol[literalState];
       long offsetValue = (1L << offsetCode) + bits.take(offsetCode);
-      int matchLength = MATCH_LENGTH_BASE[matchCode] + (int) bits.take(MATCH_LENGTH_BITS[matchCode]);
+      int matchLength =
+          MATCH_LENGTH_BASE[matchCode] + (int) bits.take(MATCH_LENGTH_BITS[matchCode]);
       int literalLength =
           LITERAL_LENGTH_BASE[literalCode] + (int) bits.take(LITERAL_LENGTH_BITS[literalCode]);
       if (i + 1 < count) {

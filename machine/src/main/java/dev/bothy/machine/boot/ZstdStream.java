@@ -8,7 +8,10 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Objects;
 
-/** Zstandard data, unpacked as a whole into memory outside the heap, to be read in order. Not thread-safe. */
+/**
+ * Zstandard data, unpacked as a whole into memory outside the heap, to be read in order. Not
+ * thread-safe.
+ */
 final class ZstdStream extends InputStream {
   private final HostMemory memory;
   private final MemorySegment plain;

@@ -10,7 +10,9 @@ final class ZstdTables {
 
   private ZstdTables() {}
 
-  /** A finite state entropy table: by state, what it stands for, and how the next state is found. */
+  /**
+   * A finite state entropy table: by state, what it stands for, and how the next state is found.
+   */
   static final class Fse {
     final int accuracy;
     final byte[] symbol;
@@ -68,7 +70,10 @@ final class ZstdTables {
     }
   }
 
-  /** Reads descriptions of tables from {@code bytes} forwards; {@link #position} is then behind them. */
+  /**
+   * Reads descriptions of tables from {@code bytes} forwards; {@link #position} is then behind
+   * them.
+   */
   static final class Reader {
     private final byte[] bytes;
     private final int limit;
@@ -201,7 +206,9 @@ final class ZstdTables {
       length = new byte[1 << bits];
     }
 
-    /** Builds the tree of {@code count} weights; the weight of one more symbol follows from them. */
+    /**
+     * Builds the tree of {@code count} weights; the weight of one more symbol follows from them.
+     */
     static Huffman of(byte[] weights, int count) throws IOException {
       int sum = 0;
       for (int i = 0; i < count; i++) {

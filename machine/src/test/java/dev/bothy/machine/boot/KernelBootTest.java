@@ -53,8 +53,7 @@ class KernelBootTest {
   private String refusal(byte[] kernel) throws IOException {
     Path path = file("kernel", kernel);
     KernelBoot boot = new KernelBoot(path, Optional.empty(), "quiet");
-    String message =
-        assertThrows(BootException.class, () -> boot.load(environment())).getMessage();
+    String message = assertThrows(BootException.class, () -> boot.load(environment())).getMessage();
     assertTrue(message.contains(path.toString()), message);
     assertTrue(message.indexOf('\n') < 0, message);
     return message;

@@ -20,7 +20,9 @@ class Lz4LegacyStreamTest {
       for (int i = 0; i < plain.length; i++) {
         // Runs, repetitions at a distance and noise.
         plain[i] =
-            i > 70 && random.nextInt(10) != 0 ? plain[i - 1 - random.nextInt(3) * 30] : (byte) random.nextInt(alphabet);
+            i > 70 && random.nextInt(10) != 0
+                ? plain[i - 1 - random.nextInt(3) * 30]
+                : (byte) random.nextInt(alphabet);
       }
       byte[] packed = new byte[compressor.maxCompressedLength(plain.length)];
       int length = compressor.compress(plain, 0, plain.length, packed, 0, packed.length);

@@ -15,7 +15,8 @@ import org.tukaani.xz.XZOutputStream;
 final class MadeUpKernel {
   static final long ADDRESS = 0x100_0000;
   static final int CODE_OFFSET = 0x1000;
-  static final byte[] CODE = "the kernel's code, the kernel's code".getBytes(StandardCharsets.US_ASCII);
+  static final byte[] CODE =
+      "the kernel's code, the kernel's code".getBytes(StandardCharsets.US_ASCII);
   static final int MEMORY_SIZE = 0x3000;
   static final int SYSTEM_OFFSET = 5 * 512;
   static final int PAYLOAD_OFFSET = 0x400;
@@ -26,7 +27,10 @@ final class MadeUpKernel {
     return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
   }
 
-  /** An ELF64 executable of one segment, entered 4 bytes behind its start at a virtual address; with a PVH note. */
+  /**
+   * An ELF64 executable of one segment, entered 4 bytes behind its start at a virtual address; with
+   * a PVH note.
+   */
   static byte[] elf64() {
     byte[] file = new byte[CODE_OFFSET + CODE.length];
     ByteBuffer b = little(file);

@@ -1,11 +1,13 @@
 package dev.bothy.x86.decode;
 
 /**
- * Decodes machine code into {@link Instruction}s by the instruction table: Intel SDM volume 2, chapter 2, and AMD64 APM
- * volume 3, chapter 1, with AMD's rules where vendors differ (0x66 on near branches in 64-bit code makes them 16-bit).
+ * Decodes machine code into {@link Instruction}s by the instruction table: Intel SDM volume 2,
+ * chapter 2, and AMD64 APM volume 3, chapter 1, with AMD's rules where vendors differ (0x66 on near
+ * branches in 64-bit code makes them 16-bit).
  *
- * <p>Does not look at CPUID: the caller checks {@link TableEntry#feature}, and takes {@link TableEntry#fallback} where
- * there is one. Stateless, allocates nothing, and never throws for any bytes.
+ * <p>Does not look at CPUID: the caller checks {@link TableEntry#feature}, and takes {@link
+ * TableEntry#fallback} where there is one. Stateless, allocates nothing, and never throws for any
+ * bytes.
  */
 public final class Decoder {
   /** Decoded. */
@@ -23,7 +25,10 @@ public final class Decoder {
   /** Bytes of the longest instruction. */
   public static final int MAX_LENGTH = 15;
 
-  /** Legacy prefixes by byte: 1 segment override, 2 operand size, 3 address size, 4 LOCK, 5 repeat; else 0. */
+  /**
+   * Legacy prefixes by byte: 1 segment override, 2 operand size, 3 address size, 4 LOCK, 5 repeat;
+   * else 0.
+   */
   private static final byte[] PREFIX = new byte[256];
 
   private static final int SEGMENT_PREFIX = 1;
@@ -46,9 +51,9 @@ public final class Decoder {
   private Decoder() {}
 
   /**
-   * Decodes the bytes {@code code[offset..limit)} as {@code mode}-bit code (16, 32 or 64) into {@code out}. Anything but
-   * OK leaves {@code out} without meaning but for its length; after INVALID its entry is null, or a row that no processor
-   * model has.
+   * Decodes the bytes {@code code[offset..limit)} as {@code mode}-bit code (16, 32 or 64) into
+   * {@code out}. Anything but OK leaves {@code out} without meaning but for its length; after
+   * INVALID its entry is null, or a row that no processor model has.
    *
    * @return {@link #OK}, {@link #INVALID}, {@link #TRUNCATED} or {@link #TOO_LONG}
    * @throws IndexOutOfBoundsException if the range is not inside {@code code}
@@ -286,13 +291,17 @@ public final class Decoder {
     return (attributes & TableEntry.CR8LOCK) != 0;
   }
 
-  /** Checks segment, control and debug register numbers; LOCK makes CR0 CR8 (AMD64 APM volume 3, MOV CRn). */
+  /**
+   * Checks segment, control and debug register numbers; LOCK makes CR0 CR8 (AMD64 APM volume 3, MOV
+   * CRn).
+   */
   private static int systemRegister(int attributes, Instruction out) {
     for (int i = 0; i < out.operands; i++) {
       int register = out.register[i];
       switch (out.kind[i]) {
         case Instruction.SEGMENT_REGISTER -> {
-          if (register > 5 || i == 0 && register == 1 && (attributes & TableEntry.LOADSEGMENT) != 0) {
+          if (register > 5
+              || i == 0 && register == 1 && (attributes & TableEntry.LOADSEGMENT) != 0) {
             return INVALID;
           }
         }

@@ -3,8 +3,8 @@ package dev.bothy.x86.decode;
 import java.util.Locale;
 
 /**
- * Writes instructions down for people: reports, logs and test failures. Intel syntax, close to {@code objdump -M intel};
- * not meant to be assembled again. Stateless.
+ * Writes instructions down for people: reports, logs and test failures. Intel syntax, close to
+ * {@code objdump -M intel}; not meant to be assembled again. Stateless.
  */
 public final class Disassembler {
   private static final String[] CONDITIONS = {
@@ -17,7 +17,10 @@ public final class Disassembler {
 
   private Disassembler() {}
 
-  /** One instruction at {@code offset}; {@code (bad)} and the first byte if it is none. {@code rip} is its address. */
+  /**
+   * One instruction at {@code offset}; {@code (bad)} and the first byte if it is none. {@code rip}
+   * is its address.
+   */
   public static String disassemble(byte[] code, int offset, int limit, int mode, long rip) {
     Instruction instruction = new Instruction();
     if (Decoder.decode(code, offset, limit, mode, instruction) != Decoder.OK) {
@@ -26,7 +29,10 @@ public final class Disassembler {
     return format(instruction, rip);
   }
 
-  /** A decoded instruction at address {@code rip}, which branch targets and RIP-relative addresses count from. */
+  /**
+   * A decoded instruction at address {@code rip}, which branch targets and RIP-relative addresses
+   * count from.
+   */
   public static String format(Instruction in, long rip) {
     StringBuilder out = new StringBuilder();
     if (in.lock && in.kind[1] != Instruction.CONTROL_REGISTER) {
@@ -94,7 +100,10 @@ public final class Disassembler {
       }
       case Instruction.STRING_SOURCE -> {
         pointer(size, out);
-        out.append(SEGMENTS[in.segment]).append(":[").append(register(6, in.addressSize)).append(']');
+        out.append(SEGMENTS[in.segment])
+            .append(":[")
+            .append(register(6, in.addressSize))
+            .append(']');
       }
       case Instruction.STRING_DESTINATION -> {
         pointer(size, out);

@@ -2,7 +2,8 @@ package dev.bothy.x86.decode;
 
 /** A row as the decoder wants it: what it matches, and where its operands come from. Immutable. */
 final class Form {
-  // What selects a row, one bit a value of each field. A row matches if it has every bit of the instruction's key.
+  // What selects a row, one bit a value of each field. A row matches if it has every bit of the
+  // instruction's key.
   static final int KEY_PREFIX = 1;
   static final int KEY_MODE = 1 << 4;
   static final int KEY_REG = 1 << 7;

@@ -6,7 +6,8 @@ import java.io.UncheckedIOException;
 import java.util.List;
 
 /**
- * The instruction table, read once from the resource {@code instructions.table}, and the decoder's way into it. Immutable.
+ * The instruction table, read once from the resource {@code instructions.table}, and the decoder's
+ * way into it. Immutable.
  *
  * @see TableEntry
  */

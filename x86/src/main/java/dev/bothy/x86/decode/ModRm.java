@@ -77,7 +77,10 @@ final class ModRm {
     return p + displacement;
   }
 
-  /** Bytes of SIB and displacement after {@code modrm}, wherever they are; -1 if {@code code} ends before SIB. */
+  /**
+   * Bytes of SIB and displacement after {@code modrm}, wherever they are; -1 if {@code code} ends
+   * before SIB.
+   */
   static int length(byte[] code, int p, int end, int modrm, int addressSize) {
     int mod = modrm >> 6;
     int rm = modrm & 7;

@@ -1,13 +1,15 @@
 package dev.bothy.x86.decode;
 
 /**
- * What an instruction does: the mnemonics of the instruction table, in Intel's spelling, without sizes.
+ * What an instruction does: the mnemonics of the instruction table, in Intel's spelling, without
+ * sizes.
  *
- * <p>One constant stands for all operand sizes: CBW is also CWDE and CDQE, CWD also CDQ and CQO, PUSHF, POPF, PUSHA, POPA
- * and IRET have their operand size in {@link Instruction#operandSize}, JRCXZ tests rCX of {@link Instruction#addressSize},
- * string instructions (MOVS, CMPS, STOS, LODS, SCAS, INS, OUTS) move elements of {@link Instruction#size}. JCC, SETCC and
- * CMOVCC have their condition in the low four bits of {@link Instruction#opcode}. SSE's MOVSD and CMPSD keep their names.
- * The order of the constants is that of the table and means nothing.
+ * <p>One constant stands for all operand sizes: CBW is also CWDE and CDQE, CWD also CDQ and CQO,
+ * PUSHF, POPF, PUSHA, POPA and IRET have their operand size in {@link Instruction#operandSize},
+ * JRCXZ tests rCX of {@link Instruction#addressSize}, string instructions (MOVS, CMPS, STOS, LODS,
+ * SCAS, INS, OUTS) move elements of {@link Instruction#size}. JCC, SETCC and CMOVCC have their
+ * condition in the low four bits of {@link Instruction#opcode}. SSE's MOVSD and CMPSD keep their
+ * names. The order of the constants is that of the table and means nothing.
  */
 public enum Op {
   // Integer arithmetic and logic.

@@ -5,8 +5,8 @@ final class Operands {
   private Operands() {}
 
   /**
-   * Fills the operands of {@code out}, whose prefixes, ModRM and memory operand are there, reading immediates from
-   * {@code code[p..end)}.
+   * Fills the operands of {@code out}, whose prefixes, ModRM and memory operand are there, reading
+   * immediates from {@code code[p..end)}.
    *
    * @return where the instruction ends, or -1 if the bytes end first
    */

@@ -9,8 +9,9 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Reads the text of the instruction table. Runs at start-up, so it scans once, and uses neither regular expressions nor
- * lambdas, whose first use takes longer than the table. A row that it does not understand is a mistake in the table: {@link IllegalStateException} with the line.
+ * Reads the text of the instruction table. Runs at start-up, so it scans once, and uses neither
+ * regular expressions nor lambdas, whose first use takes longer than the table. A row that it does
+ * not understand is a mistake in the table: {@link IllegalStateException} with the line.
  */
 final class TableParser {
   private static final int COLUMNS = 10;
@@ -104,7 +105,15 @@ final class TableParser {
         forms.set(
             index,
             new Form(
-                e, form.match, form.map, form.opcode, 1, form.modrm, form.source, form.size, form.fixed));
+                e,
+                form.match,
+                form.map,
+                form.opcode,
+                1,
+                form.modrm,
+                form.source,
+                form.size,
+                form.fixed));
         return;
       }
     }

@@ -1,8 +1,9 @@
 package dev.bothy.x86.decode;
 
 /**
- * Lengths of VEX and EVEX instructions that the table does not have. They are all INVALID, but their length is known, since
- * in these maps it follows from map and opcode: Intel SDM volume 2, chapter 2.3 and 2.7.
+ * Lengths of VEX and EVEX instructions that the table does not have. They are all INVALID, but
+ * their length is known, since in these maps it follows from map and opcode: Intel SDM volume 2,
+ * chapter 2.3 and 2.7.
  */
 final class VectorLength {
   private VectorLength() {}

@@ -1,9 +1,9 @@
 package dev.bothy.x86.interpret;
 
 /**
- * Integer arithmetic with flags, for every operand size: {@code shift} is 64 less the operand's bits, so that one body serves
- * all and C2 folds it. Operands may have any bits above their size; results come sign-extended. See {@link SegmentingCpu} for the
- * form of the flags.
+ * Integer arithmetic with flags, for every operand size: {@code shift} is 64 less the operand's
+ * bits, so that one body serves all and C2 folds it. Operands may have any bits above their size;
+ * results come sign-extended. See {@link SegmentingCpu} for the form of the flags.
  */
 final class Alu {
   private static final long TOP2 = 0xc000_0000_0000_0000L;
@@ -173,7 +173,10 @@ final class Alu {
     return a;
   }
 
-  /** {@code a} shifted left, bits of {@code b} coming in. 16-bit counts above 16 are undefined: AMD's bring {@code b} in twice. */
+  /**
+   * {@code a} shifted left, bits of {@code b} coming in. 16-bit counts above 16 are undefined:
+   * AMD's bring {@code b} in twice.
+   */
   static long shld(Processor cpu, long a, long b, int count, int shift) {
     int bits = 64 - shift;
     a = a << shift >>> shift;

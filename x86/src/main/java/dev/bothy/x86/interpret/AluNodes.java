@@ -7,8 +7,9 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
 /**
- * Two-operand arithmetic with a 32- or 64-bit register as destination: a class for each operation, so that C2 compiles each by itself and a
- * block's loop calls straight into it. The source is a register plus an immediate, one of them zero, or memory.
+ * Two-operand arithmetic with a 32- or 64-bit register as destination: a class for each operation,
+ * so that C2 compiles each by itself and a block's loop calls straight into it. The source is a
+ * register plus an immediate, one of them zero, or memory.
  */
 final class AluNodes {
   private AluNodes() {}
@@ -122,7 +123,8 @@ final class AluNodes {
 
     @Override
     void run(Processor cpu) {
-      putLong(target, Alu.add(cpu, getLong(target), getLong(source) + immediate, 32) & 0xffff_ffffL);
+      putLong(
+          target, Alu.add(cpu, getLong(target), getLong(source) + immediate, 32) & 0xffff_ffffL);
     }
   }
 
@@ -168,7 +170,8 @@ final class AluNodes {
 
     @Override
     void run(Processor cpu) {
-      putLong(target, Alu.sub(cpu, getLong(target), getLong(source) + immediate, 32) & 0xffff_ffffL);
+      putLong(
+          target, Alu.sub(cpu, getLong(target), getLong(source) + immediate, 32) & 0xffff_ffffL);
     }
   }
 
@@ -260,7 +263,9 @@ final class AluNodes {
 
     @Override
     void run(Processor cpu) {
-      putLong(target, Alu.logic(cpu, getLong(target) & (getLong(source) + immediate), 32) & 0xffff_ffffL);
+      putLong(
+          target,
+          Alu.logic(cpu, getLong(target) & (getLong(source) + immediate), 32) & 0xffff_ffffL);
     }
   }
 
@@ -306,7 +311,9 @@ final class AluNodes {
 
     @Override
     void run(Processor cpu) {
-      putLong(target, Alu.logic(cpu, getLong(target) | (getLong(source) + immediate), 32) & 0xffff_ffffL);
+      putLong(
+          target,
+          Alu.logic(cpu, getLong(target) | (getLong(source) + immediate), 32) & 0xffff_ffffL);
     }
   }
 
@@ -352,7 +359,9 @@ final class AluNodes {
 
     @Override
     void run(Processor cpu) {
-      putLong(target, Alu.logic(cpu, getLong(target) ^ (getLong(source) + immediate), 32) & 0xffff_ffffL);
+      putLong(
+          target,
+          Alu.logic(cpu, getLong(target) ^ (getLong(source) + immediate), 32) & 0xffff_ffffL);
     }
   }
 
@@ -421,7 +430,9 @@ final class AluNodes {
 
     @Override
     void run(Processor cpu) {
-      putLong(target, Alu.adc(cpu, getLong(target), getLong(source) + immediate, cpu.flagAux >>> 63, 0));
+      putLong(
+          target,
+          Alu.adc(cpu, getLong(target), getLong(source) + immediate, cpu.flagAux >>> 63, 0));
     }
   }
 
@@ -444,7 +455,10 @@ final class AluNodes {
 
     @Override
     void run(Processor cpu) {
-      putLong(target, Alu.adc(cpu, getLong(target), getLong(source) + immediate, cpu.flagAux >>> 63, 32) & 0xffff_ffffL);
+      putLong(
+          target,
+          Alu.adc(cpu, getLong(target), getLong(source) + immediate, cpu.flagAux >>> 63, 32)
+              & 0xffff_ffffL);
     }
   }
 
@@ -467,7 +481,9 @@ final class AluNodes {
 
     @Override
     void run(Processor cpu) {
-      putLong(target, Alu.sbb(cpu, getLong(target), getLong(source) + immediate, cpu.flagAux >>> 63, 0));
+      putLong(
+          target,
+          Alu.sbb(cpu, getLong(target), getLong(source) + immediate, cpu.flagAux >>> 63, 0));
     }
   }
 
@@ -490,7 +506,10 @@ final class AluNodes {
 
     @Override
     void run(Processor cpu) {
-      putLong(target, Alu.sbb(cpu, getLong(target), getLong(source) + immediate, cpu.flagAux >>> 63, 32) & 0xffff_ffffL);
+      putLong(
+          target,
+          Alu.sbb(cpu, getLong(target), getLong(source) + immediate, cpu.flagAux >>> 63, 32)
+              & 0xffff_ffffL);
     }
   }
 

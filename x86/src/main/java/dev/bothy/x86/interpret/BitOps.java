@@ -6,7 +6,10 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
-/** Bit scans, BMI, ADX, byte swaps, flag instructions, decimal adjustment and the rest of the general instructions. */
+/**
+ * Bit scans, BMI, ADX, byte swaps, flag instructions, decimal adjustment and the rest of the
+ * general instructions.
+ */
 final class BitOps {
   private BitOps() {}
 
@@ -32,7 +35,8 @@ final class BitOps {
       case LAHF ->
           putByte(
               cpu.state + CpuState.GPR + 1,
-              (byte) (cpu.arithmeticFlags() & (Bits.SF | Bits.ZF | Bits.AF | Bits.PF | Bits.CF) | 2));
+              (byte)
+                  (cpu.arithmeticFlags() & (Bits.SF | Bits.ZF | Bits.AF | Bits.PF | Bits.CF) | 2));
       case SAHF -> {
         int ah = (int) cpu.gpr(CpuState.RAX) >>> 8;
         int mask = Bits.SF | Bits.ZF | Bits.AF | Bits.PF | Bits.CF;
@@ -44,8 +48,17 @@ final class BitOps {
         putByte(cpu.state + CpuState.GPR, (byte) value);
       }
       case DAA, DAS, AAA, AAS, AAM, AAD, SALC -> decimal(cpu, i);
-      case NOP, ENDBR64, ENDBR32, PREFETCHNTA, PREFETCHT0, PREFETCHT1, PREFETCHT2, PREFETCHW, PREFETCH, LFENCE, SFENCE ->
-          {}
+      case NOP,
+          ENDBR64,
+          ENDBR32,
+          PREFETCHNTA,
+          PREFETCHT0,
+          PREFETCHT1,
+          PREFETCHT2,
+          PREFETCHW,
+          PREFETCH,
+          LFENCE,
+          SFENCE -> {}
       case MFENCE -> java.lang.invoke.VarHandle.fullFence();
       case PAUSE -> cpu.pause();
       case CLFLUSH, CLFLUSHOPT, CLWB -> cpu.probeLoad(cpu.linear(i, 1), 1);
@@ -74,19 +87,24 @@ final class BitOps {
     long a = Operands.read(cpu, i, 1);
     switch (i.op) {
       case BSF, BSR -> {
-        // A zero source leaves the destination alone (AMD documents what both vendors do); OF SF AF PF CF are undefined.
+        // A zero source leaves the destination alone (AMD documents what both vendors do); OF SF AF
+        // PF CF are undefined.
         if (a == 0) {
           flags(cpu, 0, Bits.ZF);
         } else {
-          long r = i.op == Op.BSF ? Long.numberOfTrailingZeros(a) : 63 - Long.numberOfLeadingZeros(a);
+          long r =
+              i.op == Op.BSF ? Long.numberOfTrailingZeros(a) : 63 - Long.numberOfLeadingZeros(a);
           Operands.write(cpu, i, 0, r);
           flags(cpu, Bits.ZF, 0);
         }
       }
       case TZCNT, LZCNT -> {
-        long r = a == 0
-            ? bits
-            : i.op == Op.TZCNT ? Long.numberOfTrailingZeros(a) : Long.numberOfLeadingZeros(a) - (64 - bits);
+        long r =
+            a == 0
+                ? bits
+                : i.op == Op.TZCNT
+                    ? Long.numberOfTrailingZeros(a)
+                    : Long.numberOfLeadingZeros(a) - (64 - bits);
         Operands.write(cpu, i, 0, r);
         flags(cpu, Bits.ZF | Bits.CF, (a == 0 ? Bits.CF : 0) | (r == 0 ? Bits.ZF : 0));
       }
@@ -116,11 +134,12 @@ final class BitOps {
       }
       case BLSR, BLSMSK, BLSI -> {
         long a = Operands.read(cpu, i, 1);
-        long r = switch (i.op) {
-          case BLSR -> a & a - 1;
-          case BLSMSK -> a ^ a - 1;
-          default -> a & -a;
-        };
+        long r =
+            switch (i.op) {
+              case BLSR -> a & a - 1;
+              case BLSMSK -> a ^ a - 1;
+              default -> a & -a;
+            };
         Operands.write(cpu, i, 0, r);
         bmiFlags(cpu, r << shift >> shift, i.op == Op.BLSI ? a != 0 : a == 0);
       }
@@ -143,12 +162,17 @@ final class BitOps {
         Operands.write(cpu, i, 0, r);
         bmiFlags(cpu, r << shift >> shift, n >= bits);
       }
-      case PDEP -> Operands.write(cpu, i, 0, Long.expand(Operands.read(cpu, i, 1), Operands.read(cpu, i, 2)));
-      case PEXT -> Operands.write(cpu, i, 0, Long.compress(Operands.read(cpu, i, 1), Operands.read(cpu, i, 2)));
+      case PDEP ->
+          Operands.write(
+              cpu, i, 0, Long.expand(Operands.read(cpu, i, 1), Operands.read(cpu, i, 2)));
+      case PEXT ->
+          Operands.write(
+              cpu, i, 0, Long.compress(Operands.read(cpu, i, 1), Operands.read(cpu, i, 2)));
       case SHLX -> Operands.write(cpu, i, 0, Operands.read(cpu, i, 1) << count(cpu, i, bits));
       case SHRX -> Operands.write(cpu, i, 0, Operands.read(cpu, i, 1) >>> count(cpu, i, bits));
       case SARX ->
-          Operands.write(cpu, i, 0, Operands.read(cpu, i, 1) << shift >> shift >> count(cpu, i, bits));
+          Operands.write(
+              cpu, i, 0, Operands.read(cpu, i, 1) << shift >> shift >> count(cpu, i, bits));
       default -> {
         long a = Operands.read(cpu, i, 1);
         int n = (int) i.immediate & bits - 1;
@@ -176,8 +200,7 @@ final class BitOps {
     int flags = cpu.arithmeticFlags();
     long carry = (flags & flag) != 0 ? 1 : 0;
     long r = a + b + carry;
-    boolean out =
-        i.size[0] == 8 ? (a & b | (a | b) & ~r) < 0 : r >>> 32 != 0;
+    boolean out = i.size[0] == 8 ? (a & b | (a | b) & ~r) < 0 : r >>> 32 != 0;
     Operands.write(cpu, i, 0, r);
     cpu.setArithmeticFlags(out ? flags | flag : flags & ~flag);
   }

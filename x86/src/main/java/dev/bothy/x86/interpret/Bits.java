@@ -40,6 +40,7 @@ final class Bits {
   static final long EFER_NXE = 1 << 11;
   static final long EFER_SVME = 1 << 12;
   static final long EFER_FFXSR = 1 << 14;
+
   /** Automatic IBRS: accepted; there is no speculation to restrict. */
   static final long EFER_AUTOIBRS = 1 << 21;
 

@@ -1,18 +1,30 @@
 package dev.bothy.x86.interpret;
 
-/** A straight run of decoded instructions on one page (or one instruction that straddles two), private to a vCPU. */
+/**
+ * A straight run of decoded instructions on one page (or one instruction that straddles two),
+ * private to a vCPU.
+ */
 final class Block {
   /** Guest-physical address of the first byte. */
   final long physical;
+
   /** Guest-physical page where a straddling instruction goes on, or -1. */
   final long secondPage;
+
   final int mode;
+
   /** Bytes. */
   final int length;
-  /** Instructions without the one in {@link #end}; entries are replaced when the running block is dropped. */
+
+  /**
+   * Instructions without the one in {@link #end}; entries are replaced when the running block is
+   * dropped.
+   */
   final Node[] body;
+
   /** Where each instruction starts, counted from the block's start; one more entry for the end. */
   final short[] offsets;
+
   /** Instructions, the end's included. */
   final int count;
 

@@ -8,7 +8,10 @@ import dev.bothy.x86.decode.TableEntry;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 
-/** Decodes guest code into blocks. A block ends at a branch, at an instruction that may change the mode, or at its page's end. */
+/**
+ * Decodes guest code into blocks. A block ends at a branch, at an instruction that may change the
+ * mode, or at its page's end.
+ */
 final class BlockBuilder {
   /** Instructions in a block: bounds the time between two looks at the attention word. */
   private static final int MOST = 64;
@@ -82,7 +85,14 @@ final class BlockBuilder {
     int count = nodes.size();
     short[] starts = java.util.Arrays.copyOf(offsets, count + 1);
     return new Block(
-        physical, second, mode, Math.max(at, 1), nodes.toArray(new Node[count]), starts, endCounts, end);
+        physical,
+        second,
+        mode,
+        Math.max(at, 1),
+        nodes.toArray(new Node[count]),
+        starts,
+        endCounts,
+        end);
   }
 
   private long pageAfter(long linear) {

@@ -11,7 +11,10 @@ import dev.bothy.x86.decode.Op;
 final class BranchEnds {
   private BranchEnds() {}
 
-  /** Goes {@code by} bytes from the block's start, in any mode; remembers the block there while it is on the page. */
+  /**
+   * Goes {@code by} bytes from the block's start, in any mode; remembers the block there while it
+   * is on the page.
+   */
   static class Direct extends End {
     final long by;
     private final boolean near;
@@ -102,7 +105,9 @@ final class BranchEnds {
     private final long rspAt;
     private final General general;
 
-    /** @param registerAt the register's place in the state, 0 for a memory operand */
+    /**
+     * @param registerAt the register's place in the state, 0 for a memory operand
+     */
     Indirect(Processor cpu, Instruction i, int offset, long registerAt) {
       call = i.op == Op.CALL;
       this.registerAt = registerAt;

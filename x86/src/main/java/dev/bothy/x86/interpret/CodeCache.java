@@ -4,12 +4,14 @@ import dev.bothy.core.GuestMemory;
 import java.util.ArrayList;
 
 /**
- * The decoded blocks of one vCPU, by guest-physical address and mode, with a cache by linear address in front. An entry of that
- * cache is used only while the TLB still maps the page it was found on.
+ * The decoded blocks of one vCPU, by guest-physical address and mode, with a cache by linear
+ * address in front. An entry of that cache is used only while the TLB still maps the page it was
+ * found on.
  */
 final class CodeCache {
   private static final int JUMPS = 8192;
   private static final int BUCKETS = 32;
+
   /** Blocks kept before all are dropped: bounds the heap whatever the guest does. */
   private static final int MOST_INSTRUCTIONS = 600_000;
 
@@ -20,8 +22,10 @@ final class CodeCache {
   private final BlockBuilder builder;
   private final long[] jumpRips = new long[JUMPS];
   private final Block[] jumpBlocks = new Block[JUMPS];
+
   /** Two levels: 1024 pages a chunk, by RAM offset. */
   private final Page[][] pages;
+
   private int instructions;
   long built;
   long dropped;
@@ -48,7 +52,10 @@ final class CodeCache {
     return (int) (rip ^ rip >>> 13) & JUMPS - 1;
   }
 
-  /** The block at the processor's RIP, built if need be. Raises what fetching its first instruction raises. */
+  /**
+   * The block at the processor's RIP, built if need be. Raises what fetching its first instruction
+   * raises.
+   */
   Block find(long rip, long linear, int mode) {
     int slot = jumpSlot(rip);
     long physical = cpu.translate(linear, PagingCpu.FETCH);
@@ -173,7 +180,10 @@ final class CodeCache {
     }
   }
 
-  /** Takes a block out of its page, and out of the page it reaches into; pages left without blocks are no code pages. */
+  /**
+   * Takes a block out of its page, and out of the page it reaches into; pages left without blocks
+   * are no code pages.
+   */
   private void remove(Block block) {
     Page page = pageOf(block.physical);
     int bucket = bucket(block.physical);
@@ -234,7 +244,11 @@ final class CodeCache {
             }
           }
           long offset = ((long) i << 22) + ((long) j << 12);
-          map.unmark(offset < GuestMemory.LOW_LIMIT ? offset : offset - GuestMemory.LOW_LIMIT + GuestMemory.HIGH_START, index);
+          map.unmark(
+              offset < GuestMemory.LOW_LIMIT
+                  ? offset
+                  : offset - GuestMemory.LOW_LIMIT + GuestMemory.HIGH_START,
+              index);
         }
       }
       pages[i] = null;

@@ -4,8 +4,9 @@ import static dev.bothy.host.RawMemory.getLong;
 import static dev.bothy.host.RawMemory.putLong;
 
 /**
- * Conditional jumps in 64-bit code, a class for each condition. Both ways remember the block they lead to while that lies on the same
- * page as this one: then it is the same code as long as it is valid, whatever the page is mapped at.
+ * Conditional jumps in 64-bit code, a class for each condition. Both ways remember the block they
+ * lead to while that lies on the same page as this one: then it is the same code as long as it is
+ * valid, whatever the page is mapped at.
  */
 abstract class ConditionalEnd extends End {
   private final long takenBy;
@@ -16,7 +17,10 @@ abstract class ConditionalEnd extends End {
   private Block skipped;
   private boolean linkTaken;
 
-  /** RIP moves by {@code takenBy} or {@code skippedBy} bytes from the block's start; near ones stay on the page. */
+  /**
+   * RIP moves by {@code takenBy} or {@code skippedBy} bytes from the block's start; near ones stay
+   * on the page.
+   */
   ConditionalEnd(long takenBy, long skippedBy, boolean takenNear, boolean skippedNear) {
     this.takenBy = takenBy;
     this.skippedBy = skippedBy;
@@ -62,7 +66,8 @@ abstract class ConditionalEnd extends End {
     }
   }
 
-  static ConditionalEnd of(int condition, long takenBy, long skippedBy, boolean takenNear, boolean skippedNear) {
+  static ConditionalEnd of(
+      int condition, long takenBy, long skippedBy, boolean takenNear, boolean skippedNear) {
     return switch (condition) {
       case 0 -> new O(takenBy, skippedBy, takenNear, skippedNear);
       case 1 -> new No(takenBy, skippedBy, takenNear, skippedNear);

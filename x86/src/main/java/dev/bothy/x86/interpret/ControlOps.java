@@ -3,7 +3,10 @@ package dev.bothy.x86.interpret;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 
-/** Branches in their general form, software interrupts and returns; AMD64 APM volume 3. Each ends its block. */
+/**
+ * Branches in their general form, software interrupts and returns; AMD64 APM volume 3. Each ends
+ * its block.
+ */
 final class ControlOps {
   private ControlOps() {}
 
@@ -66,7 +69,9 @@ final class ControlOps {
   }
 
   private static long target(Processor cpu, Instruction i) {
-    return i.kind[0] == Instruction.RELATIVE ? cpu.branchTo + i.immediate : Operands.read(cpu, i, 0);
+    return i.kind[0] == Instruction.RELATIVE
+        ? cpu.branchTo + i.immediate
+        : Operands.read(cpu, i, 0);
   }
 
   private static void jump(Processor cpu, Instruction i, long target) {

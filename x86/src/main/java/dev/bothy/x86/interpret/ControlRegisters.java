@@ -41,8 +41,17 @@ final class ControlRegisters {
   }
 
   private static final long CR0_KNOWN =
-      Bits.CR0_PE | Bits.CR0_MP | Bits.CR0_EM | Bits.CR0_TS | Bits.CR0_ET | Bits.CR0_NE | Bits.CR0_WP
-          | Bits.CR0_AM | Bits.CR0_NW | Bits.CR0_CD | Bits.CR0_PG;
+      Bits.CR0_PE
+          | Bits.CR0_MP
+          | Bits.CR0_EM
+          | Bits.CR0_TS
+          | Bits.CR0_ET
+          | Bits.CR0_NE
+          | Bits.CR0_WP
+          | Bits.CR0_AM
+          | Bits.CR0_NW
+          | Bits.CR0_CD
+          | Bits.CR0_PG;
 
   static void writeCr0(Processor cpu, long value) {
     long old = getLong(cpu.state + CpuState.CR0);
@@ -57,7 +66,8 @@ final class ControlRegisters {
     boolean paging = (value & Bits.CR0_PG) != 0;
     boolean wasPaging = (old & Bits.CR0_PG) != 0;
     if (paging && !wasPaging && (efer & Bits.EFER_LME) != 0) {
-      if ((cr4 & Bits.CR4_PAE) == 0 || (cpu.segmentAttributes(CpuState.CS) & Descriptor.LONG) != 0) {
+      if ((cr4 & Bits.CR4_PAE) == 0
+          || (cpu.segmentAttributes(CpuState.CS) & Descriptor.LONG) != 0) {
         throw cpu.gp();
       }
       putLong(cpu.state + CpuState.EFER, efer | Bits.EFER_LMA);
@@ -92,8 +102,15 @@ final class ControlRegisters {
 
   private static long cr4Known(CpuModel model) {
     long bits =
-        Bits.CR4_TSD | Bits.CR4_DE | Bits.CR4_PSE | Bits.CR4_PAE | Bits.CR4_MCE | Bits.CR4_PGE | Bits.CR4_PCE
-            | Bits.CR4_OSFXSR | Bits.CR4_OSXMMEXCPT;
+        Bits.CR4_TSD
+            | Bits.CR4_DE
+            | Bits.CR4_PSE
+            | Bits.CR4_PAE
+            | Bits.CR4_MCE
+            | Bits.CR4_PGE
+            | Bits.CR4_PCE
+            | Bits.CR4_OSFXSR
+            | Bits.CR4_OSXMMEXCPT;
     if (model.has(CpuFeature.VME)) {
       bits |= Bits.CR4_VME | Bits.CR4_PVI;
     }
@@ -131,7 +148,8 @@ final class ControlRegisters {
       throw cpu.gp();
     }
     putLong(cpu.state + CpuState.CR4, value);
-    long paging = Bits.CR4_PSE | Bits.CR4_PAE | Bits.CR4_PGE | Bits.CR4_PCIDE | Bits.CR4_SMEP | Bits.CR4_SMAP;
+    long paging =
+        Bits.CR4_PSE | Bits.CR4_PAE | Bits.CR4_PGE | Bits.CR4_PCIDE | Bits.CR4_SMEP | Bits.CR4_SMAP;
     cpu.updatePaging(((old ^ value) & paging) != 0);
   }
 
@@ -195,7 +213,10 @@ final class ControlRegisters {
     }
   }
 
-  /** #GP unless CPL and IOPL or the TSS's I/O permission map allow {@code size} bytes at {@code port}. */
+  /**
+   * #GP unless CPL and IOPL or the TSS's I/O permission map allow {@code size} bytes at {@code
+   * port}.
+   */
   static void checkPort(Processor cpu, int port, int size) {
     if (!cpu.protectedMode || cpu.cpl <= cpu.iopl() && !cpu.virtual8086()) {
       return;

@@ -11,11 +11,12 @@ import dev.bothy.x86.fpu.Extended;
 import dev.bothy.x86.simd.FloatEnvironment;
 
 /**
- * What the semantics of instructions see of their processor: registers, flags, memory through segmentation and paging, and
- * faults. Belongs to the vCPU's thread.
+ * What the semantics of instructions see of their processor: registers, flags, memory through
+ * segmentation and paging, and faults. Belongs to the vCPU's thread.
  *
- * <p>A fault leaves the instruction by a {@link GuestFault}; the architectural state must then be as before the
- * instruction, so semantics read and probe everything that can fault before they change anything.
+ * <p>A fault leaves the instruction by a {@link GuestFault}; the architectural state must then be
+ * as before the instruction, so semantics read and probe everything that can fault before they
+ * change anything.
  */
 public abstract class Cpu {
   /** Host address of the {@link CpuState}. */
@@ -70,7 +71,10 @@ public abstract class Cpu {
     putInt(state + CpuState.MXCSR, value);
   }
 
-  /** Sets CF PF AF ZF SF OF from their RFLAGS positions; the other bits of {@code rflags} are ignored. */
+  /**
+   * Sets CF PF AF ZF SF OF from their RFLAGS positions; the other bits of {@code rflags} are
+   * ignored.
+   */
   abstract void setArithmeticFlags(int rflags);
 
   /** CF PF AF ZF SF OF at their RFLAGS positions. */
@@ -79,8 +83,8 @@ public abstract class Cpu {
   // Memory. Linear addresses; faults are raised as the paging mode and CPL say.
 
   /**
-   * Linear address of the memory operand for an access of {@code size} bytes, with segment base added and limit, type and
-   * canonical form checked (#GP(0), #SS(0)).
+   * Linear address of the memory operand for an access of {@code size} bytes, with segment base
+   * added and limit, type and canonical form checked (#GP(0), #SS(0)).
    */
   abstract long linear(Instruction instruction, int size);
 
@@ -90,7 +94,10 @@ public abstract class Cpu {
   /** RIP behind the instruction being executed. */
   abstract long nextRip(Instruction instruction);
 
-  /** In protected or long mode, where segment registers hold selectors; false in real and virtual-8086 mode. */
+  /**
+   * In protected or long mode, where segment registers hold selectors; false in real and
+   * virtual-8086 mode.
+   */
   abstract boolean usesDescriptors();
 
   abstract int load8(long linear);
@@ -136,13 +143,22 @@ public abstract class Cpu {
     return fault;
   }
 
-  /** #UD or #NM if the present CR0 and CR4 forbid SSE instructions (EM, OSFXSR, TS). Called before every SSE instruction. */
+  /**
+   * #UD or #NM if the present CR0 and CR4 forbid SSE instructions (EM, OSFXSR, TS). Called before
+   * every SSE instruction.
+   */
   abstract void requireSse();
 
-  /** #NM (EM or TS), then #MF if an unmasked x87 exception is pending: the start of every waiting x87 instruction. */
+  /**
+   * #NM (EM or TS), then #MF if an unmasked x87 exception is pending: the start of every waiting
+   * x87 instruction.
+   */
   abstract void requireX87();
 
-  /** The #NM part of {@link #requireX87}: the start of instructions that do not wait (FNINIT, FNSTSW...). */
+  /**
+   * The #NM part of {@link #requireX87}: the start of instructions that do not wait (FNINIT,
+   * FNSTSW...).
+   */
   abstract void requireX87Quietly();
 
   /** #UD (EM), #NM (TS), then #MF if pending: the start of every MMX instruction. */

@@ -8,7 +8,8 @@ import dev.bothy.core.cpu.CpuState;
 /** Registers and code bytes as text, for people. */
 final class CpuReport {
   private static final String[] NAMES = {
-    "RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8 ", "R9 ", "R10", "R11", "R12", "R13", "R14", "R15"
+    "RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8 ", "R9 ", "R10", "R11", "R12",
+    "R13", "R14", "R15"
   };
   private static final String[] SEGMENTS = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
 
@@ -16,7 +17,10 @@ final class CpuReport {
 
   private CpuReport() {}
 
-  /** What went wrong inside the interpreter, where, and the registers as far as they can still be told. */
+  /**
+   * What went wrong inside the interpreter, where, and the registers as far as they can still be
+   * told.
+   */
   static String ofFailure(Processor cpu, Throwable failure) {
     StringBuilder out = new StringBuilder("the interpreter failed: ").append(failure).append('\n');
     StackTraceElement[] frames = failure.getStackTrace();
@@ -59,7 +63,9 @@ final class CpuReport {
     out.append("IDTR base ").append(hex(getLong(cpu.state + CpuState.IDTR_BASE)));
     out.append(" limit ").append(Integer.toHexString(getInt(cpu.state + CpuState.IDTR_LIMIT)));
     out.append("; GDTR base ").append(hex(getLong(cpu.state + CpuState.GDTR_BASE)));
-    out.append(" limit ").append(Integer.toHexString(getInt(cpu.state + CpuState.GDTR_LIMIT))).append('\n');
+    out.append(" limit ")
+        .append(Integer.toHexString(getInt(cpu.state + CpuState.GDTR_LIMIT)))
+        .append('\n');
     out.append("code at RIP:");
     long rip = getLong(cpu.ripAt);
     long linear = cpu.codeBits == 64 ? rip : cpu.segmentBase(CpuState.CS) + rip & 0xffff_ffffL;

@@ -11,28 +11,118 @@ import dev.bothy.core.cpu.CpuState;
 /** What CPUID answers: AMD64 APM volume 3, appendix E; hypervisor leaves as KVM defines them. */
 final class CpuidLeaves {
   private static final CpuFeature[] LEAF1_EDX = {
-    FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, null, SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36, null, CLFSH, null,
-    null, null, MMX, FXSR, SSE, SSE2, null, null, null, null, null
+    FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, null, SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36,
+    null, CLFSH, null, null, null, MMX, FXSR, SSE, SSE2, null, null, null, null, null
   };
   private static final CpuFeature[] LEAF1_ECX = {
-    SSE3, PCLMULQDQ, null, MONITOR, null, null, null, null, null, SSSE3, null, null, FMA, CX16, null, null, null, PCID,
-    null, SSE4_1, SSE4_2, X2APIC, MOVBE, POPCNT, TSC_DEADLINE, AES, XSAVE, null, AVX, F16C, RDRAND, HYPERVISOR
+    SSE3,
+    PCLMULQDQ,
+    null,
+    MONITOR,
+    null,
+    null,
+    null,
+    null,
+    null,
+    SSSE3,
+    null,
+    null,
+    FMA,
+    CX16,
+    null,
+    null,
+    null,
+    PCID,
+    null,
+    SSE4_1,
+    SSE4_2,
+    X2APIC,
+    MOVBE,
+    POPCNT,
+    TSC_DEADLINE,
+    AES,
+    XSAVE,
+    null,
+    AVX,
+    F16C,
+    RDRAND,
+    HYPERVISOR
   };
   private static final CpuFeature[] LEAF7_EBX = {
-    FSGSBASE, CpuFeature.TSC_ADJUST, null, BMI1, null, AVX2, null, SMEP, BMI2, ERMS, INVPCID, null, null, null, null, null, null,
-    null, RDSEED, ADX, SMAP, null, null, CLFLUSHOPT, CLWB, null, null, null, null, SHA, null, null
+    FSGSBASE,
+    CpuFeature.TSC_ADJUST,
+    null,
+    BMI1,
+    null,
+    AVX2,
+    null,
+    SMEP,
+    BMI2,
+    ERMS,
+    INVPCID,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    RDSEED,
+    ADX,
+    SMAP,
+    null,
+    null,
+    CLFLUSHOPT,
+    CLWB,
+    null,
+    null,
+    null,
+    null,
+    SHA,
+    null,
+    null
   };
   private static final CpuFeature[] LEAF7_ECX = {
-    null, null, UMIP, PKU, null, null, null, null, null, null, null, null, null, null, null, null, LA57, null, null,
-    null, null, null, RDPID, null, null, null, null, null, null, null, null, null
+    null, null, UMIP, PKU, null, null, null, null, null, null, null, null, null, null, null, null,
+    LA57, null, null, null, null, null, RDPID, null, null, null, null, null, null, null, null, null
   };
   private static final CpuFeature[] EXTENDED_EDX = {
-    FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, null, SYSCALL, MTRR, PGE, MCA, CMOV, PAT, PSE36, null, null, NX,
-    null, MMXEXT, MMX, FXSR, FXSR_OPT, PAGE1GB, RDTSCP, null, LM, null, null
+    FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, null, SYSCALL, MTRR, PGE, MCA, CMOV, PAT,
+    PSE36, null, null, NX, null, MMXEXT, MMX, FXSR, FXSR_OPT, PAGE1GB, RDTSCP, null, LM, null, null
   };
   private static final CpuFeature[] EXTENDED_ECX = {
-    LAHF_LM, null, null, null, CR8_LEGACY, LZCNT, SSE4A, MISALIGNSSE, PREFETCHW, null, null, null, null, null, null,
-    null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+    LAHF_LM,
+    null,
+    null,
+    null,
+    CR8_LEGACY,
+    LZCNT,
+    SSE4A,
+    MISALIGNSSE,
+    PREFETCHW,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null
   };
 
   private static final String VENDOR = "AuthenticAMD";
@@ -42,12 +132,15 @@ final class CpuidLeaves {
   private static final int KVM_FEATURES = 1 | 1 << 1 | 1 << 3 | 1 << 24;
 
   /**
-   * AMD_SSB_NO and BTC_NO: an engine in software does not speculate, so that a guest need not pay for mitigations of what the
-   * processor under it does; that is the host kernel's to mitigate.
+   * AMD_SSB_NO and BTC_NO: an engine in software does not speculate, so that a guest need not pay
+   * for mitigations of what the processor under it does; that is the host kernel's to mitigate.
    */
   private static final int NOT_VULNERABLE_8 = 1 << 26 | 1 << 29;
 
-  /** LFENCE serializes, null selectors clear the base, automatic IBRS, and SRSO_NO, for the same reason. */
+  /**
+   * LFENCE serializes, null selectors clear the base, automatic IBRS, and SRSO_NO, for the same
+   * reason.
+   */
   private static final int NOT_VULNERABLE_21 = 1 << 2 | 1 << 6 | 1 << 8 | 1 << 29;
 
   private CpuidLeaves() {}
@@ -134,7 +227,12 @@ final class CpuidLeaves {
         }
       }
       case 0x4000_0000 ->
-          set(out, 0x4000_0010, word(HYPERVISOR_NAME, 0), word(HYPERVISOR_NAME, 4), word(HYPERVISOR_NAME, 8));
+          set(
+              out,
+              0x4000_0010,
+              word(HYPERVISOR_NAME, 0),
+              word(HYPERVISOR_NAME, 4),
+              word(HYPERVISOR_NAME, 8));
       case 0x4000_0001 -> out[0] = KVM_FEATURES;
       // TSC and APIC timer frequency in kHz.
       case 0x4000_0010 -> set(out, (int) (MachineClock.TSC_HZ / 1000), 1_000_000, 0, 0);
@@ -156,7 +254,12 @@ final class CpuidLeaves {
       case 0x8000_0007 -> set(out, 0, 0, 0, 1 << 8);
       case 0x8000_0008 -> {
         int width = cpus == 1 ? 0 : 32 - Integer.numberOfLeadingZeros(cpus - 1);
-        set(out, CpuModel.PHYSICAL_BITS | CpuModel.LINEAR_BITS << 8, NOT_VULNERABLE_8, cpus - 1 | width << 12, 0);
+        set(
+            out,
+            CpuModel.PHYSICAL_BITS | CpuModel.LINEAR_BITS << 8,
+            NOT_VULNERABLE_8,
+            cpus - 1 | width << 12,
+            0);
       }
       case 0x8000_0021 -> set(out, NOT_VULNERABLE_21, 0, 0, 0);
       default -> set(out, 0, 0, 0, 0);
@@ -173,7 +276,10 @@ final class CpuidLeaves {
         set(out, known, XsaveLayout.standardSize(enabled), XsaveLayout.standardSize(known), 0);
       }
       case 1 -> {
-        int bits = (model.has(XSAVEOPT) ? 1 : 0) | (model.has(XSAVEC) ? 2 : 0) | (model.has(XGETBV1) ? 4 : 0);
+        int bits =
+            (model.has(XSAVEOPT) ? 1 : 0)
+                | (model.has(XSAVEC) ? 2 : 0)
+                | (model.has(XGETBV1) ? 4 : 0);
         set(out, bits, model.has(XSAVEC) ? XsaveLayout.compactedSize(enabled) : 0, 0, 0);
       }
       case 2 -> {

@@ -177,7 +177,10 @@ final class DebugRegisters {
     long dr7 = dr(cpu, 7);
     for (int n = 0; n < 4; n++) {
       int kind = kind(dr7, n);
-      if (enabled(dr7, n) && kind != 0 && kind != 2 && (dr(cpu, n) & ~0xfffL) == (linear & ~0xfffL)) {
+      if (enabled(dr7, n)
+          && kind != 0
+          && kind != 2
+          && (dr(cpu, n) & ~0xfffL) == (linear & ~0xfffL)) {
         return true;
       }
     }

@@ -1,15 +1,22 @@
 package dev.bothy.x86.interpret;
 
-/** Fields of 8-byte segment descriptors and bits of a segment's attributes; AMD64 APM volume 2, section 4.7. */
+/**
+ * Fields of 8-byte segment descriptors and bits of a segment's attributes; AMD64 APM volume 2,
+ * section 4.7.
+ */
 final class Descriptor {
   static final int ACCESSED = 1;
+
   /** Writable data or readable code. */
   static final int WRITABLE = 2;
+
   static final int EXPAND_DOWN = 4;
   static final int CONFORMING = 4;
   static final int CODE = 8;
+
   /** S: code or data, not a system descriptor. */
   static final int CODE_DATA = 0x10;
+
   static final int PRESENT = 0x80;
   static final int LONG = 0x2000;
   static final int BIG = 0x4000;

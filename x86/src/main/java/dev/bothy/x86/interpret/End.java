@@ -9,6 +9,9 @@ abstract class End {
    */
   abstract Block run(Processor cpu);
 
-  /** The block that starts where this end has just led to, for ends that remember; the default forgets. */
+  /**
+   * The block that starts where this end has just led to, for ends that remember; the default
+   * forgets.
+   */
   void link(Block target) {}
 }

@@ -10,7 +10,11 @@ import dev.bothy.core.cpu.CpuState;
 /** Delivery of exceptions and interrupts in every mode: AMD64 APM volume 2, sections 8.6 to 8.9. */
 final class EventDelivery {
   private static final int CONTRIBUTORY =
-      1 << GuestFault.DE | 1 << GuestFault.TS | 1 << GuestFault.NP | 1 << GuestFault.SS | 1 << GuestFault.GP;
+      1 << GuestFault.DE
+          | 1 << GuestFault.TS
+          | 1 << GuestFault.NP
+          | 1 << GuestFault.SS
+          | 1 << GuestFault.GP;
   private static final int WITH_ERROR_CODE =
       1 << GuestFault.DF
           | 1 << GuestFault.TS
@@ -63,7 +67,12 @@ final class EventDelivery {
 
   /** Delivers; a fault on the way becomes another exception, #DF or shutdown. */
   private static void deliver(
-      Processor cpu, int vector, int errorCode, boolean software, boolean exception, int flagsToPush) {
+      Processor cpu,
+      int vector,
+      int errorCode,
+      boolean software,
+      boolean exception,
+      int flagsToPush) {
     int first = exception ? vector : -1;
     int code = errorCode;
     // Whatever fails from here on was not asked for by the program.
@@ -187,7 +196,8 @@ final class EventDelivery {
     long descriptor = readDescriptor(cpu, selector, ext);
     int code = Descriptor.attributes(descriptor);
     int dpl = Descriptor.dpl(code);
-    if ((code & (Descriptor.CODE_DATA | Descriptor.CODE)) != (Descriptor.CODE_DATA | Descriptor.CODE)
+    if ((code & (Descriptor.CODE_DATA | Descriptor.CODE))
+            != (Descriptor.CODE_DATA | Descriptor.CODE)
         || dpl > cpu.cpl
         || (code & (Descriptor.LONG | Descriptor.BIG)) != Descriptor.LONG) {
       throw cpu.raise(GuestFault.GP, selector & 0xfffc | ext);
@@ -292,7 +302,8 @@ final class EventDelivery {
     if (vector * 8 + 7 > (getInt(cpu.state + CpuState.IDTR_LIMIT) & 0xffff)) {
       throw cpu.raise(GuestFault.GP, idtCode(vector, external));
     }
-    long gate = cpu.loadSystem(getLong(cpu.state + CpuState.IDTR_BASE) + vector * 8L & 0xffff_ffffL, 8);
+    long gate =
+        cpu.loadSystem(getLong(cpu.state + CpuState.IDTR_BASE) + vector * 8L & 0xffff_ffffL, 8);
     int attributes = Descriptor.attributes(gate);
     int type = attributes & 0x1f;
     boolean is32 = (type & 8) != 0;
@@ -316,7 +327,8 @@ final class EventDelivery {
     long descriptor = readDescriptor(cpu, selector, ext);
     int code = Descriptor.attributes(descriptor);
     int dpl = Descriptor.dpl(code);
-    if ((code & (Descriptor.CODE_DATA | Descriptor.CODE)) != (Descriptor.CODE_DATA | Descriptor.CODE)
+    if ((code & (Descriptor.CODE_DATA | Descriptor.CODE))
+            != (Descriptor.CODE_DATA | Descriptor.CODE)
         || dpl > cpu.cpl) {
       throw cpu.raise(GuestFault.GP, selector & 0xfffc | ext);
     }

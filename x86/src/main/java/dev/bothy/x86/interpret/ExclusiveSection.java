@@ -3,15 +3,18 @@ package dev.bothy.x86.interpret;
 import java.util.function.IntConsumer;
 
 /**
- * Lets one vCPU do something while no other vCPU of its machine is between two block boundaries: split locks, and making a
- * page a code page. Others are asked by the attention word and wait; vCPUs that are not running are not waited for.
+ * Lets one vCPU do something while no other vCPU of its machine is between two block boundaries:
+ * split locks, and making a page a code page. Others are asked by the attention word and wait;
+ * vCPUs that are not running are not waited for.
  */
 final class ExclusiveSection {
   private final IntConsumer askAll;
   private int running;
   private volatile boolean wanted;
 
-  /** @param askAll sets every vCPU's attention word; its argument is ignored */
+  /**
+   * @param askAll sets every vCPU's attention word; its argument is ignored
+   */
   ExclusiveSection(IntConsumer askAll) {
     this.askAll = askAll;
   }

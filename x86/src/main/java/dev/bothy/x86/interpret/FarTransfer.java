@@ -51,13 +51,16 @@ final class FarTransfer {
   }
 
   private static void checkLongAndDefault(Processor cpu, int selector, int attributes) {
-    if (cpu.longMode && (attributes & (Descriptor.LONG | Descriptor.BIG)) == (Descriptor.LONG | Descriptor.BIG)) {
+    if (cpu.longMode
+        && (attributes & (Descriptor.LONG | Descriptor.BIG))
+            == (Descriptor.LONG | Descriptor.BIG)) {
       throw cpu.raise(GuestFault.GP, selector & 0xfffc);
     }
   }
 
   private static boolean isCode(int attributes) {
-    return (attributes & (Descriptor.CODE_DATA | Descriptor.CODE)) == (Descriptor.CODE_DATA | Descriptor.CODE);
+    return (attributes & (Descriptor.CODE_DATA | Descriptor.CODE))
+        == (Descriptor.CODE_DATA | Descriptor.CODE);
   }
 
   private static void loadCs(Processor cpu, int selector, long descriptor, int cpl) {
@@ -102,7 +105,8 @@ final class FarTransfer {
     cpu.branchTo = gate.offset;
   }
 
-  private record Gate(int selector, long offset, long descriptor, int codeAttributes, int size, int parameters) {}
+  private record Gate(
+      int selector, long offset, long descriptor, int codeAttributes, int size, int parameters) {}
 
   /** Reads and checks the call gate at {@code selector}; other system descriptors are refused. */
   private static Gate callGate(Processor cpu, int selector, long low, int attributes) {
@@ -134,7 +138,8 @@ final class FarTransfer {
     int codeAttributes = Descriptor.attributes(descriptor);
     if (!isCode(codeAttributes)
         || Descriptor.dpl(codeAttributes) > cpu.cpl
-        || cpu.longMode && (codeAttributes & (Descriptor.LONG | Descriptor.BIG)) != Descriptor.LONG) {
+        || cpu.longMode
+            && (codeAttributes & (Descriptor.LONG | Descriptor.BIG)) != Descriptor.LONG) {
       throw cpu.raise(GuestFault.GP, target & 0xfffc);
     }
     boolean narrow = type == Descriptor.CALL_GATE16;
@@ -328,7 +333,8 @@ final class FarTransfer {
   }
 
   /** What may fault while registers are loaded happens before any is. */
-  private static void markAccessed(Processor cpu, int selector, long descriptor, int ss, long ssDescriptor) {
+  private static void markAccessed(
+      Processor cpu, int selector, long descriptor, int ss, long ssDescriptor) {
     if (ssDescriptor != 0) {
       cpu.setAccessed(ss, ssDescriptor);
     }
@@ -349,8 +355,11 @@ final class FarTransfer {
     for (int segment : new int[] {CpuState.ES, CpuState.DS, CpuState.FS, CpuState.GS}) {
       int attributes = cpu.segmentAttributes(segment);
       boolean conforming =
-          (attributes & (Descriptor.CODE | Descriptor.CONFORMING)) == (Descriptor.CODE | Descriptor.CONFORMING);
-      if ((attributes & Descriptor.PRESENT) != 0 && !conforming && Descriptor.dpl(attributes) < cpu.cpl) {
+          (attributes & (Descriptor.CODE | Descriptor.CONFORMING))
+              == (Descriptor.CODE | Descriptor.CONFORMING);
+      if ((attributes & Descriptor.PRESENT) != 0
+          && !conforming
+          && Descriptor.dpl(attributes) < cpu.cpl) {
         // The base stays: kernels keep theirs in GS across a return that goes without SWAPGS.
         long at = cpu.state + CpuState.segment(segment, 0);
         putInt(at + CpuState.SEGMENT_SELECTOR, 0);
@@ -367,7 +376,9 @@ final class FarTransfer {
     }
     if ((cpu.systemFlags & Bits.NT) != 0) {
       // Task returns: long mode has none; hardware task switching is not built.
-      throw cpu.longMode ? cpu.gp() : cpu.raise(GuestFault.TS, cpu.segmentSelector(CpuState.TR) & 0xfffc);
+      throw cpu.longMode
+          ? cpu.gp()
+          : cpu.raise(GuestFault.TS, cpu.segmentSelector(CpuState.TR) & 0xfffc);
     }
     long ip = cpu.peek(size, 0);
     int selector = (int) cpu.peek(size, size) & 0xffff;
@@ -548,13 +559,18 @@ final class FarTransfer {
   }
 
   private static void setFlatCs(Processor cpu, int selector, int dpl, boolean isLong) {
-    int attributes = 0x9b | dpl << 5 | Descriptor.GRANULAR | (isLong ? Descriptor.LONG : Descriptor.BIG);
+    int attributes =
+        0x9b | dpl << 5 | Descriptor.GRANULAR | (isLong ? Descriptor.LONG : Descriptor.BIG);
     cpu.setSegment(CpuState.CS, selector & 0xffff, 0, -1, attributes);
   }
 
   private static void setFlatSs(Processor cpu, int selector, int dpl) {
     cpu.setSegment(
-        CpuState.SS, selector & 0xffff, 0, -1, 0x93 | dpl << 5 | Descriptor.GRANULAR | Descriptor.BIG);
+        CpuState.SS,
+        selector & 0xffff,
+        0,
+        -1,
+        0x93 | dpl << 5 | Descriptor.GRANULAR | Descriptor.BIG);
   }
 
   /** Legacy mode only on AMD. */

@@ -4,7 +4,10 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Decoder;
 import dev.bothy.x86.decode.Instruction;
 
-/** Whether a non-canonical address was a stack reference (#SS) or another (#GP): found by decoding the instruction again. */
+/**
+ * Whether a non-canonical address was a stack reference (#SS) or another (#GP): found by decoding
+ * the instruction again.
+ */
 final class FaultVector {
   private FaultVector() {}
 
@@ -28,7 +31,8 @@ final class FaultVector {
       }
     }
     return switch (i.op) {
-      case PUSH, POP, PUSHF, POPF, CALL, RET, ENTER, LEAVE, CALL_FAR, RET_FAR, IRET -> GuestFault.SS;
+      case PUSH, POP, PUSHF, POPF, CALL, RET, ENTER, LEAVE, CALL_FAR, RET_FAR, IRET ->
+          GuestFault.SS;
       default -> GuestFault.GP;
     };
   }

@@ -37,22 +37,107 @@ final class GeneralNodes {
               || i.kind[1] == Instruction.CONTROL_REGISTER
               || i.kind[1] == Instruction.DEBUG_REGISTER
               || i.kind[1] == Instruction.SEGMENT_REGISTER;
-      case HLT, CLI, STI, PUSHF, POPF, CLAC, STAC, IN, OUT, INS, OUTS, WRMSR, RDMSR, RDTSC, RDTSCP, RDPMC, RDPID,
-              XGETBV, XSETBV, CPUID, LGDT, LIDT, SGDT, SIDT, LLDT, LTR, SLDT, STR, SMSW, LMSW, CLTS, LES, LDS, LSS,
-              LFS, LGS, LAR, LSL, VERR, VERW, ARPL, SWAPGS, RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE, INVLPG, INVPCID,
-              WBINVD, INVD, MONITOR, MWAIT, VMMCALL, VMCALL, RDRAND, RDSEED, RSM ->
+      case HLT,
+          CLI,
+          STI,
+          PUSHF,
+          POPF,
+          CLAC,
+          STAC,
+          IN,
+          OUT,
+          INS,
+          OUTS,
+          WRMSR,
+          RDMSR,
+          RDTSC,
+          RDTSCP,
+          RDPMC,
+          RDPID,
+          XGETBV,
+          XSETBV,
+          CPUID,
+          LGDT,
+          LIDT,
+          SGDT,
+          SIDT,
+          LLDT,
+          LTR,
+          SLDT,
+          STR,
+          SMSW,
+          LMSW,
+          CLTS,
+          LES,
+          LDS,
+          LSS,
+          LFS,
+          LGS,
+          LAR,
+          LSL,
+          VERR,
+          VERW,
+          ARPL,
+          SWAPGS,
+          RDFSBASE,
+          RDGSBASE,
+          WRFSBASE,
+          WRGSBASE,
+          INVLPG,
+          INVPCID,
+          WBINVD,
+          INVD,
+          MONITOR,
+          MWAIT,
+          VMMCALL,
+          VMCALL,
+          RDRAND,
+          RDSEED,
+          RSM ->
           true;
       default -> false;
     };
   }
 
-  /** Instructions that end a block though they are no branches: they may change mode, shadow, TLB, or need attention soon. */
+  /**
+   * Instructions that end a block though they are no branches: they may change mode, shadow, TLB,
+   * or need attention soon.
+   */
   static boolean endsBlock(Instruction i) {
     return switch (i.op) {
       case MOV -> isSystem(i);
       case POP -> i.kind[0] == Instruction.SEGMENT_REGISTER;
-      case HLT, CLI, STI, POPF, IN, OUT, INS, OUTS, WRMSR, XSETBV, CPUID, LGDT, LIDT, LLDT, LTR, LMSW, CLTS, LES, LDS,
-              LSS, LFS, LGS, INVLPG, INVPCID, WBINVD, INVD, MONITOR, MWAIT, VMMCALL, VMCALL, RSM ->
+      case HLT,
+          CLI,
+          STI,
+          POPF,
+          IN,
+          OUT,
+          INS,
+          OUTS,
+          WRMSR,
+          XSETBV,
+          CPUID,
+          LGDT,
+          LIDT,
+          LLDT,
+          LTR,
+          LMSW,
+          CLTS,
+          LES,
+          LDS,
+          LSS,
+          LFS,
+          LGS,
+          INVLPG,
+          INVPCID,
+          WBINVD,
+          INVD,
+          MONITOR,
+          MWAIT,
+          VMMCALL,
+          VMCALL,
+          RSM ->
           true;
       default -> false;
     };
@@ -176,7 +261,16 @@ final class GeneralNodes {
 
   static boolean isNop(Instruction i) {
     return switch (i.op) {
-      case NOP, ENDBR32, ENDBR64, PREFETCH, PREFETCHNTA, PREFETCHT0, PREFETCHT1, PREFETCHT2, PREFETCHW -> true;
+      case NOP,
+          ENDBR32,
+          ENDBR64,
+          PREFETCH,
+          PREFETCHNTA,
+          PREFETCHT0,
+          PREFETCHT1,
+          PREFETCHT2,
+          PREFETCHW ->
+          true;
       default -> false;
     };
   }

@@ -1,8 +1,8 @@
 package dev.bothy.x86.interpret;
 
 /**
- * An exception of the guest on its way from the instruction that raised it to the delivery in the run loop. One preallocated
- * instance a vCPU, without stack trace.
+ * An exception of the guest on its way from the instruction that raised it to the delivery in the
+ * run loop. One preallocated instance a vCPU, without stack trace.
  */
 public final class GuestFault extends RuntimeException {
   private static final long serialVersionUID = 1L;
@@ -28,6 +28,7 @@ public final class GuestFault extends RuntimeException {
 
   /** Vector. */
   int vector;
+
   /** Error code where the vector has one. */
   int errorCode;
 

@@ -6,8 +6,8 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
 /**
- * General-purpose instructions in their general form: any operand size, registers or memory, with LOCK. What is hot has nodes of
- * its own besides; both must agree. AMD64 APM volume 3.
+ * General-purpose instructions in their general form: any operand size, registers or memory, with
+ * LOCK. What is hot has nodes of its own besides; both must agree. AMD64 APM volume 3.
  */
 final class IntegerOps {
   private IntegerOps() {}
@@ -23,7 +23,8 @@ final class IntegerOps {
       case BT, BTS, BTR, BTC -> bitTest(cpu, i);
       case MOV, MOVNTI -> Operands.write(cpu, i, 0, Operands.read(cpu, i, 1));
       case MOVZX -> Operands.write(cpu, i, 0, Operands.read(cpu, i, 1));
-      case MOVSX, MOVSXD -> Operands.write(cpu, i, 0, signExtend(Operands.read(cpu, i, 1), i.size[1]));
+      case MOVSX, MOVSXD ->
+          Operands.write(cpu, i, 0, signExtend(Operands.read(cpu, i, 1), i.size[1]));
       case LEA -> Operands.write(cpu, i, 0, cpu.offset(i));
       case XCHG, XADD, CMPXCHG, CMPXCHG8B, CMPXCHG16B -> ExchangeOps.execute(cpu, i);
       case MUL, IMUL, DIV, IDIV, MULX -> MultiplyOps.execute(cpu, i);
@@ -56,15 +57,16 @@ final class IntegerOps {
     long r;
     do {
       a = Operands.load(cpu, i);
-      r = switch (i.op) {
-        case ADD -> a + b;
-        case OR -> a | b;
-        case ADC -> a + b + carry;
-        case SBB -> a - b - carry;
-        case AND -> a & b;
-        case SUB -> a - b;
-        default -> a ^ b;
-      };
+      r =
+          switch (i.op) {
+            case ADD -> a + b;
+            case OR -> a | b;
+            case ADC -> a + b + carry;
+            case SBB -> a - b - carry;
+            case AND -> a & b;
+            case SUB -> a - b;
+            default -> a ^ b;
+          };
     } while (!Operands.store(cpu, i, a, r));
     switch (i.op) {
       case ADD -> Alu.add(cpu, a, b, shift);
@@ -81,12 +83,13 @@ final class IntegerOps {
     long r;
     do {
       a = Operands.load(cpu, i);
-      r = switch (i.op) {
-        case INC -> a + 1;
-        case DEC -> a - 1;
-        case NOT -> ~a;
-        default -> -a;
-      };
+      r =
+          switch (i.op) {
+            case INC -> a + 1;
+            case DEC -> a - 1;
+            case NOT -> ~a;
+            default -> -a;
+          };
     } while (!Operands.store(cpu, i, a, r));
     switch (i.op) {
       case INC -> Alu.inc(cpu, a, shift);
@@ -111,15 +114,16 @@ final class IntegerOps {
     // The store may fault, and flags change after it.
     long result = cpu.flagResult;
     long aux = cpu.flagAux;
-    long r = switch (i.op) {
-      case ROL -> Alu.rol(cpu, a, count, shift);
-      case ROR -> Alu.ror(cpu, a, count, shift);
-      case RCL -> Alu.rcl(cpu, a, count, shift);
-      case RCR -> Alu.rcr(cpu, a, count, shift);
-      case SHL -> Alu.shl(cpu, a, count, shift);
-      case SHR -> Alu.shr(cpu, a, count, shift);
-      default -> Alu.sar(cpu, a, count, shift);
-    };
+    long r =
+        switch (i.op) {
+          case ROL -> Alu.rol(cpu, a, count, shift);
+          case ROR -> Alu.ror(cpu, a, count, shift);
+          case RCL -> Alu.rcl(cpu, a, count, shift);
+          case RCR -> Alu.rcr(cpu, a, count, shift);
+          case SHL -> Alu.shl(cpu, a, count, shift);
+          case SHR -> Alu.shr(cpu, a, count, shift);
+          default -> Alu.sar(cpu, a, count, shift);
+        };
     try {
       Operands.store(cpu, i, a, r);
     } catch (GuestFault f) {
@@ -165,15 +169,17 @@ final class IntegerOps {
     long a;
     boolean done;
     do {
-      a = !memory
-          ? Operands.read(cpu, i, 0)
-          : i.op == Op.BT ? cpu.loadSized(at, size) : cpu.loadForUpdate(at, size);
-      long r = switch (i.op) {
-        case BTS -> a | mask;
-        case BTR -> a & ~mask;
-        case BTC -> a ^ mask;
-        default -> a;
-      };
+      a =
+          !memory
+              ? Operands.read(cpu, i, 0)
+              : i.op == Op.BT ? cpu.loadSized(at, size) : cpu.loadForUpdate(at, size);
+      long r =
+          switch (i.op) {
+            case BTS -> a | mask;
+            case BTR -> a & ~mask;
+            case BTC -> a ^ mask;
+            default -> a;
+          };
       done = true;
       if (i.op != Op.BT) {
         if (!memory) {
@@ -190,11 +196,12 @@ final class IntegerOps {
 
   private static void convert(Processor cpu, Instruction i) {
     long a = cpu.gpr(CpuState.RAX);
-    long r = switch (i.operandSize) {
-      case 2 -> (byte) a;
-      case 4 -> (short) a;
-      default -> (int) a;
-    };
+    long r =
+        switch (i.operandSize) {
+          case 2 -> (byte) a;
+          case 4 -> (short) a;
+          default -> (int) a;
+        };
     Operands.setGpr(cpu, CpuState.RAX, i.operandSize, r);
   }
 

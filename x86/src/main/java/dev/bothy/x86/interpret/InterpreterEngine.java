@@ -7,8 +7,9 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 
 /**
- * The reference engine: guest code is decoded into blocks of Java objects and those are run. Needs nothing of the host but a JVM.
- * {@link #createVcpu} before the first run; vCPUs may then run on a thread each.
+ * The reference engine: guest code is decoded into blocks of Java objects and those are run. Needs
+ * nothing of the host but a JVM. {@link #createVcpu} before the first run; vCPUs may then run on a
+ * thread each.
  */
 public final class InterpreterEngine implements Engine {
   private final Environment machine;
@@ -48,7 +49,10 @@ public final class InterpreterEngine implements Engine {
     vcpus.forEach(vcpu -> vcpu.processor().dropWritesTo(physical));
   }
 
-  /** FERR#: with CR0.NE clear an unmasked x87 exception goes out as IRQ 13 on real boards; this board has no such wire. */
+  /**
+   * FERR#: with CR0.NE clear an unmasked x87 exception goes out as IRQ 13 on real boards; this
+   * board has no such wire.
+   */
   void x87Error(Processor cpu) {
     throw cpu.raise(GuestFault.MF);
   }

@@ -22,7 +22,10 @@ final class InterpreterVcpu implements Vcpu {
   private boolean stateLent;
 
   InterpreterVcpu(
-      InterpreterEngine engine, Engine.Environment machine, int index, LocalInterruptController apic) {
+      InterpreterEngine engine,
+      Engine.Environment machine,
+      int index,
+      LocalInterruptController apic) {
     this.engine = engine;
     this.machine = machine;
     this.index = index;
@@ -66,7 +69,10 @@ final class InterpreterVcpu implements Vcpu {
     machine.wakeUp().wake(index);
   }
 
-  /** Sends signals; start-up IPIs that came before an INIT or a newer start-up IPI are {@code forgotten}. */
+  /**
+   * Sends signals; start-up IPIs that came before an INIT or a newer start-up IPI are {@code
+   * forgotten}.
+   */
   private void signal(int bits, int forgotten) {
     processor.engineSignals.accumulateAndGet(bits, (old, more) -> old & ~forgotten | more);
     processor.setAttention(CpuState.ATTENTION_EVENT);
@@ -141,7 +147,8 @@ final class InterpreterVcpu implements Vcpu {
   public void save(StateWriter out) {
     processor.absorbSignals();
     state.save(out);
-    // A loaded vCPU starts with an empty TLB: so does this one from here on, so that both go on alike.
+    // A loaded vCPU starts with an empty TLB: so does this one from here on, so that both go on
+    // alike.
     processor.flushAll();
   }
 

@@ -6,8 +6,9 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 
 /**
- * A node with a memory operand in 64-bit code with 64-bit addresses. Base, index and segment base are slots of the state, the
- * always-zero one where there is none, so that every address is the same three additions.
+ * A node with a memory operand in 64-bit code with 64-bit addresses. Base, index and segment base
+ * are slots of the state, the always-zero one where there is none, so that every address is the
+ * same three additions.
  */
 abstract class MemoryNode extends Node {
   private final long baseAt;
@@ -16,13 +17,17 @@ abstract class MemoryNode extends Node {
   private final long displacement;
   private final int scale;
 
-  /** @param offset of the instruction in its block */
+  /**
+   * @param offset of the instruction in its block
+   */
   MemoryNode(Processor cpu, Instruction i, int offset) {
     long zero = cpu.state + CpuState.ZERO;
     indexAt = i.index < 0 ? zero : cpu.state + CpuState.GPR + 8L * i.index;
     scale = i.scale;
     segmentAt =
-        i.segment >= CpuState.FS ? cpu.state + CpuState.segment(i.segment, CpuState.SEGMENT_BASE) : zero;
+        i.segment >= CpuState.FS
+            ? cpu.state + CpuState.segment(i.segment, CpuState.SEGMENT_BASE)
+            : zero;
     if (i.base == Instruction.RIP_BASE) {
       baseAt = cpu.ripAt;
       displacement = i.displacement + offset + i.length;

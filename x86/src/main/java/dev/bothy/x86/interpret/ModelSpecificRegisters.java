@@ -8,7 +8,10 @@ import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import java.util.OptionalLong;
 
-/** RDMSR and WRMSR: AMD64 APM volume 2, appendix A; KVM's paravirtual MSRs as in Linux's documentation of them. */
+/**
+ * RDMSR and WRMSR: AMD64 APM volume 2, appendix A; KVM's paravirtual MSRs as in Linux's
+ * documentation of them.
+ */
 final class ModelSpecificRegisters {
   static final int TSC = 0x10;
   static final int APIC_BASE = 0x1b;
@@ -43,6 +46,7 @@ final class ModelSpecificRegisters {
 
   /** Extended PCI configuration through port 0xCF8: set, so that nobody tries to set it. */
   private static final long ENABLE_CF8_EXTENDED = 1L << 46;
+
   static final int KVM_WALL_CLOCK = 0x4b56_4d00;
   static final int KVM_SYSTEM_TIME = 0x4b56_4d01;
   static final int KVM_WALL_CLOCK_OLD = 0x11;
@@ -128,13 +132,38 @@ final class ModelSpecificRegisters {
   /** Registers of real AMD processors that software reads without asking CPUID. */
   private static boolean readsZero(int index) {
     return switch (index) {
-      // P-state, C-state and address-map registers; DE_CFG, LS_CFG, IC_CFG, BU_CFG2, OSVW; microcode patch.
-      case 0xc001_001a, 0xc001_001d, 0xc001_0055, 0xc001_0058, 0xc001_0061, 0xc001_0062, 0xc001_0063, 0xc001_0064,
-          0xc001_0114, 0xc001_0117, 0xc001_0118, 0xc001_0140, 0xc001_0141, 0xc001_1020, 0xc001_1021, 0xc001_1022,
-          0xc001_1023, 0xc001_1029, 0xc001_102a, 0xc001_102c ->
+      // P-state, C-state and address-map registers; DE_CFG, LS_CFG, IC_CFG, BU_CFG2, OSVW;
+      // microcode patch.
+      case 0xc001_001a,
+          0xc001_001d,
+          0xc001_0055,
+          0xc001_0058,
+          0xc001_0061,
+          0xc001_0062,
+          0xc001_0063,
+          0xc001_0064,
+          0xc001_0114,
+          0xc001_0117,
+          0xc001_0118,
+          0xc001_0140,
+          0xc001_0141,
+          0xc001_1020,
+          0xc001_1021,
+          0xc001_1022,
+          0xc001_1023,
+          0xc001_1029,
+          0xc001_102a,
+          0xc001_102c ->
           true;
       // Performance counters.
-      case 0xc001_0000, 0xc001_0001, 0xc001_0002, 0xc001_0003, 0xc001_0004, 0xc001_0005, 0xc001_0006, 0xc001_0007 ->
+      case 0xc001_0000,
+          0xc001_0001,
+          0xc001_0002,
+          0xc001_0003,
+          0xc001_0004,
+          0xc001_0005,
+          0xc001_0006,
+          0xc001_0007 ->
           true;
       default -> false;
     };
@@ -243,7 +272,8 @@ final class ModelSpecificRegisters {
     long old = getLong(cpu.state + CpuState.TSC_OFFSET);
     putLong(cpu.state + CpuState.TSC_OFFSET, offset);
     if (adjust && cpu.model.has(CpuFeature.TSC_ADJUST)) {
-      putLong(cpu.state + CpuState.TSC_ADJUST, getLong(cpu.state + CpuState.TSC_ADJUST) + offset - old);
+      putLong(
+          cpu.state + CpuState.TSC_ADJUST, getLong(cpu.state + CpuState.TSC_ADJUST) + offset - old);
     }
     cpu.apic.setTscOffset(offset);
     if ((getLong(cpu.state + CpuState.KVM_SYSTEM_TIME) & 1) != 0) {

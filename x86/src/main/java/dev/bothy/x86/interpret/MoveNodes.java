@@ -41,7 +41,8 @@ final class MoveNodes {
   }
 
   /** Register, or where {@code source} is the zero slot, immediate to memory. */
-  static Node store(Processor cpu, Instruction i, int offset, int size, long source, long immediate) {
+  static Node store(
+      Processor cpu, Instruction i, int offset, int size, long source, long immediate) {
     return switch (size) {
       case 1 -> new Store8(cpu, i, offset, source, immediate);
       case 2 -> new Store16(cpu, i, offset, source, immediate);
@@ -51,10 +52,13 @@ final class MoveNodes {
   }
 
   /** MOVZX, MOVSX, MOVSXD to a 32- or 64-bit register. */
-  static Node extendLoad(Processor cpu, Instruction i, int offset, int from, int to, boolean sign, long target) {
+  static Node extendLoad(
+      Processor cpu, Instruction i, int offset, int from, int to, boolean sign, long target) {
     long mask = to == 8 ? -1 : LOW;
     if (!sign) {
-      return from == 1 ? new LoadZero8(cpu, i, offset, target) : new LoadZero16(cpu, i, offset, target);
+      return from == 1
+          ? new LoadZero8(cpu, i, offset, target)
+          : new LoadZero16(cpu, i, offset, target);
     }
     return switch (from) {
       case 1 -> new LoadSign8(cpu, i, offset, target, mask);

@@ -64,9 +64,7 @@ final class MultiplyOps {
     }
     long low = a * b;
     boolean overflow =
-        size == 8
-            ? Math.multiplyHigh(a, b) != low >> 63
-            : IntegerOps.signExtend(low, size) != low;
+        size == 8 ? Math.multiplyHigh(a, b) != low >> 63 : IntegerOps.signExtend(low, size) != low;
     Operands.write(cpu, i, 0, low);
     Alu.multiplyFlags(cpu, IntegerOps.signExtend(low, size), overflow);
   }
@@ -112,7 +110,10 @@ final class MultiplyOps {
     Operands.setGpr(cpu, CpuState.RAX, 2, quotient & 0xff | (remainder & 0xff) << 8);
   }
 
-  /** Quotient of the 128-bit {@code high:low} by {@code d}, where {@code high < d}, all unsigned (Knuth's algorithm D). */
+  /**
+   * Quotient of the 128-bit {@code high:low} by {@code d}, where {@code high < d}, all unsigned
+   * (Knuth's algorithm D).
+   */
   static long divide128(long high, long low, long d) {
     int shift = Long.numberOfLeadingZeros(d);
     d <<= shift;

@@ -4,7 +4,10 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
-/** Picks the node or end for a decoded instruction: one of its own for what is hot in 64-bit code, else its group's general one. */
+/**
+ * Picks the node or end for a decoded instruction: one of its own for what is hot in 64-bit code,
+ * else its group's general one.
+ */
 final class NodeFactory {
   private final Processor cpu;
   private final long zero;
@@ -74,8 +77,25 @@ final class NodeFactory {
         }
         return new BranchEnds.General(i, offset, true);
       }
-      case LOOP, LOOPE, LOOPNE, JRCXZ, JMP_FAR, CALL_FAR, RET_FAR, IRET, SYSCALL, SYSRET, SYSENTER, SYSEXIT, INT3, INT,
-          INTO, INT1, UD0, UD1, UD2 -> {
+      case LOOP,
+          LOOPE,
+          LOOPNE,
+          JRCXZ,
+          JMP_FAR,
+          CALL_FAR,
+          RET_FAR,
+          IRET,
+          SYSCALL,
+          SYSRET,
+          SYSENTER,
+          SYSEXIT,
+          INT3,
+          INT,
+          INTO,
+          INT1,
+          UD0,
+          UD1,
+          UD2 -> {
         return new BranchEnds.General(i, offset, true);
       }
       default -> {
@@ -84,7 +104,10 @@ final class NodeFactory {
     }
   }
 
-  /** True if {@code by} bytes from a block that starts {@code startInPage} bytes into its page is the same page. */
+  /**
+   * True if {@code by} bytes from a block that starts {@code startInPage} bytes into its page is
+   * the same page.
+   */
   private static boolean near(int startInPage, long by) {
     long at = startInPage + by;
     return at >= 0 && at < 4096;
@@ -132,7 +155,9 @@ final class NodeFactory {
     return switch (i.entry.lowering()) {
       case X87 -> GeneralNodes.of(GeneralNodes.Group.X87, i, offset);
       case MMX -> GeneralNodes.of(GeneralNodes.Group.MMX, i, offset);
-      case SSE -> GeneralNodes.of(mmxOperand(i) ? GeneralNodes.Group.MMX : GeneralNodes.Group.INTEGER, i, offset);
+      case SSE ->
+          GeneralNodes.of(
+              mmxOperand(i) ? GeneralNodes.Group.MMX : GeneralNodes.Group.INTEGER, i, offset);
       case AVX -> GeneralNodes.undefined();
       default -> GeneralNodes.of(GeneralNodes.Group.INTEGER, i, offset);
     };
@@ -186,7 +211,10 @@ final class NodeFactory {
         }
         yield i.kind[0] == Instruction.IMMEDIATE ? MoveNodes.push(rspAt, zero, i.immediate) : null;
       }
-      case POP -> i.operandSize == 8 && i.kind[0] == Instruction.GPR ? MoveNodes.pop(rspAt, at(i, 0)) : null;
+      case POP ->
+          i.operandSize == 8 && i.kind[0] == Instruction.GPR
+              ? MoveNodes.pop(rspAt, at(i, 0))
+              : null;
       case INC, DEC, SHL, SHR, SAR, ROL, ROR, IMUL, MUL, CMOVCC, SETCC, NOT, NEG ->
           RegisterNodes.of(cpu, i, offset, simple);
       default -> null;
@@ -246,7 +274,11 @@ final class NodeFactory {
         return RegisterNodes.small16(
             i.op, at(i, 0), isGpr(i, 1) ? at(i, 1) : zero, isGpr(i, 1) ? 0 : i.immediate);
       }
-      if (compare && size == 1 && simple && i.kind[0] == Instruction.MEMORY && i.kind[1] == Instruction.IMMEDIATE) {
+      if (compare
+          && size == 1
+          && simple
+          && i.kind[0] == Instruction.MEMORY
+          && i.kind[1] == Instruction.IMMEDIATE) {
         return UpdateNodes.compare(cpu, i, offset, zero, i.immediate);
       }
       return null;

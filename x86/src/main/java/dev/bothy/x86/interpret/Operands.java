@@ -10,7 +10,10 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.host.AtomicStubs;
 import dev.bothy.x86.decode.Instruction;
 
-/** Reading and writing an instruction's operands in general, and read-modify-write with or without LOCK. */
+/**
+ * Reading and writing an instruction's operands in general, and read-modify-write with or without
+ * LOCK.
+ */
 final class Operands {
   private Operands() {}
 
@@ -50,8 +53,7 @@ final class Operands {
       case Instruction.GPR_HIGH ->
           putByte(cpu.state + CpuState.GPR + 8L * i.register[n] + 1, (byte) value);
       case Instruction.MEMORY ->
-          cpu.storeSized(
-              cpu.linear(i.segment, cpu.offset(i), i.size[n], true), i.size[n], value);
+          cpu.storeSized(cpu.linear(i.segment, cpu.offset(i), i.size[n], true), i.size[n], value);
       default -> throw new IllegalStateException("operand " + n + " of " + i.op);
     }
   }
@@ -78,7 +80,10 @@ final class Operands {
     return exchange(cpu, cpu.updateAt, i.size[0], old, value);
   }
 
-  /** Atomic compare-and-exchange of {@code size} bytes at a linear address already probed for writing. */
+  /**
+   * Atomic compare-and-exchange of {@code size} bytes at a linear address already probed for
+   * writing.
+   */
   static boolean exchange(Processor cpu, long linear, int size, long old, long value) {
     long host = cpu.updateAddress(linear, size);
     if (host == 0) {

@@ -9,8 +9,9 @@ import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 
 /**
- * Walks of page tables: 32-bit, PAE and 4-level, with every page size; AMD64 APM volume 2, chapter 5. Accessed and dirty bits are set by
- * compare-and-swap on the entry that was judged, after the access is known to be allowed.
+ * Walks of page tables: 32-bit, PAE and 4-level, with every page size; AMD64 APM volume 2, chapter
+ * 5. Accessed and dirty bits are set by compare-and-swap on the entry that was judged, after the
+ * access is known to be allowed.
  */
 final class PageWalker {
   private static final long PAGE = ~0xfffL;
@@ -58,13 +59,18 @@ final class PageWalker {
     return walked;
   }
 
-  /** True if the page last found may be written without another walk by accesses of TLB table {@code table}. */
+  /**
+   * True if the page last found may be written without another walk by accesses of TLB table {@code
+   * table}.
+   */
   boolean mayWrite(int table) {
     if ((walked & DIRTY) == 0) {
       return false;
     }
     boolean writable = (walked & WRITABLE) != 0;
-    return table == PagingCpu.USER ? writable && (walked & USER_PAGE) != 0 : writable || !writeProtect;
+    return table == PagingCpu.USER
+        ? writable && (walked & USER_PAGE) != 0
+        : writable || !writeProtect;
   }
 
   private GuestFault pageFault(long linear, int code, int access, boolean user) {
@@ -77,11 +83,15 @@ final class PageWalker {
     return cpu.raise(GuestFault.PF, error);
   }
 
-  /** Walks the page tables, sets accessed and dirty bits, judges rights; {@link #walked} tells the page's. */
+  /**
+   * Walks the page tables, sets accessed and dirty bits, judges rights; {@link #walked} tells the
+   * page's.
+   */
   long walk(long linear, int access, int table) {
     cpu.walks++;
     for (; ; ) {
-      long result = cpu.longMode || pae ? walkPae(linear, access, table) : walk32(linear, access, table);
+      long result =
+          cpu.longMode || pae ? walkPae(linear, access, table) : walk32(linear, access, table);
       if (result >= 0) {
         return result;
       }
@@ -148,7 +158,8 @@ final class PageWalker {
         return e3 & ADDRESS_BITS & ~0x3fff_ffffL | linear & 0x3fff_ffffL;
       }
     } else {
-      // AMD processors read the four PDPTEs with each walk (APM 2, 5.2.3); they have no access rights.
+      // AMD processors read the four PDPTEs with each walk (APM 2, 5.2.3); they have no access
+      // rights.
       at3 = (cr3 & 0xffff_ffe0L) + (linear >>> 30 & 3) * 8;
       e3 = readEntry(at3);
       if ((e3 & 1) == 0) {

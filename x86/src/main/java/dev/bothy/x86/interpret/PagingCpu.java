@@ -1,8 +1,8 @@
 package dev.bothy.x86.interpret;
 
 import static dev.bothy.host.RawMemory.getInt;
-import static dev.bothy.host.RawMemory.putInt;
 import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.putInt;
 import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.AddressSpace;
@@ -13,13 +13,15 @@ import dev.bothy.host.HostMemory;
 import dev.bothy.host.RawMemory;
 
 /**
- * The processor's view of memory: a software TLB in front of page walks, RAM by host address, everything else through the
- * bus. Follows AMD64 APM volume 2, chapter 5.
+ * The processor's view of memory: a software TLB in front of page walks, RAM by host address,
+ * everything else through the bus. Follows AMD64 APM volume 2, chapter 5.
  *
- * <p>The TLB has one table for each way permissions can be judged: kernel, user, and kernel with EFLAGS.AC set (SMAP off).
- * An entry of 32 bytes holds a tag for reads, writes and fetches, and what to add to a linear address to get the host's. A tag is
- * the page's linear address with the address-space generation in its low 12 bits, so that a CR3 write wipes nothing; an
- * access that leaves the page misses by the same compare. Only RAM is entered, and for writing only pages without decoded code.
+ * <p>The TLB has one table for each way permissions can be judged: kernel, user, and kernel with
+ * EFLAGS.AC set (SMAP off). An entry of 32 bytes holds a tag for reads, writes and fetches, and
+ * what to add to a linear address to get the host's. A tag is the page's linear address with the
+ * address-space generation in its low 12 bits, so that a CR3 write wipes nothing; an access that
+ * leaves the page misses by the same compare. Only RAM is entered, and for writing only pages
+ * without decoded code.
  */
 abstract class PagingCpu extends Cpu {
   static final int READ = 0;
@@ -49,38 +51,48 @@ abstract class PagingCpu extends Cpu {
   final CodeMap codeMap;
 
   private final long tlbStart;
+
   /**
-   * For each page of RAM, four bytes: which TLB entry lets stores through to it, counted from 1, or {@link #SEVERAL}. Lets a page
-   * become a code page without a search of the TLB.
+   * For each page of RAM, four bytes: which TLB entry lets stores through to it, counted from 1, or
+   * {@link #SEVERAL}. Lets a page become a code page without a search of the TLB.
    */
   private final HostMemory writers;
+
   /** Table in use for explicit accesses at the present CPL and AC. */
   long tlb;
+
   /** Low 12 bits of every valid tag. */
   long generation = 1;
 
   /** Which PCID owns a generation; index is the generation. */
   private final int[] generationOfPcid = new int[4096];
+
   private int nextGeneration = 2;
 
   /** Regions of 1 GiB (hashed) that have large pages in the TLB: INVLPG there flushes all. */
   private final long[] largeRegions = new long[8];
 
   int cpl;
+
   /** CR0.PG. */
   boolean paging;
+
   /** EFER.LMA. */
   boolean longMode;
+
   private final PageWalker walker = new PageWalker(this);
 
   // Statistics.
   long walks;
 
-  /** Physical address of a data watchpoint's page etc. are kept out of the TLB while any is armed. */
+  /**
+   * Physical address of a data watchpoint's page etc. are kept out of the TLB while any is armed.
+   */
   boolean watching;
 
   /** CR0.AM. */
   private boolean alignmentMask;
+
   /** User code's misaligned accesses fault; meanwhile none of its data is in the TLB. */
   private boolean checksAlignment;
 
@@ -171,7 +183,10 @@ abstract class PagingCpu extends Cpu {
 
   // Mode.
 
-  /** Takes over CR0, CR4, EFER, CPL and AC after any of them changed; {@code flush} if old translations may be wrong. */
+  /**
+   * Takes over CR0, CR4, EFER, CPL and AC after any of them changed; {@code flush} if old
+   * translations may be wrong.
+   */
   final void updatePaging(boolean flush) {
     long cr0 = getLong(state + CpuState.CR0);
     long cr4 = getLong(state + CpuState.CR4);
@@ -268,7 +283,10 @@ abstract class PagingCpu extends Cpu {
     }
   }
 
-  /** The page at {@code physical} has decoded code from now on: no TLB entry may let stores pass unseen. */
+  /**
+   * The page at {@code physical} has decoded code from now on: no TLB entry may let stores pass
+   * unseen.
+   */
   final void dropWritesTo(long physical) {
     long noteAt = noteAt(physical);
     int note = getInt(noteAt);
@@ -289,7 +307,10 @@ abstract class PagingCpu extends Cpu {
     }
   }
 
-  /** True if {@code entry} lets stores through to the page at {@code host}, in whatever address space. */
+  /**
+   * True if {@code entry} lets stores through to the page at {@code host}, in whatever address
+   * space.
+   */
   private static boolean writes(long entry, long host) {
     long tag = getLong(entry + 8);
     return tag != 0 && (tag & PAGE) + getLong(entry + 24) == host;
@@ -389,9 +410,9 @@ abstract class PagingCpu extends Cpu {
   }
 
   /**
-   * Host address at which {@code size} bytes may be read and written, or 0 when they must go through
-   * {@link #loadForUpdate} and {@link #storeSlow}: they cross a page, are not RAM, or lie on a page with code. Raises what a
-   * store would.
+   * Host address at which {@code size} bytes may be read and written, or 0 when they must go
+   * through {@link #loadForUpdate} and {@link #storeSlow}: they cross a page, are not RAM, or lie
+   * on a page with code. Raises what a store would.
    */
   final long updateAddress(long linear, int size) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
@@ -401,7 +422,10 @@ abstract class PagingCpu extends Cpu {
     return updateAddressSlow(linear, size);
   }
 
-  /** Host address from which the bytes up to the page's end may be read, or 0 if they are not plain RAM. */
+  /**
+   * Host address from which the bytes up to the page's end may be read, or 0 if they are not plain
+   * RAM.
+   */
   final long readAddress(long linear) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
     if (getLong(entry) != (linear & PAGE | generation)) {
@@ -427,7 +451,9 @@ abstract class PagingCpu extends Cpu {
     return loadSlow(linear, size);
   }
 
-  /** An access that runs into the hole of non-canonical addresses raises that before any page fault. */
+  /**
+   * An access that runs into the hole of non-canonical addresses raises that before any page fault.
+   */
   private void refuseHole(long last, int access) {
     if (longMode && last << 16 >> 16 != last) {
       translate(last, access);
@@ -490,7 +516,10 @@ abstract class PagingCpu extends Cpu {
     }
   }
 
-  /** Drops decoded code that overlaps {@code length} bytes at {@code physical}; on this vCPU's thread. */
+  /**
+   * Drops decoded code that overlaps {@code length} bytes at {@code physical}; on this vCPU's
+   * thread.
+   */
   abstract void dropCode(long physical, long length);
 
   /** The same, from another thread: done before this vCPU runs guest code again. */
@@ -559,7 +588,9 @@ abstract class PagingCpu extends Cpu {
 
   // Translation.
 
-  /** Guest-physical address behind {@code linear} for {@code access} by the present table's rights. */
+  /**
+   * Guest-physical address behind {@code linear} for {@code access} by the present table's rights.
+   */
   final long translate(long linear, int access) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
     if (getLong(entry + 8L * access) == (linear & PAGE | generation)) {

@@ -7,8 +7,9 @@ import dev.bothy.core.MachineClock;
 import dev.bothy.core.cpu.CpuState;
 
 /**
- * KVM's paravirtual clock: a page in guest RAM from which the guest computes time out of its TSC. The TSC and guest time run at
- * the same rate here, so what is written once stays right until the TSC is moved.
+ * KVM's paravirtual clock: a page in guest RAM from which the guest computes time out of its TSC.
+ * The TSC and guest time run at the same rate here, so what is written once stays right until the
+ * TSC is moved.
  */
 final class ParavirtualClock {
   /** The TSC is stable: readings of different vCPUs may be compared. */

@@ -19,10 +19,11 @@ import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * The interpreter's processor: the loop that runs decoded blocks, and what happens between instructions (AMD64 APM volume 2,
- * chapter 8: priorities, interrupts, traps).
+ * The interpreter's processor: the loop that runs decoded blocks, and what happens between
+ * instructions (AMD64 APM volume 2, chapter 8: priorities, interrupts, traps).
  *
- * <p>While a block runs, RIP holds the address of its start; a node's own address is that plus its offset.
+ * <p>While a block runs, RIP holds the address of its start; a node's own address is that plus its
+ * offset.
  */
 final class Processor extends SegmentingCpu {
   /** Looked at between all instructions while set: single-step, breakpoints, interrupt shadow. */
@@ -41,26 +42,36 @@ final class Processor extends SegmentingCpu {
 
   /** Host address of {@link #SCRATCH_SIZE} bytes. */
   final long scratch;
+
   /** The machine's only vCPU: LOCK needs no atomic operation, since devices do not lock. */
   final boolean alone;
 
   /** Instructions executed; read by other threads for statistics. */
   long executed;
+
   /** Linear address of the read-modify-write under way. */
   long updateAt;
+
   /** Offset of the running generic instruction from RIP. */
   int at;
+
   /** Where the running end leads; starts as the next instruction. */
   long branchTo;
+
   /** Value of {@link #executed} at which interrupts are shadowed by STI or MOV SS, else -1. */
   long shadowAt = -1;
+
   /** The shadow is MOV SS's: it also holds debug traps. */
   boolean shadowByStack;
+
   boolean nmiBlocked;
+
   /** A code breakpoint is armed. */
   boolean breakpoints;
+
   /** A port breakpoint is armed. */
   boolean portBreakpoints;
+
   /** DR6 bits of debug traps to be taken at the next boundary. */
   int pendingDebug;
 
@@ -70,12 +81,17 @@ final class Processor extends SegmentingCpu {
   private int stepLimit = Integer.MAX_VALUE;
   private boolean stepTraps;
   private int pauses;
+
   /** The instruction just run has loaded RF: it stays for the next one. */
   private boolean resumeLoaded;
+
   /** A triple fault's report. */
   String shutdownReport;
 
-  /** INIT, NMI and start-up IPIs that other threads have sent: SIGNAL_ bits, and the start-up page in the low byte. */
+  /**
+   * INIT, NMI and start-up IPIs that other threads have sent: SIGNAL_ bits, and the start-up page
+   * in the low byte.
+   */
   final AtomicInteger engineSignals = new AtomicInteger();
 
   static final int SIGNAL_STARTUP = 0x100;
@@ -89,6 +105,7 @@ final class Processor extends SegmentingCpu {
   long exceptions;
   long interrupts;
   final long[] exceptionsByVector = new long[32];
+
   /** Accesses to ports by this vCPU. */
   long portAccesses;
 
@@ -136,7 +153,8 @@ final class Processor extends SegmentingCpu {
       putInt(state + CpuState.ACTIVITY, CpuState.ACTIVITY_SHUTDOWN);
       return new Exit.Shutdown(shutdownReport);
     } catch (RuntimeException | AssertionError | StackOverflowError e) {
-      // A mistake of ours or of a device. The state may be that of half an instruction: there is no going on.
+      // A mistake of ours or of a device. The state may be that of half an instruction: there is no
+      // going on.
       return new Exit.Failed(CpuReport.ofFailure(this, e));
     } finally {
       engine.exclusive.leave();
@@ -425,7 +443,9 @@ final class Processor extends SegmentingCpu {
     resumeLoaded = true;
   }
 
-  /** The instruction under way has left TF's reach (INT n, SYSCALL): it traps only if {@code still}. */
+  /**
+   * The instruction under way has left TF's reach (INT n, SYSCALL): it traps only if {@code still}.
+   */
   void stepOnlyIf(boolean still) {
     stepTraps &= still;
   }
@@ -489,7 +509,10 @@ final class Processor extends SegmentingCpu {
     }
   }
 
-  /** The code cache has dropped {@code block}; if it is running, it stops after the present instruction. */
+  /**
+   * The code cache has dropped {@code block}; if it is running, it stops after the present
+   * instruction.
+   */
   void blockDropped(Block block) {
     if (block == running) {
       block.stop();
@@ -599,7 +622,10 @@ final class Processor extends SegmentingCpu {
     return machine.clock().nanos() + getLong(state + CpuState.TSC_OFFSET);
   }
 
-  /** Leaves a string instruction between two iterations, to be gone on with after a look at the attention word. */
+  /**
+   * Leaves a string instruction between two iterations, to be gone on with after a look at the
+   * attention word.
+   */
   void restart() {
     if (stepTraps) {
       // Each iteration is a step.

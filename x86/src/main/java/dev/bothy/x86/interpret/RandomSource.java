@@ -6,9 +6,13 @@ import static dev.bothy.host.RawMemory.putLong;
 import dev.bothy.core.cpu.CpuState;
 import java.security.SecureRandom;
 
-/** RDRAND and RDSEED: the host's generator, or under a test clock a sequence that is part of the vCPU's state. */
+/**
+ * RDRAND and RDSEED: the host's generator, or under a test clock a sequence that is part of the
+ * vCPU's state.
+ */
 final class RandomSource {
-  private static final ThreadLocal<SecureRandom> SECURE = ThreadLocal.withInitial(SecureRandom::new);
+  private static final ThreadLocal<SecureRandom> SECURE =
+      ThreadLocal.withInitial(SecureRandom::new);
 
   private RandomSource() {}
 

@@ -11,7 +11,10 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
-/** Nodes for one- and two-operand instructions on 32- and 64-bit registers that are hot enough to have their own. */
+/**
+ * Nodes for one- and two-operand instructions on 32- and 64-bit registers that are hot enough to
+ * have their own.
+ */
 final class RegisterNodes {
   private static final long LOW = 0xffff_ffffL;
 
@@ -40,7 +43,8 @@ final class RegisterNodes {
         if (i.kind[1] != Instruction.GPR) {
           yield null;
         }
-        yield new Move(target, cpu.state + CpuState.GPR + 8L * i.register[1], i.opcode & 15, wide ? -1 : LOW);
+        yield new Move(
+            target, cpu.state + CpuState.GPR + 8L * i.register[1], i.opcode & 15, wide ? -1 : LOW);
       }
     };
   }
@@ -63,7 +67,8 @@ final class RegisterNodes {
     };
   }
 
-  private static Node multiply(Processor cpu, Instruction i, int offset, boolean simple, long target, boolean wide) {
+  private static Node multiply(
+      Processor cpu, Instruction i, int offset, boolean simple, long target, boolean wide) {
     if (i.operands == 1) {
       return null;
     }
@@ -225,6 +230,7 @@ final class RegisterNodes {
   private abstract static class Shift extends Node {
     final long target;
     final int count;
+
     /** 64 less the operand's bits. */
     final int shift;
 
@@ -344,7 +350,13 @@ final class RegisterNodes {
     private final boolean wide;
 
     ImulMemory(
-        Processor cpu, Instruction i, int offset, long target, long immediate, boolean three, boolean wide) {
+        Processor cpu,
+        Instruction i,
+        int offset,
+        long target,
+        long immediate,
+        boolean three,
+        boolean wide) {
       super(cpu, i, offset);
       this.target = target;
       this.immediate = immediate;

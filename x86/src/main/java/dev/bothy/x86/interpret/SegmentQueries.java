@@ -75,17 +75,19 @@ final class SegmentQueries {
     int attributes = Descriptor.attributes(descriptor);
     if ((attributes & Descriptor.CODE_DATA) == 0) {
       int type = Descriptor.type(attributes);
-      boolean known = switch (type) {
-        case Descriptor.LDT, Descriptor.TSS_AVAILABLE, Descriptor.TSS_BUSY -> true;
-        case Descriptor.TSS16_AVAILABLE, Descriptor.TSS16_BUSY -> !cpu.longMode;
-        case Descriptor.CALL_GATE -> lar;
-        case Descriptor.CALL_GATE16, Descriptor.TASK_GATE -> lar && !cpu.longMode;
-        default -> false;
-      };
+      boolean known =
+          switch (type) {
+            case Descriptor.LDT, Descriptor.TSS_AVAILABLE, Descriptor.TSS_BUSY -> true;
+            case Descriptor.TSS16_AVAILABLE, Descriptor.TSS16_BUSY -> !cpu.longMode;
+            case Descriptor.CALL_GATE -> lar;
+            case Descriptor.CALL_GATE16, Descriptor.TASK_GATE -> lar && !cpu.longMode;
+            default -> false;
+          };
       if (!known) {
         return -1;
       }
-    } else if ((attributes & (Descriptor.CODE | Descriptor.CONFORMING)) == (Descriptor.CODE | Descriptor.CONFORMING)) {
+    } else if ((attributes & (Descriptor.CODE | Descriptor.CONFORMING))
+        == (Descriptor.CODE | Descriptor.CONFORMING)) {
       return descriptor;
     }
     return privileged(cpu, selector, attributes) ? -1 : descriptor;
@@ -137,7 +139,8 @@ final class SegmentQueries {
     long high = cpu.longMode ? cpu.loadSystem(at + 8, 8) : 0;
     int attributes = Descriptor.attributes(low);
     int type = attributes & 0x1f;
-    boolean small = wanted == Descriptor.TSS_AVAILABLE && type == Descriptor.TSS16_AVAILABLE && !cpu.longMode;
+    boolean small =
+        wanted == Descriptor.TSS_AVAILABLE && type == Descriptor.TSS16_AVAILABLE && !cpu.longMode;
     if (type != wanted && !small) {
       throw cpu.raise(GuestFault.GP, code);
     }

@@ -13,23 +13,29 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 
 /**
- * Flags, the mode the processor is in, segments and the stack. Follows AMD64 APM volume 2, chapter 4.
+ * Flags, the mode the processor is in, segments and the stack. Follows AMD64 APM volume 2, chapter
+ * 4.
  *
- * <p>Arithmetic flags are kept lazily in two words: {@link #flagResult}, the sign-extended result, and {@link #flagAux}: bit
- * 63 CF, bit 62 CF xor OF, bit 3 AF, bit 0 turns SF over, bits 8 to 15 are xored into the result's low byte for PF.
+ * <p>Arithmetic flags are kept lazily in two words: {@link #flagResult}, the sign-extended result,
+ * and {@link #flagAux}: bit 63 CF, bit 62 CF xor OF, bit 3 AF, bit 0 turns SF over, bits 8 to 15
+ * are xored into the result's low byte for PF.
  */
 abstract class SegmentingCpu extends PagingCpu {
   long flagResult = 1;
   long flagAux;
+
   /** RFLAGS but for the arithmetic flags; bit 1 is always set. */
   int systemFlags = 2;
 
   /** Code size in bits: 16, 32 or 64. */
   int codeBits = 16;
+
   /** CR0.PE. */
   boolean protectedMode;
+
   /** Stack pointer bits: 0xffff, 0xffffffff or all. */
   long stackMask = 0xffff;
+
   /** Part of a block's key: code size, stack size and whether DS, ES and SS are flat. */
   int blockMode;
 
@@ -205,7 +211,9 @@ abstract class SegmentingCpu extends PagingCpu {
       stackMask = (segmentAttributes(CpuState.SS) & Descriptor.BIG) != 0 ? 0xffff_ffffL : 0xffff;
     }
     int size = codeBits == 64 ? 2 : codeBits == 32 ? 1 : 0;
-    boolean flat = codeBits == 64 || codeBits == 32 && flat(CpuState.DS) && flat(CpuState.ES) && flat(CpuState.SS);
+    boolean flat =
+        codeBits == 64
+            || codeBits == 32 && flat(CpuState.DS) && flat(CpuState.ES) && flat(CpuState.SS);
     blockMode = size | (stackMask == 0xffff ? 4 : 0) | (flat ? 8 : 0);
   }
 
@@ -213,11 +221,19 @@ abstract class SegmentingCpu extends PagingCpu {
     int attributes = segmentAttributes(segment);
     return segmentBase(segment) == 0
         && segmentLimit(segment) == -1
-        && (attributes & (Descriptor.PRESENT | Descriptor.CODE_DATA | Descriptor.CODE | Descriptor.EXPAND_DOWN | Descriptor.WRITABLE))
+        && (attributes
+                & (Descriptor.PRESENT
+                    | Descriptor.CODE_DATA
+                    | Descriptor.CODE
+                    | Descriptor.EXPAND_DOWN
+                    | Descriptor.WRITABLE))
             == (Descriptor.PRESENT | Descriptor.CODE_DATA | Descriptor.WRITABLE);
   }
 
-  /** Offset part of the memory operand, address size applied. {@code ripEnd} is where the next instruction starts. */
+  /**
+   * Offset part of the memory operand, address size applied. {@code ripEnd} is where the next
+   * instruction starts.
+   */
   final long offset(Instruction i) {
     long offset = i.displacement;
     if (i.base == Instruction.RIP_BASE) {
@@ -243,7 +259,10 @@ abstract class SegmentingCpu extends PagingCpu {
     return linear(i.segment, offset(i), size, MemoryWriters.writes(i));
   }
 
-  /** Linear address of {@code offset} in {@code segment}, checked for an access of {@code size} bytes. */
+  /**
+   * Linear address of {@code offset} in {@code segment}, checked for an access of {@code size}
+   * bytes.
+   */
   final long linear(int segment, long offset, int size, boolean write) {
     if (codeBits == 64) {
       long linear = segment >= CpuState.FS ? offset + segmentBase(segment) : offset;
@@ -349,7 +368,10 @@ abstract class SegmentingCpu extends PagingCpu {
 
   // Descriptors.
 
-  /** Linear address of the descriptor of {@code selector}, {@code bytes} of it inside the table; else {@code vector}. */
+  /**
+   * Linear address of the descriptor of {@code selector}, {@code bytes} of it inside the table;
+   * else {@code vector}.
+   */
   final long descriptorAddress(int selector, int bytes, int vector) {
     long base;
     long limit;
@@ -377,7 +399,8 @@ abstract class SegmentingCpu extends PagingCpu {
   /** Sets the accessed bit of a code or data descriptor in its table. */
   final void setAccessed(int selector, long descriptor) {
     if ((descriptor & Descriptor.ACCESSED_IN_TABLE) == 0) {
-      storeSystem(descriptorAddress(selector, 8, GuestFault.GP) + 5, 1, descriptor >>> 40 & 0xff | 1);
+      storeSystem(
+          descriptorAddress(selector, 8, GuestFault.GP) + 5, 1, descriptor >>> 40 & 0xff | 1);
     }
   }
 
@@ -419,7 +442,11 @@ abstract class SegmentingCpu extends PagingCpu {
     boolean codeOrData = (attributes & Descriptor.CODE_DATA) != 0;
     boolean code = (attributes & Descriptor.CODE) != 0;
     if (segment == CpuState.SS) {
-      if (rpl != cpl || !codeOrData || code || (attributes & Descriptor.WRITABLE) == 0 || dpl != cpl) {
+      if (rpl != cpl
+          || !codeOrData
+          || code
+          || (attributes & Descriptor.WRITABLE) == 0
+          || dpl != cpl) {
         throw raise(GuestFault.GP, selector & 0xfffc);
       }
       if ((attributes & Descriptor.PRESENT) == 0) {
@@ -442,7 +469,10 @@ abstract class SegmentingCpu extends PagingCpu {
     updateMode();
   }
 
-  /** A null selector: unusable. AMD processors clear base and limit of all but FS and GS in 64-bit mode. */
+  /**
+   * A null selector: unusable. AMD processors clear base and limit of all but FS and GS in 64-bit
+   * mode.
+   */
   final void loadNull(int segment, int selector) {
     long at = state + CpuState.segment(segment, 0);
     putInt(at + CpuState.SEGMENT_SELECTOR, selector);

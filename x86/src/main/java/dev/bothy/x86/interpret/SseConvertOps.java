@@ -6,7 +6,10 @@ import dev.bothy.x86.simd.Float64;
 import dev.bothy.x86.simd.FloatEnvironment;
 import dev.bothy.x86.simd.PackedFloat;
 
-/** SSE conversions between XMM registers and from and to general registers (AMD64 APM volume 4, CVTDQ2PD to CVTTSS2SI). */
+/**
+ * SSE conversions between XMM registers and from and to general registers (AMD64 APM volume 4,
+ * CVTDQ2PD to CVTTSS2SI).
+ */
 final class SseConvertOps {
   private SseConvertOps() {}
 
@@ -114,9 +117,7 @@ final class SseConvertOps {
   /** The general register or memory operand, 4 or 8 bytes, sign-extended. */
   private static long integer(Cpu cpu, Instruction i) {
     if (i.kind[1] == Instruction.MEMORY) {
-      return i.size[1] == 8
-          ? cpu.load64(cpu.linear(i, 8))
-          : cpu.load32(cpu.linear(i, 4));
+      return i.size[1] == 8 ? cpu.load64(cpu.linear(i, 8)) : cpu.load32(cpu.linear(i, 4));
     }
     long value = cpu.gpr(i.register[1]);
     return i.size[1] == 8 ? value : (int) value;

@@ -7,8 +7,9 @@ import dev.bothy.x86.simd.FloatEnvironment;
 import dev.bothy.x86.simd.PackedFloat;
 
 /**
- * SSE floating-point arithmetic and comparison (AMD64 APM volume 4). Two groups: {@link #execute} has what works element by
- * element with one function, {@link #executeRare} comparisons, rounding, and what combines neighbours.
+ * SSE floating-point arithmetic and comparison (AMD64 APM volume 4). Two groups: {@link #execute}
+ * has what works element by element with one function, {@link #executeRare} comparisons, rounding,
+ * and what combines neighbours.
  */
 final class SseFloatOps {
   private SseFloatOps() {}

@@ -5,8 +5,8 @@ import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.simd.PackedInteger;
 
 /**
- * SSE integer instructions on XMM registers whose 64-bit halves do not see each other, bitwise floating-point instructions
- * among them, and shifts (AMD64 APM volume 4).
+ * SSE integer instructions on XMM registers whose 64-bit halves do not see each other, bitwise
+ * floating-point instructions among them, and shifts (AMD64 APM volume 4).
  */
 final class SseIntegerOps {
   private SseIntegerOps() {}

@@ -10,7 +10,10 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.simd.FloatEnvironment;
 import dev.bothy.x86.simd.PackedFloat;
 
-/** SSE instructions between MMX and XMM registers: CVTPI2PS and kin, MOVQ2DQ, MOVDQ2Q (AMD64 APM volume 5). */
+/**
+ * SSE instructions between MMX and XMM registers: CVTPI2PS and kin, MOVQ2DQ, MOVDQ2Q (AMD64 APM
+ * volume 5).
+ */
 final class SseMmxOps {
   /** TOP in the x87 status word. */
   private static final int TOP = 7 << 11;
@@ -103,7 +106,10 @@ final class SseMmxOps {
     putLong(at + 8, 0xffff);
   }
 
-  /** What every MMX instruction does to the x87: the stack's top is register 0, and all registers are in use. */
+  /**
+   * What every MMX instruction does to the x87: the stack's top is register 0, and all registers
+   * are in use.
+   */
   static void useMmx(Cpu cpu) {
     long status = cpu.state + CpuState.X87_STATUS;
     putInt(status, getInt(status) & ~TOP);

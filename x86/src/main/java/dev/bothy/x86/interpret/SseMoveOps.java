@@ -5,9 +5,9 @@ import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.simd.PackedInteger;
 
 /**
- * SSE moves: whole registers and parts of them, between registers and memory; insertion, extraction, widening (AMD64 APM volume
- * 4). {@link #load}, {@link #store} and {@link #copy} move 16 bytes, {@link #execute} has the other moves proper, {@link
- * #executePart} the rest.
+ * SSE moves: whole registers and parts of them, between registers and memory; insertion,
+ * extraction, widening (AMD64 APM volume 4). {@link #load}, {@link #store} and {@link #copy} move
+ * 16 bytes, {@link #execute} has the other moves proper, {@link #executePart} the rest.
  */
 final class SseMoveOps {
   private static final int MXCSR_RESERVED = ~0xffff;
@@ -108,8 +108,7 @@ final class SseMoveOps {
           switch (i.kind[1]) {
             case Instruction.GPR -> cpu.gpr(i.register[1]);
             case Instruction.XMM -> cpu.xmm(i.register[1], 0);
-            default ->
-                i.size[1] == 8 ? cpu.load64(cpu.linear(i, 8)) : cpu.load32(cpu.linear(i, 4));
+            default -> i.size[1] == 8 ? cpu.load64(cpu.linear(i, 8)) : cpu.load32(cpu.linear(i, 4));
           };
       boolean wide = i.size[1] == 8 || i.kind[1] == Instruction.XMM;
       set(cpu, i.register[0], wide ? value : value & 0xffff_ffffL, 0);
@@ -118,7 +117,10 @@ final class SseMoveOps {
     storeElement(cpu, i, cpu.xmm(i.register[1], 0));
   }
 
-  /** Operand 0, memory or general register: as many low bytes of {@code value} as it has, zero-extended in a register. */
+  /**
+   * Operand 0, memory or general register: as many low bytes of {@code value} as it has,
+   * zero-extended in a register.
+   */
   private static void storeElement(Cpu cpu, Instruction i, long value) {
     int size = i.size[0];
     if (i.kind[0] == Instruction.GPR) {
@@ -169,8 +171,7 @@ final class SseMoveOps {
       case PMOVMSKB -> {
         int s = i.register[1];
         cpu.setGpr32(
-            d,
-            PackedInteger.pmovmskb(cpu.xmm(s, 0)) | PackedInteger.pmovmskb(cpu.xmm(s, 1)) << 8);
+            d, PackedInteger.pmovmskb(cpu.xmm(s, 0)) | PackedInteger.pmovmskb(cpu.xmm(s, 1)) << 8);
       }
       case PINSRB -> insert(cpu, i, 1, control & 15);
       case PINSRW -> insert(cpu, i, 2, control & 7);

@@ -9,8 +9,8 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
 /**
- * SSE moves and bitwise operations in 64-bit code: what compilers make of copies and of scalar floating point. Whatever is unusual
- * about an access goes to the general form.
+ * SSE moves and bitwise operations in 64-bit code: what compilers make of copies and of scalar
+ * floating point. Whatever is unusual about an access goes to the general form.
  */
 final class SseNodes {
   private static final long LOW = 0xffff_ffffL;
@@ -21,7 +21,9 @@ final class SseNodes {
     return cpu.state + CpuState.VECTORS + (long) register * CpuState.VECTOR_SIZE;
   }
 
-  /** A node for {@code i} of {@link SseGroups} group {@code group}, or null to use the general form. */
+  /**
+   * A node for {@code i} of {@link SseGroups} group {@code group}, or null to use the general form.
+   */
   static Node of(Processor cpu, int group, Instruction i, int offset) {
     if (group == SseGroups.COPY) {
       return new Copy(xmm(cpu, i.register[0]), xmm(cpu, i.register[1]));
@@ -43,7 +45,8 @@ final class SseNodes {
           yield switch (i.op) {
             case MOVSD -> new Load64(cpu, i, offset);
             case MOVSS -> new Load32(cpu, i, offset);
-            case MOVQ, MOVD -> i.size[1] == 8 ? new Load64(cpu, i, offset) : new Load32(cpu, i, offset);
+            case MOVQ, MOVD ->
+                i.size[1] == 8 ? new Load64(cpu, i, offset) : new Load32(cpu, i, offset);
             default -> null;
           };
         }
@@ -51,7 +54,8 @@ final class SseNodes {
           yield switch (i.op) {
             case MOVSD, MOVLPS, MOVLPD -> new Store64(cpu, i, offset);
             case MOVSS -> new Store32(cpu, i, offset);
-            case MOVQ, MOVD -> i.size[0] == 8 ? new Store64(cpu, i, offset) : new Store32(cpu, i, offset);
+            case MOVQ, MOVD ->
+                i.size[0] == 8 ? new Store64(cpu, i, offset) : new Store32(cpu, i, offset);
             default -> null;
           };
         }
@@ -126,6 +130,7 @@ final class SseNodes {
   private abstract static class Memory extends MemoryNode {
     private final Instruction instruction;
     private final int offset;
+
     /** The XMM register. */
     final long register;
 

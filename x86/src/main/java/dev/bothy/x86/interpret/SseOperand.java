@@ -3,11 +3,17 @@ package dev.bothy.x86.interpret;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.simd.FloatEnvironment;
 
-/** What the SSE executors share: memory operands, and the way of floating-point exceptions into MXCSR. */
+/**
+ * What the SSE executors share: memory operands, and the way of floating-point exceptions into
+ * MXCSR.
+ */
 final class SseOperand {
   private SseOperand() {}
 
-  /** Linear address of a 16-byte operand of an instruction that wants it aligned: #GP(0) if it is not. */
+  /**
+   * Linear address of a 16-byte operand of an instruction that wants it aligned: #GP(0) if it is
+   * not.
+   */
   static long aligned(Cpu cpu, Instruction i) {
     long at = cpu.linear(i, 16);
     if ((at & 15) != 0) {
@@ -25,15 +31,12 @@ final class SseOperand {
 
   /** Operand {@code n}'s low 8 bytes: XMM register or memory, without alignment. */
   static long read64(Cpu cpu, Instruction i, int n) {
-    return i.kind[n] == Instruction.XMM
-        ? cpu.xmm(i.register[n], 0)
-        : cpu.load64(cpu.linear(i, 8));
+    return i.kind[n] == Instruction.XMM ? cpu.xmm(i.register[n], 0) : cpu.load64(cpu.linear(i, 8));
   }
 
   /** Replaces the low 4 bytes of an XMM register. */
   static void setLow32(Cpu cpu, int register, int value) {
-    cpu.setXmm(
-        register, 0, cpu.xmm(register, 0) & 0xffff_ffff_0000_0000L | value & 0xffff_ffffL);
+    cpu.setXmm(register, 0, cpu.xmm(register, 0) & 0xffff_ffff_0000_0000L | value & 0xffff_ffffL);
   }
 
   /** Starts a floating-point instruction. */
@@ -44,8 +47,8 @@ final class SseOperand {
   }
 
   /**
-   * Ends the computation of a floating-point instruction, before its result is written: records the exceptions in MXCSR and
-   * raises #XM (#UD without CR4.OSXMMEXCPT) if one of them is unmasked.
+   * Ends the computation of a floating-point instruction, before its result is written: records the
+   * exceptions in MXCSR and raises #XM (#UD without CR4.OSXMMEXCPT) if one of them is unmasked.
    */
   static void commit(Cpu cpu, FloatEnvironment e) {
     if (e.isRaised()) {

@@ -5,8 +5,8 @@ import dev.bothy.x86.simd.BlockSearch;
 import dev.bothy.x86.simd.PackedInteger;
 
 /**
- * SSE instructions on XMM registers that move data between the halves: unpacking, packing, shuffling, blending, horizontal
- * sums (AMD64 APM volume 4).
+ * SSE instructions on XMM registers that move data between the halves: unpacking, packing,
+ * shuffling, blending, horizontal sums (AMD64 APM volume 4).
  */
 final class SseShuffleOps {
   private SseShuffleOps() {}
@@ -200,7 +200,9 @@ final class SseShuffleOps {
     cpu.setXmm(d, 1, high);
   }
 
-  /** Eight bytes from byte {@code offset} (0 or more) of the four longs w0 to w3, zeros behind them. */
+  /**
+   * Eight bytes from byte {@code offset} (0 or more) of the four longs w0 to w3, zeros behind them.
+   */
   private static long bytes(long w0, long w1, long w2, long w3, int offset) {
     long here;
     long next;

@@ -50,7 +50,8 @@ final class StackOps {
       Operands.setGpr(cpu, i.register[0], size, value);
       return;
     }
-    // The address of a memory destination based on rSP is computed after the pop; a fault undoes it.
+    // The address of a memory destination based on rSP is computed after the pop; a fault undoes
+    // it.
     long old = cpu.gpr(CpuState.RSP);
     cpu.setRsp(old + size);
     try {
@@ -76,7 +77,8 @@ final class StackOps {
 
   private static void popAll(Processor cpu, Instruction i) {
     int size = i.operandSize;
-    // One after the other: a fault on the way leaves the registers popped before it, and the stack pointer as it was.
+    // One after the other: a fault on the way leaves the registers popped before it, and the stack
+    // pointer as it was.
     for (int n = 0; n < 8; n++) {
       long value = cpu.peek(size, n * size);
       if (7 - n != CpuState.RSP) {

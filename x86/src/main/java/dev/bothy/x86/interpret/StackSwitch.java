@@ -2,7 +2,10 @@ package dev.bothy.x86.interpret;
 
 import dev.bothy.core.cpu.CpuState;
 
-/** Going to an inner stack in legacy protected mode: SS:ESP from the TSS; AMD64 APM volume 2, section 4.5 and 8.7. */
+/**
+ * Going to an inner stack in legacy protected mode: SS:ESP from the TSS; AMD64 APM volume 2,
+ * section 4.5 and 8.7.
+ */
 final class StackSwitch {
   private StackSwitch() {}
 
@@ -14,7 +17,9 @@ final class StackSwitch {
     }
   }
 
-  /** Reads SS:ESP for {@code level} from the TSS of either size and checks the segment: #TS or #SS. */
+  /**
+   * Reads SS:ESP for {@code level} from the TSS of either size and checks the segment: #TS or #SS.
+   */
   static Stack read(Processor cpu, int level, int ext) {
     int tr = cpu.segmentAttributes(CpuState.TR);
     boolean tss32 = (tr & 8) != 0;

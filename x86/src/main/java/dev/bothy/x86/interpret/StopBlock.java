@@ -1,8 +1,9 @@
 package dev.bothy.x86.interpret;
 
 /**
- * Leaves the running block between two instructions, or a string instruction between two iterations: nothing of the present
- * node counts as executed, and execution goes on at its start after a look at the attention word.
+ * Leaves the running block between two instructions, or a string instruction between two
+ * iterations: nothing of the present node counts as executed, and execution goes on at its start
+ * after a look at the attention word.
  */
 final class StopBlock extends RuntimeException {
   private static final long serialVersionUID = 1L;

@@ -4,7 +4,10 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.simd.StringCompare;
 
-/** PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM (AMD64 APM volume 4). Their memory operand needs no alignment. */
+/**
+ * PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM (AMD64 APM volume 4). Their memory operand needs no
+ * alignment.
+ */
 final class StringCompareOps {
   private StringCompareOps() {}
 
@@ -41,8 +44,7 @@ final class StringCompareOps {
     }
     int result = StringCompare.compare(aLow, aHigh, aLength, bLow, bHigh, bLength, control);
     switch (i.op) {
-      case PCMPESTRI, PCMPISTRI ->
-          cpu.setGpr32(CpuState.RCX, StringCompare.index(result, control));
+      case PCMPESTRI, PCMPISTRI -> cpu.setGpr32(CpuState.RCX, StringCompare.index(result, control));
       default -> {
         cpu.setXmm(0, 0, StringCompare.mask(result, 0, control));
         cpu.setXmm(0, 1, StringCompare.mask(result, 1, control));

@@ -7,9 +7,10 @@ import dev.bothy.x86.decode.Op;
 import java.lang.foreign.MemorySegment;
 
 /**
- * MOVS, CMPS, STOS, LODS, SCAS, INS and OUTS with their repeat prefixes. Between two iterations everything is architectural: a fault
- * or an interrupt leaves registers so that the instruction goes on where it was. Runs of MOVS and STOS inside pages of RAM are
- * moved at once; the attention word is looked at between such pieces.
+ * MOVS, CMPS, STOS, LODS, SCAS, INS and OUTS with their repeat prefixes. Between two iterations
+ * everything is architectural: a fault or an interrupt leaves registers so that the instruction
+ * goes on where it was. Runs of MOVS and STOS inside pages of RAM are moved at once; the attention
+ * word is looked at between such pieces.
  */
 final class StringOps {
   /** Iterations between looks at the attention word. */
@@ -143,7 +144,9 @@ final class StringOps {
     return true;
   }
 
-  /** Moves or fills as many elements as lie in one page of RAM each; 0 if this must go one by one. */
+  /**
+   * Moves or fills as many elements as lie in one page of RAM each; 0 if this must go one by one.
+   */
   private static long piece(Processor cpu, Instruction i, int size, long count) {
     if (cpu.codeBits != 64
         || (cpu.systemFlags & (Bits.DF | Bits.TF)) != 0
@@ -187,7 +190,8 @@ final class StringOps {
         if (hostTo > hostFrom && hostTo < hostFrom + bytes) {
           return 0;
         }
-        MemorySegment.copy(RawMemory.segment(hostFrom, bytes), 0, RawMemory.segment(hostTo, bytes), 0, bytes);
+        MemorySegment.copy(
+            RawMemory.segment(hostFrom, bytes), 0, RawMemory.segment(hostTo, bytes), 0, bytes);
         advance(cpu, i, CpuState.RSI, bytes);
         advance(cpu, i, CpuState.RDI, bytes);
         return n;

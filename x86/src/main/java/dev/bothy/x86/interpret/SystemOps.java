@@ -22,7 +22,8 @@ final class SystemOps {
       throw cpu.ud();
     }
     if (entry.has(TableEntry.CPL0) && cpu.cpl != 0) {
-      // The instructions that change AC do not exist outside the kernel, and RSM not outside of SMM.
+      // The instructions that change AC do not exist outside the kernel, and RSM not outside of
+      // SMM.
       boolean unknown = i.op == Op.CLAC || i.op == Op.STAC || i.op == Op.RSM;
       throw unknown ? cpu.ud() : cpu.gp();
     }
@@ -52,7 +53,9 @@ final class SystemOps {
         putLong(cpu.state + CpuState.KERNEL_GS_BASE, base);
       }
       case RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE -> segmentBase(cpu, i);
-      case INVLPG -> cpu.flushPage(cpu.codeBits == 64 ? segmentOffset(cpu, i) : segmentOffset(cpu, i) & 0xffff_ffffL);
+      case INVLPG ->
+          cpu.flushPage(
+              cpu.codeBits == 64 ? segmentOffset(cpu, i) : segmentOffset(cpu, i) & 0xffff_ffffL);
       case INVPCID -> {
         long at = cpu.linear(i, 16);
         long low = cpu.load64(at);
@@ -79,7 +82,9 @@ final class SystemOps {
 
   private static long segmentOffset(Processor cpu, Instruction i) {
     long offset = cpu.offset(i);
-    return cpu.codeBits == 64 && i.segment < CpuState.FS ? offset : offset + cpu.segmentBase(i.segment);
+    return cpu.codeBits == 64 && i.segment < CpuState.FS
+        ? offset
+        : offset + cpu.segmentBase(i.segment);
   }
 
   private static void flags(Processor cpu, Instruction i) {
@@ -165,7 +170,9 @@ final class SystemOps {
     boolean in = i.op == Op.IN;
     int accumulator = in ? 0 : 1;
     int size = i.size[accumulator];
-    int port = (int) Operands.read(cpu, i, 1 - accumulator) & (i.kind[1 - accumulator] == Instruction.IMMEDIATE ? 0xff : 0xffff);
+    int port =
+        (int) Operands.read(cpu, i, 1 - accumulator)
+            & (i.kind[1 - accumulator] == Instruction.IMMEDIATE ? 0xff : 0xffff);
     ControlRegisters.checkPort(cpu, port, size);
     cpu.portAccesses++;
     DebugRegisters.checkPort(cpu, port, size);
@@ -235,7 +242,10 @@ final class SystemOps {
         long at = cpu.linear(i.segment, cpu.offset(i), wide ? 10 : 6, true);
         cpu.probeStore(at, wide ? 10 : 6);
         cpu.store16(at, getInt(cpu.state + (gdt ? CpuState.GDTR_LIMIT : CpuState.IDTR_LIMIT)));
-        cpu.storeSized(at + 2, wide ? 8 : 4, getLong(cpu.state + (gdt ? CpuState.GDTR_BASE : CpuState.IDTR_BASE)));
+        cpu.storeSized(
+            at + 2,
+            wide ? 8 : 4,
+            getLong(cpu.state + (gdt ? CpuState.GDTR_BASE : CpuState.IDTR_BASE)));
       }
       case LLDT -> SegmentQueries.loadLdt(cpu, (int) Operands.read(cpu, i, 0));
       case LTR -> SegmentQueries.loadTask(cpu, (int) Operands.read(cpu, i, 0));
@@ -254,13 +264,14 @@ final class SystemOps {
     long at = cpu.linear(i, size + 2);
     long offset = cpu.loadSized(at, size);
     int selector = cpu.load16(at + size);
-    int segment = switch (i.op) {
-      case LES -> CpuState.ES;
-      case LDS -> CpuState.DS;
-      case LSS -> CpuState.SS;
-      case LFS -> CpuState.FS;
-      default -> CpuState.GS;
-    };
+    int segment =
+        switch (i.op) {
+          case LES -> CpuState.ES;
+          case LDS -> CpuState.DS;
+          case LSS -> CpuState.SS;
+          case LFS -> CpuState.FS;
+          default -> CpuState.GS;
+        };
     cpu.loadSegmentRegister(segment, selector);
     Operands.write(cpu, i, 0, offset);
   }

@@ -8,7 +8,10 @@ import static dev.bothy.host.RawMemory.putLong;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
-/** ADD, OR, ADC, SBB, AND, SUB, XOR, and the comparisons CMP and TEST, with memory as destination; 32 and 64 bits, no LOCK. */
+/**
+ * ADD, OR, ADC, SBB, AND, SUB, XOR, and the comparisons CMP and TEST, with memory as destination;
+ * 32 and 64 bits, no LOCK.
+ */
 final class UpdateNodes {
   private UpdateNodes() {}
 

@@ -1,17 +1,20 @@
 package dev.bothy.x86.simd;
 
 /**
- * The AES instructions (AMD64 APM volume 4, AESENC to AESKEYGENASSIST; FIPS 197). A 128-bit state is two longs of two columns
- * each. The rounds compute half a state: the low half from (low, high), the high half from (high, low), as the cipher looks the
- * same from every column; the round key's half is for the caller to add.
+ * The AES instructions (AMD64 APM volume 4, AESENC to AESKEYGENASSIST; FIPS 197). A 128-bit state
+ * is two longs of two columns each. The rounds compute half a state: the low half from (low, high),
+ * the high half from (high, low), as the cipher looks the same from every column; the round key's
+ * half is for the caller to add.
  */
 public final class AesRound {
   private static final byte[] SBOX = new byte[256];
   private static final byte[] INVERSE_SBOX = new byte[256];
+
   /** MixColumns of a column with S-box output in row 0; other rows by rotation. */
   private static final int[] MIXED = new int[256];
 
   private static final int[] INVERSE_MIXED = new int[256];
+
   /** InvMixColumns of a column with only row 0. */
   private static final int[] INVERSE_COLUMN = new int[256];
 
@@ -114,7 +117,10 @@ public final class AesRound {
     return pair(mixed(INVERSE_COLUMN, c0, c0, c0, c0), mixed(INVERSE_COLUMN, c1, c1, c1, c1));
   }
 
-  /** Half of AESKEYGENASSIST, from the same half of the source. {@code constant} is the immediate, 0 to 255. */
+  /**
+   * Half of AESKEYGENASSIST, from the same half of the source. {@code constant} is the immediate, 0
+   * to 255.
+   */
   public static long keyAssist(long a, int constant) {
     int x = (int) (a >>> 32);
     int substituted = substituted(SBOX, x, x, x, x);

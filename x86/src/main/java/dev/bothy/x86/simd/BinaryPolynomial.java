@@ -28,7 +28,8 @@ public final class BinaryPolynomial {
 
   /** The low 64 bits of the carry-less product. */
   public static long multiplyLow(long a, long b) {
-    // Every fourth bit of each operand: column sums of at most 16 stay within the gaps, but for the topmost, whose carry
+    // Every fourth bit of each operand: column sums of at most 16 stay within the gaps, but for the
+    // topmost, whose carry
     // leaves the word.
     long m0 = 0x1111_1111_1111_1111L;
     long m1 = m0 << 1;

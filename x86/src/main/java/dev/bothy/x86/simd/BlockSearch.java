@@ -14,8 +14,9 @@ public final class BlockSearch {
   }
 
   /**
-   * Half {@code half} of MPSADBW: four sums of absolute differences of four bytes each, of a sliding window over the first
-   * source against one block of the second. Bits 0 to 2 of {@code control} choose block and start.
+   * Half {@code half} of MPSADBW: four sums of absolute differences of four bytes each, of a
+   * sliding window over the first source against one block of the second. Bits 0 to 2 of {@code
+   * control} choose block and start.
    */
   public static long sums(long aLow, long aHigh, long bLow, long bHigh, int control, int half) {
     long window = window(aLow, aHigh, (control & 4) + (half << 2));
@@ -31,7 +32,9 @@ public final class BlockSearch {
     return result;
   }
 
-  /** PHMINPOSUW's low half: the least of eight words and, in bits 16 to 18, where it stands first. */
+  /**
+   * PHMINPOSUW's low half: the least of eight words and, in bits 16 to 18, where it stands first.
+   */
   public static long minimumPosition(long low, long high) {
     long best = low & 0xffff;
     long position = 0;

@@ -4,8 +4,9 @@ import static dev.bothy.x86.simd.FloatFormat.DOUBLE;
 import static dev.bothy.x86.simd.FloatFormat.SINGLE;
 
 /**
- * Scalar single precision as SSE computes it, on bit patterns. Ordinary numbers under ordinary control take the host's
- * arithmetic, with inexactness found in double precision; everything else takes {@link SoftFloat}.
+ * Scalar single precision as SSE computes it, on bit patterns. Ordinary numbers under ordinary
+ * control take the host's arithmetic, with inexactness found in double precision; everything else
+ * takes {@link SoftFloat}.
  */
 public final class Float32 {
   private static final int MAGNITUDE = Integer.MAX_VALUE;
@@ -192,7 +193,10 @@ public final class Float32 {
         SINGLE, wide(a), 64, truncate ? FloatEnvironment.TRUNCATE : e.rounding, e);
   }
 
-  /** ROUNDSS: bits 0 to 2 of {@code control} choose the mode (4: that of MXCSR), bit 3 keeps inexact quiet. */
+  /**
+   * ROUNDSS: bits 0 to 2 of {@code control} choose the mode (4: that of MXCSR), bit 3 keeps inexact
+   * quiet.
+   */
   public static int toIntegral(int a, int control, FloatEnvironment e) {
     int rounding = (control & 4) != 0 ? e.rounding : control & 3;
     return (int) SoftFloat.toIntegral(SINGLE, wide(a), rounding, (control & 8) == 0, e);

@@ -4,13 +4,15 @@ import static dev.bothy.x86.simd.FloatFormat.DOUBLE;
 import static dev.bothy.x86.simd.FloatFormat.SINGLE;
 
 /**
- * Scalar double precision as SSE2 computes it, on bit patterns. Ordinary numbers under ordinary control take the host's
- * arithmetic, with inexactness from the error-free residual; everything else takes {@link SoftFloat}.
+ * Scalar double precision as SSE2 computes it, on bit patterns. Ordinary numbers under ordinary
+ * control take the host's arithmetic, with inexactness from the error-free residual; everything
+ * else takes {@link SoftFloat}.
  */
 public final class Float64 {
   private static final long MAGNITUDE = Long.MAX_VALUE;
   private static final long MIN_NORMAL = 1L << 52;
   private static final long INFINITY = 0x7ffL << 52;
+
   /** 2**-900 and 2**1000: between them no residual under- or overflows. */
   private static final long SMALL = (1023L - 900) << 52;
 
@@ -160,7 +162,8 @@ public final class Float64 {
   public static long fromInteger(long value, FloatEnvironment e) {
     double converted = value;
     if (Math.abs(converted) <= 0x1p53) {
-      // Below 2**53 every integer is a double; at it, one that was rounded differs from its conversion.
+      // Below 2**53 every integer is a double; at it, one that was rounded differs from its
+      // conversion.
       if ((long) converted == value) {
         return Double.doubleToRawLongBits(converted);
       }
@@ -199,7 +202,10 @@ public final class Float64 {
     return SoftFloat.toInteger(DOUBLE, a, 64, truncate ? FloatEnvironment.TRUNCATE : e.rounding, e);
   }
 
-  /** ROUNDSD: bits 0 to 2 of {@code control} choose the mode (4: that of MXCSR), bit 3 keeps inexact quiet. */
+  /**
+   * ROUNDSD: bits 0 to 2 of {@code control} choose the mode (4: that of MXCSR), bit 3 keeps inexact
+   * quiet.
+   */
   public static long toIntegral(long a, int control, FloatEnvironment e) {
     int rounding = (control & 4) != 0 ? e.rounding : control & 3;
     return SoftFloat.toIntegral(DOUBLE, a, rounding, (control & 8) == 0, e);

@@ -1,9 +1,9 @@
 package dev.bothy.x86.simd;
 
 /**
- * What SSE and AVX arithmetic takes from MXCSR and gives back to it: rounding control, denormal handling, and the exceptions
- * that an instruction raised (AMD64 APM volume 1, section 4.10; layout of MXCSR in section 4.2.2). One instance a vCPU; not
- * thread-safe.
+ * What SSE and AVX arithmetic takes from MXCSR and gives back to it: rounding control, denormal
+ * handling, and the exceptions that an instruction raised (AMD64 APM volume 1, section 4.10; layout
+ * of MXCSR in section 4.2.2). One instance a vCPU; not thread-safe.
  */
 public final class FloatEnvironment {
   public static final int INVALID = 1;
@@ -12,15 +12,19 @@ public final class FloatEnvironment {
   public static final int OVERFLOW = 8;
   public static final int UNDERFLOW = 16;
   public static final int INEXACT = 32;
+
   /** The six exception flags of MXCSR. */
   public static final int FLAGS = 0x3f;
 
   /** MXCSR: denormal operands count as zeros. */
   public static final int DENORMALS_ARE_ZEROS = 0x40;
+
   /** MXCSR: results that would be denormal become zero, if underflow is masked. */
   public static final int FLUSH_TO_ZERO = 0x8000;
+
   /** The exception masks of MXCSR sit this many bits above the flags. */
   public static final int MASK_SHIFT = 7;
+
   /** MXCSR after reset. */
   public static final int DEFAULT_MXCSR = 0x1f80;
 
@@ -39,14 +43,19 @@ public final class FloatEnvironment {
 
   boolean denormalsAreZeros;
   boolean flushToZero;
+
   /** Exceptions whose mask bit is clear. */
   int unmasked;
 
   /** Committed by earlier steps of an instruction that computes in several. */
   private int earlier;
 
-  /** Nearest rounding, everything masked, neither DAZ nor FTZ: host arithmetic does for ordinary numbers. */
+  /**
+   * Nearest rounding, everything masked, neither DAZ nor FTZ: host arithmetic does for ordinary
+   * numbers.
+   */
   boolean plain;
+
   /** Inexactness is of no interest: its flag is set already and masked. */
   boolean inexactKnown;
 
@@ -76,7 +85,10 @@ public final class FloatEnvironment {
     flags |= exceptions;
   }
 
-  /** Ends a step of an instruction that computes in several, as if it were an instruction; false if it must stop here. */
+  /**
+   * Ends a step of an instruction that computes in several, as if it were an instruction; false if
+   * it must stop here.
+   */
   boolean nextStep() {
     earlier = committedFlags();
     flags = 0;
@@ -89,8 +101,9 @@ public final class FloatEnvironment {
   }
 
   /**
-   * The flags to add to MXCSR: if an unmasked exception was found before the computation (invalid, denormal, zero divide),
-   * those found after it (overflow, underflow, inexact) do not come to pass in any element.
+   * The flags to add to MXCSR: if an unmasked exception was found before the computation (invalid,
+   * denormal, zero divide), those found after it (overflow, underflow, inexact) do not come to pass
+   * in any element.
    */
   public int committedFlags() {
     int before = INVALID | DENORMAL | ZERO_DIVIDE;

@@ -1,6 +1,9 @@
 package dev.bothy.x86.simd;
 
-/** A binary interchange format of IEEE 754-2019, section 3.4; values travel as bit patterns, zero-extended to 64 bits. */
+/**
+ * A binary interchange format of IEEE 754-2019, section 3.4; values travel as bit patterns,
+ * zero-extended to 64 bits.
+ */
 public enum FloatFormat {
   HALF(10, 5),
   SINGLE(23, 8),
@@ -10,13 +13,17 @@ public enum FloatFormat {
   final int fractionBits;
 
   final int bias;
+
   /** The biased exponent of infinities and NaNs. */
   final int maxExponent;
+
   final long fractionMask;
   final long sign;
   final long infinity;
+
   /** The bit that tells a quiet NaN from a signalling one. */
   final long quiet;
+
   /** The quiet NaN that invalid operations give: negative, fraction zero but for the quiet bit. */
   final long indefinite;
 

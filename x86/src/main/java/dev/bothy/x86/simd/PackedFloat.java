@@ -1,9 +1,9 @@
 package dev.bothy.x86.simd;
 
 /**
- * Floating point on vectors, 64 bits at a time: two singles or one double. Operands in Intel's order, first source first, so
- * that SSE forms (destination as first source) and VEX forms share them. Exceptions of all elements gather in the
- * {@link FloatEnvironment}.
+ * Floating point on vectors, 64 bits at a time: two singles or one double. Operands in Intel's
+ * order, first source first, so that SSE forms (destination as first source) and VEX forms share
+ * them. Exceptions of all elements gather in the {@link FloatEnvironment}.
  */
 public final class PackedFloat {
   // Functions of two operands; SQRT, RCP and RSQRT use the second one only.
@@ -59,8 +59,7 @@ public final class PackedFloat {
 
   /** One of the functions on two singles. */
   public static long singles(int function, long a, long b, FloatEnvironment e) {
-    return pair(
-        single(function, (int) a, (int) b, e), single(function, high(a), high(b), e));
+    return pair(single(function, (int) a, (int) b, e), single(function, high(a), high(b), e));
   }
 
   /** Half of HADDPS: the sum of both singles of {@code a}, then that of {@code b}. */
@@ -80,15 +79,15 @@ public final class PackedFloat {
 
   /** Half of ROUNDPS. */
   public static long roundSingles(long a, int control, FloatEnvironment e) {
-    return pair(
-        Float32.toIntegral((int) a, control, e), Float32.toIntegral(high(a), control, e));
+    return pair(Float32.toIntegral((int) a, control, e), Float32.toIntegral(high(a), control, e));
   }
 
   // Comparisons by predicate.
 
   /**
-   * The answers of the 32 predicates of VCMPPS (AMD64 APM volume 4, CMPPS; SSE has the first eight), four bits each in the
-   * order less, equal, greater, unordered. Predicates 16 to 31 repeat them with the other behaviour on quiet NaNs.
+   * The answers of the 32 predicates of VCMPPS (AMD64 APM volume 4, CMPPS; SSE has the first
+   * eight), four bits each in the order less, equal, greater, unordered. Predicates 16 to 31 repeat
+   * them with the other behaviour on quiet NaNs.
    */
   private static final int[] PREDICATES = {
     0b0010, 0b0001, 0b0011, 0b1000, 0b1101, 0b1110, 0b1100, 0b0111,
@@ -124,7 +123,9 @@ public final class PackedFloat {
         compareSingle(high(a), high(b), predicate, e));
   }
 
-  /** ZF, PF and CF of COMISS and kin at their RFLAGS positions, from an order that a compare gave. */
+  /**
+   * ZF, PF and CF of COMISS and kin at their RFLAGS positions, from an order that a compare gave.
+   */
   public static int orderFlags(int order) {
     return switch (order) {
       case SoftFloat.LESS -> 0x01;
@@ -137,8 +138,9 @@ public final class PackedFloat {
   // Dot products.
 
   /**
-   * DPPS within 128 bits, the sum only: the caller places it by bits 0 to 3 of {@code control}; bits 4 to 7 choose the products.
-   * Products, both sums of two, and their sum are steps of their own: an unmasked exception in one keeps back the next.
+   * DPPS within 128 bits, the sum only: the caller places it by bits 0 to 3 of {@code control};
+   * bits 4 to 7 choose the products. Products, both sums of two, and their sum are steps of their
+   * own: an unmasked exception in one keeps back the next.
    */
   public static int dotSingles(
       long aLow, long aHigh, long bLow, long bHigh, int control, FloatEnvironment e) {
@@ -154,7 +156,9 @@ public final class PackedFloat {
     return e.nextStep() ? Float32.add(low, high, e) : 0;
   }
 
-  /** DPPD: bits 4 and 5 of {@code control} choose the products; the caller masks by bits 0 and 1. */
+  /**
+   * DPPD: bits 4 and 5 of {@code control} choose the products; the caller masks by bits 0 and 1.
+   */
   public static long dotDoubles(
       long aLow, long aHigh, long bLow, long bHigh, int control, FloatEnvironment e) {
     long p0 = (control & 0x10) != 0 ? Float64.multiply(aLow, bLow, e) : 0;

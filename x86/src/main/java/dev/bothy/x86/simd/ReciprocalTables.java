@@ -1,13 +1,15 @@
 package dev.bothy.x86.simd;
 
 /**
- * RCPPS and RSQRTPS as AMD's processors of family 19h compute them: twelve bits of the significand (and the lowest exponent
- * bit for the root) choose one of 4096 (8192) results of twelve bits. The architecture bounds the relative error by 1.5 *
- * 2**-12 and leaves the rest to the processor; the tables were measured on one. Neither instruction raises exceptions or
- * heeds MXCSR: denormal operands count as zeros and denormal results become zeros.
+ * RCPPS and RSQRTPS as AMD's processors of family 19h compute them: twelve bits of the significand
+ * (and the lowest exponent bit for the root) choose one of 4096 (8192) results of twelve bits. The
+ * architecture bounds the relative error by 1.5 * 2**-12 and leaves the rest to the processor; the
+ * tables were measured on one. Neither instruction raises exceptions or heeds MXCSR: denormal
+ * operands count as zeros and denormal results become zeros.
  */
 public final class ReciprocalTables {
-  // Results fall from entry to entry by at most 4 (reciprocal) or 2 (roots): a character holds two such steps in
+  // Results fall from entry to entry by at most 4 (reciprocal) or 2 (roots): a character holds two
+  // such steps in
   // radix 5 or four in radix 3, the first one lowest.
   private static final String RECIPROCAL =
       ";;<<<;<<>;<<<;<<=;<<<;<<>;<<<;<<<;<<<;<<=;<<<;<<=;<<<;<<<;<<<;<<<;<<<;<<<;<<<;<<"
@@ -68,6 +70,7 @@ public final class ReciprocalTables {
           + ":999999999999999999999999999:99999999999999999999999999999999999";
 
   private static final short[] RECIPROCALS = unpacked(RECIPROCAL, 0xfff, 5, 2);
+
   /** Roots of [1, 2), then of [2, 4). */
   private static final short[][] ROOTS = {
     unpacked(ROOT_EVEN, 0xfff, 3, 4), unpacked(ROOT_ODD, 0x6a0, 3, 4)
@@ -108,7 +111,9 @@ public final class ReciprocalTables {
       return sign | INFINITY;
     }
     int exponent = 253 - (magnitude >>> 23);
-    return exponent <= 0 ? sign : sign | exponent << 23 | RECIPROCALS[magnitude >>> 11 & 0xfff] << 11;
+    return exponent <= 0
+        ? sign
+        : sign | exponent << 23 | RECIPROCALS[magnitude >>> 11 & 0xfff] << 11;
   }
 
   /** RSQRTSS on a single's bit pattern. */

@@ -1,7 +1,8 @@
 package dev.bothy.x86.simd;
 
 /**
- * The SHA instructions (AMD64 APM volume 4, SHA1MSG1 to SHA256RNDS2; FIPS 180-4). Vectors are pairs of longs, low half first.
+ * The SHA instructions (AMD64 APM volume 4, SHA1MSG1 to SHA256RNDS2; FIPS 180-4). Vectors are pairs
+ * of longs, low half first.
  */
 public final class ShaRound {
   private static final int[] SHA1_CONSTANTS = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
@@ -101,7 +102,10 @@ public final class ShaRound {
     return Integer.rotateRight(x, 17) ^ Integer.rotateRight(x, 19) ^ x >>> 10;
   }
 
-  /** Half of SHA256MSG1: {@code next} is the word after this half (of the high half, or of the second source). */
+  /**
+   * Half of SHA256MSG1: {@code next} is the word after this half (of the high half, or of the
+   * second source).
+   */
   public static long sha256Message1(long a, int next) {
     return pair((int) a + sigma0(high(a)), high(a) + sigma0(next));
   }

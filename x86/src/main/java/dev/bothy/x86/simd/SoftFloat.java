@@ -12,10 +12,12 @@ import static dev.bothy.x86.simd.FloatEnvironment.UP;
 import static dev.bothy.x86.simd.FloatEnvironment.ZERO_DIVIDE;
 
 /**
- * SSE arithmetic in integers, complete: every rounding mode, denormal handling, exception and NaN rule (AMD64 APM volume 1,
- * sections 4.7 and 4.10). {@link Float32} and {@link Float64} answer the ordinary cases faster and come here for the rest.
+ * SSE arithmetic in integers, complete: every rounding mode, denormal handling, exception and NaN
+ * rule (AMD64 APM volume 1, sections 4.7 and 4.10). {@link Float32} and {@link Float64} answer the
+ * ordinary cases faster and come here for the rest.
  *
- * <p>Exceptions go to the {@link FloatEnvironment}; when one of them is unmasked the value returned has no meaning.
+ * <p>Exceptions go to the {@link FloatEnvironment}; when one of them is unmasked the value returned
+ * has no meaning.
  */
 final class SoftFloat {
   private SoftFloat() {}
@@ -38,7 +40,10 @@ final class SoftFloat {
     return f.isNan(a) || f.isNan(b);
   }
 
-  /** The NaN that an operation on {@code a} and {@code b} gives if one of them is a NaN: the first, made quiet. */
+  /**
+   * The NaN that an operation on {@code a} and {@code b} gives if one of them is a NaN: the first,
+   * made quiet.
+   */
   static long propagate(FloatFormat f, long a, long b, FloatEnvironment e) {
     if (f.isSignalling(a) || f.isSignalling(b)) {
       e.raise(INVALID);
@@ -64,7 +69,10 @@ final class SoftFloat {
     return value >>> count | ((value & ((1L << count) - 1)) != 0 ? 1 : 0);
   }
 
-  /** {@code significand >>> drop}, rounded. {@code drop} is 1 to 62 and bit 63 of the significand clear. */
+  /**
+   * {@code significand >>> drop}, rounded. {@code drop} is 1 to 62 and bit 63 of the significand
+   * clear.
+   */
   static long rounded(boolean negative, long significand, int drop, int rounding) {
     long kept = significand >>> drop;
     long rest = significand & ((1L << drop) - 1);
@@ -80,10 +88,11 @@ final class SoftFloat {
   }
 
   /**
-   * The number nearest to {@code significand * 2**(exponent - 62)} as the environment rounds. The significand's leading one
-   * is bit 62; bit 0 is sticky.
+   * The number nearest to {@code significand * 2**(exponent - 62)} as the environment rounds. The
+   * significand's leading one is bit 62; bit 0 is sticky.
    */
-  static long pack(FloatFormat f, boolean negative, int exponent, long significand, FloatEnvironment e) {
+  static long pack(
+      FloatFormat f, boolean negative, int exponent, long significand, FloatEnvironment e) {
     long sign = negative ? f.sign : 0;
     int drop = 62 - f.fractionBits;
     boolean inexact = (significand & ((1L << drop) - 1)) != 0;
@@ -112,14 +121,18 @@ final class SoftFloat {
     if (inexact || (e.unmasked & OVERFLOW) == 0) {
       e.raise(INEXACT);
     }
-    boolean toLargest =
-        e.rounding == TRUNCATE || e.rounding == (negative ? UP : DOWN);
+    boolean toLargest = e.rounding == TRUNCATE || e.rounding == (negative ? UP : DOWN);
     return (negative ? f.sign : 0) | (toLargest ? f.largest() : f.infinity);
   }
 
   /** Less than the smallest normal number after rounding as if exponents had no lower bound. */
   private static long tiny(
-      FloatFormat f, boolean negative, int biased, long significand, boolean inexact, FloatEnvironment e) {
+      FloatFormat f,
+      boolean negative,
+      int biased,
+      long significand,
+      boolean inexact,
+      FloatEnvironment e) {
     long sign = negative ? f.sign : 0;
     if ((e.unmasked & UNDERFLOW) != 0) {
       e.raise(UNDERFLOW | (inexact ? INEXACT : 0));
@@ -338,8 +351,8 @@ final class SoftFloat {
   }
 
   /**
-   * To a signed integer of {@code width} bits (32 or 64), sign-extended. NaNs and numbers out of range raise invalid and give
-   * the least integer. No denormal exception here.
+   * To a signed integer of {@code width} bits (32 or 64), sign-extended. NaNs and numbers out of
+   * range raise invalid and give the least integer. No denormal exception here.
    */
   static long toInteger(FloatFormat f, long a, int width, int rounding, FloatEnvironment e) {
     a = flushed(f, a, e);

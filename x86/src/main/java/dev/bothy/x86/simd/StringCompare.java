@@ -1,8 +1,8 @@
 package dev.bothy.x86.simd;
 
 /**
- * The comparison inside PCMPESTRI, PCMPESTRM, PCMPISTRI and PCMPISTRM (AMD64 APM volume 4, section 1.5). Strings are vectors of
- * 16 bytes or 8 words, as bit 0 of the control byte says.
+ * The comparison inside PCMPESTRI, PCMPESTRM, PCMPISTRI and PCMPISTRM (AMD64 APM volume 4, section
+ * 1.5). Strings are vectors of 16 bytes or 8 words, as bit 0 of the control byte says.
  */
 public final class StringCompare {
   private static final long BYTES = 0x0101_0101_0101_0101L;
@@ -65,7 +65,8 @@ public final class StringCompare {
   }
 
   /**
-   * The result bits, one an element of the second string, polarity applied. The lengths are 0 to {@link #elements}.
+   * The result bits, one an element of the second string, polarity applied. The lengths are 0 to
+   * {@link #elements}.
    */
   public static int compare(
       long aLow, long aHigh, int aLength, long bLow, long bHigh, int bLength, int control) {
@@ -79,9 +80,7 @@ public final class StringCompare {
           case 1 -> inRanges(aLow, aHigh, aLength, bLow, bHigh, bLength, control);
           case 2 -> {
             int equal =
-                words
-                    ? equalWords(aLow, aHigh, bLow, bHigh)
-                    : equalBytes(aLow, aHigh, bLow, bHigh);
+                words ? equalWords(aLow, aHigh, bLow, bHigh) : equalBytes(aLow, aHigh, bLow, bHigh);
             yield equal & aValid & bValid | ~aValid & ~bValid & all;
           }
           default -> substring(aLow, aHigh, aLength, bLow, bHigh, bValid, all, words);
@@ -118,9 +117,19 @@ public final class StringCompare {
     return result;
   }
 
-  /** Where the first string starts in the second; past its end, and past the vector's, everything matches. */
+  /**
+   * Where the first string starts in the second; past its end, and past the vector's, everything
+   * matches.
+   */
   private static int substring(
-      long aLow, long aHigh, int aLength, long bLow, long bHigh, int bValid, int all, boolean words) {
+      long aLow,
+      long aHigh,
+      int aLength,
+      long bLow,
+      long bHigh,
+      int bValid,
+      int all,
+      boolean words) {
     int result = all;
     for (int i = 0; i < aLength; i++) {
       int equal = equalTo(element(aLow, aHigh, i, words), bLow, bHigh, words) & bValid;

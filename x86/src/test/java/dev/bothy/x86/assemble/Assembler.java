@@ -8,8 +8,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A small assembler for tests: what they need of 16-, 32- and 64-bit code, the rest as bytes. General registers are numbered as
- * in the encoding: 0 rAX, 1 rCX, 2 rDX, 3 rBX, 4 rSP, 5 rBP, 6 rSI, 7 rDI, 8 to 15.
+ * A small assembler for tests: what they need of 16-, 32- and 64-bit code, the rest as bytes.
+ * General registers are numbered as in the encoding: 0 rAX, 1 rCX, 2 rDX, 3 rBX, 4 rSP, 5 rBP, 6
+ * rSI, 7 rDI, 8 to 15.
  */
 public final class Assembler {
   private final int bits;
@@ -174,9 +175,7 @@ public final class Assembler {
 
   /** Stores the accumulator of the mode's operand size at an absolute address. */
   public Assembler storeAccumulator(long address) {
-    return bits == 64
-        ? emit(0x48, 0xa3).value(8, address)
-        : emit(0xa3).value(wordSize(), address);
+    return bits == 64 ? emit(0x48, 0xa3).value(8, address) : emit(0xa3).value(wordSize(), address);
   }
 
   public Assembler movToSegment(int segment, int register) {

@@ -12,8 +12,9 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 /**
- * Lengths, mnemonics and operands of real programs, against binutils' objdump. Lines that cannot be compared are those of
- * {@link ObjdumpNames#notComparable}. Instructions that no model has (AVX-512) are compared by length.
+ * Lengths, mnemonics and operands of real programs, against binutils' objdump. Lines that cannot be
+ * compared are those of {@link ObjdumpNames#notComparable}. Instructions that no model has
+ * (AVX-512) are compared by length.
  */
 final class DecoderAgainstObjdumpTest {
   private static final List<Path> FOLDERS =

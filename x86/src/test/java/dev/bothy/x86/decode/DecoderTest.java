@@ -71,9 +71,32 @@ final class DecoderTest {
   @ParameterizedTest
   @ValueSource(
       strings = {
-        "06", "82 c0 00", "d6", "0f 04", "0f 0d c0", "0f ff", "8c f8", "8e c8", "0f 20 c8", "66 0f 50 03", "66 0f 77",
-        "f0 90", "f0 01 c0", "f0 8b 00", "f0 39 00", "66 c5 f8 28 c1", "48 c5 f8 28 c1", "c5 f0 28 c1", "0f 01 fd",
-        "f3 0f c7 f0", "66 0f c3 03", "66 0f 01 d0", "0f b8 c1", "62 f1 7c 48 28 c1", "8f e8 78 c2 ec 0e", "0f 0f c0 94"
+        "06",
+        "82 c0 00",
+        "d6",
+        "0f 04",
+        "0f 0d c0",
+        "0f ff",
+        "8c f8",
+        "8e c8",
+        "0f 20 c8",
+        "66 0f 50 03",
+        "66 0f 77",
+        "f0 90",
+        "f0 01 c0",
+        "f0 8b 00",
+        "f0 39 00",
+        "66 c5 f8 28 c1",
+        "48 c5 f8 28 c1",
+        "c5 f0 28 c1",
+        "0f 01 fd",
+        "f3 0f c7 f0",
+        "66 0f c3 03",
+        "66 0f 01 d0",
+        "0f b8 c1",
+        "62 f1 7c 48 28 c1",
+        "8f e8 78 c2 ec 0e",
+        "0f 0f c0 94"
       })
   void answersInvalidWhereTheProcessorRaisesUd(String hex) {
     int result = decode(64, hex);

@@ -39,7 +39,8 @@ final class Encodings {
     if (form.modrm) {
       int reg = Integer.numberOfTrailingZeros(form.match / Form.KEY_REG & 0xff);
       int rm = Integer.numberOfTrailingZeros(form.match / Form.KEY_RM & 0xff);
-      boolean register = (form.match & Form.ANY_MOD) == Form.KEY_MOD << 1 || form.entry.has(TableEntry.ANYMOD);
+      boolean register =
+          (form.match & Form.ANY_MOD) == Form.KEY_MOD << 1 || form.entry.has(TableEntry.ANYMOD);
       if (form.entry.op() == Op.PREFETCH) {
         reg = 2;
       } else if (form.opcode == 0x18 && form.entry.op() == Op.NOP) {

@@ -12,8 +12,21 @@ import org.junit.jupiter.api.Test;
 final class InstructionTableTest {
   private static final Set<String> TESTS =
       Set.of(
-          "user", "mode", "control", "privileged", "iopl", "segment", "system", "interrupt", "fault", "time", "random",
-          "host", "state", "absent", "later");
+          "user",
+          "mode",
+          "control",
+          "privileged",
+          "iopl",
+          "segment",
+          "system",
+          "interrupt",
+          "fault",
+          "time",
+          "random",
+          "host",
+          "state",
+          "absent",
+          "later");
 
   @Test
   void tableAndOpsMatchBothWays() {
@@ -42,7 +55,8 @@ final class InstructionTableTest {
         int mode = entry.has(TableEntry.I64) ? 32 : 64;
         byte[] code = Encodings.of(form, i, mode);
         int result = Decoder.decode(code, 0, code.length, mode, in);
-        assertEquals(entry.absent() == null ? Decoder.OK : Decoder.INVALID, result, entry::toString);
+        assertEquals(
+            entry.absent() == null ? Decoder.OK : Decoder.INVALID, result, entry::toString);
         assertSame(entry, in.entry, entry::toString);
         assertEquals(entry.operands().size(), in.operands, entry::toString);
         for (int n = 0; n < in.operands; n++) {

@@ -46,7 +46,8 @@ final class InstructionsPage {
             out.append("| ")
                 .append(feature)
                 .append(" | ")
-                .append(String.join(", ", entries.stream().map(e -> name(e.op())).distinct().toList()))
+                .append(
+                    String.join(", ", entries.stream().map(e -> name(e.op())).distinct().toList()))
                 .append(" |\n"));
     out.append("| AVX-512 and other EVEX and VEX opcodes | all others |\n");
     return out.toString();

@@ -10,7 +10,9 @@ import java.util.TreeMap;
 
 /** Compares the decoder with binutils' objdump over the code sections of an ELF file. */
 final class Objdump {
-  /** What a comparison found: instructions seen, and the first few lines of each kind of difference. */
+  /**
+   * What a comparison found: instructions seen, and the first few lines of each kind of difference.
+   */
   record Result(long instructions, long unknown, Map<String, List<String>> differences) {}
 
   private Objdump() {}
@@ -67,12 +69,16 @@ final class Objdump {
           difference = "length " + instruction.length;
         } else if (result == Decoder.INVALID) {
           unknown++;
-          if (code[0] != 0x62 && code[0] != (byte) 0xc4 && code[0] != (byte) 0xc5 && instruction.entry == null) {
+          if (code[0] != 0x62
+              && code[0] != (byte) 0xc4
+              && code[0] != (byte) 0xc5
+              && instruction.entry == null) {
             difference = "unknown";
           }
         } else if (!ObjdumpNames.same(text, instruction)) {
           difference = Disassembler.mnemonic(instruction);
-        } else if (result == Decoder.OK && !OperandText.same(line.substring(0, tab).strip(), text, instruction)) {
+        } else if (result == Decoder.OK
+            && !OperandText.same(line.substring(0, tab).strip(), text, instruction)) {
           difference = "operands";
         }
         if (difference != null) {
@@ -90,7 +96,9 @@ final class Objdump {
   private static int bytes(String line, int from, int to, byte[] code) {
     int n = 0;
     for (int i = from; i + 1 < to && n < 16 && line.charAt(i) != ' '; i += 3) {
-      code[n++] = (byte) (Character.digit(line.charAt(i), 16) << 4 | Character.digit(line.charAt(i + 1), 16));
+      code[n++] =
+          (byte)
+              (Character.digit(line.charAt(i), 16) << 4 | Character.digit(line.charAt(i + 1), 16));
     }
     return n;
   }

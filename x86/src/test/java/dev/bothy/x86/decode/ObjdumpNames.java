@@ -7,8 +7,24 @@ final class ObjdumpNames {
   /** objdump shows prefixes as words of their own before the mnemonic. */
   private static final Set<String> PREFIXES =
       Set.of(
-          "lock", "rep", "repz", "repnz", "data16", "data32", "addr16", "addr32", "cs", "ds", "es", "ss", "fs", "gs", "bnd", "notrack",
-          "xacquire", "xrelease");
+          "lock",
+          "rep",
+          "repz",
+          "repnz",
+          "data16",
+          "data32",
+          "addr16",
+          "addr32",
+          "cs",
+          "ds",
+          "es",
+          "ss",
+          "fs",
+          "gs",
+          "bnd",
+          "notrack",
+          "xacquire",
+          "xrelease");
 
   private ObjdumpNames() {}
 
@@ -54,8 +70,7 @@ final class ObjdumpNames {
       case "jmp" -> in.op == Op.JMP_FAR ? "jmp far" : theirs;
       case "pushf", "popf", "pusha", "popa" ->
           theirs + (in.operandSize == 8 ? "q" : in.operandSize == 4 ? "d" : "w");
-      case "fnsavew", "fnstenvw", "frstorw", "fldenvw" ->
-          theirs.substring(0, theirs.length() - 1);
+      case "fnsavew", "fnstenvw", "frstorw", "fldenvw" -> theirs.substring(0, theirs.length() - 1);
       case "iret" -> "iretd";
       case "retfq", "retfw" -> "retf";
       case "retw" -> "ret";
@@ -73,9 +88,23 @@ final class ObjdumpNames {
       case "fneni(8087" -> "fneni";
       case "fnsetpm(287" -> "fnsetpm";
       // MPX is hint space to processors without it.
-      case "bndldx", "bndstx", "bndmov", "bndcl", "bndcu", "bndcn", "bndmk", "cldemote", "rdsspd", "rdsspq", "nop/reserved" -> "nop";
+      case "bndldx",
+          "bndstx",
+          "bndmov",
+          "bndcl",
+          "bndcu",
+          "bndcn",
+          "bndmk",
+          "cldemote",
+          "rdsspd",
+          "rdsspq",
+          "nop/reserved" ->
+          "nop";
       case "prefetchwt1" -> "prefetch";
-      default -> theirs.startsWith("j") && theirs.endsWith("w") ? theirs.substring(0, theirs.length() - 1) : theirs;
+      default ->
+          theirs.startsWith("j") && theirs.endsWith("w")
+              ? theirs.substring(0, theirs.length() - 1)
+              : theirs;
     };
   }
 

@@ -8,7 +8,8 @@ final class OperandText {
   private static final Pattern NO_INDEX = Pattern.compile("[+]?[re]iz\\*[1248]");
   private static final Pattern ZERO = Pattern.compile("[+]0x0(?=])");
   private static final Pattern BARE_ST = Pattern.compile("\\bst(?!\\()");
-  private static final Pattern POINTER = Pattern.compile("\\b(byte|word|dword|fword|qword|tbyte|xmmword|ymmword) ptr ");
+  private static final Pattern POINTER =
+      Pattern.compile("\\b(byte|word|dword|fword|qword|tbyte|xmmword|ymmword) ptr ");
 
   private static final Pattern NEGATIVE_RIP = Pattern.compile("ip[+]0x([f]{8}[0-9a-f]{8})");
 
@@ -23,7 +24,8 @@ final class OperandText {
         || name.startsWith("bnd")
         || in.kind[0] == Instruction.RELATIVE && in.operandSize == 2
         || selector(in)) {
-      // Implicit operands, absolute addresses, branch targets that objdump does not wrap to 16 bits, selectors that it
+      // Implicit operands, absolute addresses, branch targets that objdump does not wrap to 16
+      // bits, selectors that it
       // shows as whole registers.
       return true;
     }
@@ -35,7 +37,8 @@ final class OperandText {
       return true;
     }
     // A predicate in the name in place of the immediate.
-    boolean predicate = name.startsWith("cmp") || name.startsWith("vcmp") || name.contains("pclmul");
+    boolean predicate =
+        name.startsWith("cmp") || name.startsWith("vcmp") || name.contains("pclmul");
     if (predicate && ours.startsWith(theirs + ",0x")) {
       return true;
     }

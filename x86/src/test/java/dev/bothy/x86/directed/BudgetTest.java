@@ -14,16 +14,37 @@ import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
 
 class BudgetTest {
-  /** A program with branches, string moves, faults, traps, interrupts and port accesses, that never ends. */
+  /**
+   * A program with branches, string moves, faults, traps, interrupts and port accesses, that never
+   * ends.
+   */
   private static TestMachine machine() {
     var m = new TestMachine();
     CpuState s = m.long64(0);
-    m.memory.write(HANDLERS + 6 * 16, new Assembler(64, 0).hex("48 83 04 24 02").iret().toBytes()); // add qword [rsp], 2
+    m.memory.write(
+        HANDLERS + 6 * 16,
+        new Assembler(64, 0).hex("48 83 04 24 02").iret().toBytes()); // add qword [rsp], 2
     m.memory.write(HANDLERS + 0x400, new Assembler(64, 0).inc(9).iret().toBytes());
     var a = m.assembler(64);
     a.label("top").inc(RAX).mov(RSI, DATA).mov(RDI, DATA + 0x1800).mov(RCX, 300).hex("f3 48 a5");
-    a.hex("0f 0b").interrupt(0x40).push(RAX).pop(RBX).addRegister(8, RBX).hex("99 a8 03").jz("skip").mov(RDX, 0x300).hex("ee");
-    a.label("skip").sti().cli().movFromControl(RBP, 0).call("sub").jmp("top").label("sub").hex("0f a2").ret(); // cpuid
+    a.hex("0f 0b")
+        .interrupt(0x40)
+        .push(RAX)
+        .pop(RBX)
+        .addRegister(8, RBX)
+        .hex("99 a8 03")
+        .jz("skip")
+        .mov(RDX, 0x300)
+        .hex("ee");
+    a.label("skip")
+        .sti()
+        .cli()
+        .movFromControl(RBP, 0)
+        .call("sub")
+        .jmp("top")
+        .label("sub")
+        .hex("0f a2")
+        .ret(); // cpuid
     m.code(64, a);
     return m;
   }
@@ -103,17 +124,20 @@ class BudgetTest {
           m.memory.writeLong(0x7_1000 + 8 * i, 0x60_0000 | 7 | LARGE);
         }
         m.code(64, m.assembler(64).hex(loop));
-        var kicker = new Thread(() -> {
-          try {
-            Thread.sleep(30);
-          } catch (InterruptedException e) {
-            return;
-          }
-          m.cpu.kick();
-        });
+        var kicker =
+            new Thread(
+                () -> {
+                  try {
+                    Thread.sleep(30);
+                  } catch (InterruptedException e) {
+                    return;
+                  }
+                  m.cpu.kick();
+                });
         kicker.start();
         Exit exit =
-            Assertions.assertTimeoutPreemptively(Duration.ofSeconds(20), () -> m.cpu.run(Vcpu.UNLIMITED), loop);
+            Assertions.assertTimeoutPreemptively(
+                Duration.ofSeconds(20), () -> m.cpu.run(Vcpu.UNLIMITED), loop);
         kicker.join();
         assertInstanceOf(Exit.Kicked.class, exit, loop);
       } catch (InterruptedException e) {

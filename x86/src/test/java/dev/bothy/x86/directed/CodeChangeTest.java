@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 
 import dev.bothy.core.Exit;
 import dev.bothy.core.cpu.CpuState;
-import dev.bothy.x86.assemble.Assembler;
 import org.junit.jupiter.api.Test;
 
 class CodeChangeTest {
@@ -42,7 +41,8 @@ class CodeChangeTest {
     try (var m = new TestMachine()) {
       m.long64(0).setGpr(RBX, DATA);
       m.memory.write(DATA, new byte[] {(byte) 0xb8, 0, 0, 0, 0, (byte) 0xc3}); // mov eax, imm; ret
-      var a = m.assembler(64).mov(RCX, 50).label("loop").memory(false, new int[] {0x89}, RCX, RBX, 1);
+      var a =
+          m.assembler(64).mov(RCX, 50).label("loop").memory(false, new int[] {0x89}, RCX, RBX, 1);
       a.hex("ff d3").addRegister(RSI, RAX).dec(RCX).jnz("loop").hlt();
       m.code(64, a);
       m.run();
@@ -57,8 +57,12 @@ class CodeChangeTest {
       m.long64(0).setGpr(RBX, start);
       m.memory.write(start, new byte[] {(byte) 0xb8, 0, 0, 0, 0, (byte) 0xc3});
       var a = m.assembler(64).mov(RCX, 60).label("loop");
-      a.memory(false, new int[] {0x88}, RCX, RBX, 1).hex("ff d3").addRegister(RSI, RAX); // low byte: first page
-      a.memory(false, new int[] {0x88}, RCX, RBX, 2).hex("ff d3").addRegister(RDI, RAX); // next byte: second page
+      a.memory(false, new int[] {0x88}, RCX, RBX, 1)
+          .hex("ff d3")
+          .addRegister(RSI, RAX); // low byte: first page
+      a.memory(false, new int[] {0x88}, RCX, RBX, 2)
+          .hex("ff d3")
+          .addRegister(RDI, RAX); // next byte: second page
       a.dec(RCX).jnz("loop").hlt();
       m.code(64, a);
       m.run();
@@ -84,7 +88,8 @@ class CodeChangeTest {
       s.setGpr(RBX, start);
       s.setGpr(RCX, 0x11);
       // mov [rbx+6], cl with a 32-bit displacement: its last byte is overwritten only afterwards.
-      m.memory.write(start, new byte[] {(byte) 0x88, (byte) 0x8b, 7, 0, 0, 0, (byte) 0xb0, 0, (byte) 0xf4});
+      m.memory.write(
+          start, new byte[] {(byte) 0x88, (byte) 0x8b, 7, 0, 0, 0, (byte) 0xb0, 0, (byte) 0xf4});
       s.set(CpuState.RIP, start);
       m.run();
       assertEquals(0x11, m.gpr(RAX));
@@ -104,7 +109,13 @@ class CodeChangeTest {
       s.setGpr(RBX, DATA + 0x1000);
       m.memory.write(DATA + 0x1000, new byte[] {(byte) 0xb8, 1, 0, 0, 0, (byte) 0xc3});
       m.memory.write(DATA, new byte[] {(byte) 0xb8, 2, 0, 0, 0, (byte) 0xc3});
-      var a = m.assembler(64).hex("ff d3").movRegister(RBP, RAX).mov(RSI, DATA).mov(RDI, DATA + 0x1000).mov(RCX, 512);
+      var a =
+          m.assembler(64)
+              .hex("ff d3")
+              .movRegister(RBP, RAX)
+              .mov(RSI, DATA)
+              .mov(RDI, DATA + 0x1000)
+              .mov(RCX, 512);
       a.hex("f3 48 a5").hex("ff d3").hlt();
       m.code(64, a);
       m.run();
@@ -146,7 +157,8 @@ class CodeChangeTest {
   void callThatOverwritesItsOwnTargetIsSeen() {
     try (var m = new TestMachine()) {
       CpuState s = m.long64(0);
-      // The return address 0x100005 becomes the code at the target: add eax, 0x1000.. is what its bytes say.
+      // The return address 0x100005 becomes the code at the target: add eax, 0x1000.. is what its
+      // bytes say.
       s.setGpr(RSP, CODE + 0x108);
       m.memory.write(CODE + 0x100, new byte[] {0x0f, 0x0b, 0x0f, 0x0b});
       m.code(64, m.assembler(64).hex("e8 fb 00 00 00"));
@@ -174,17 +186,21 @@ class CodeChangeTest {
     try (var m = new TestMachine()) {
       var a = m.assembler(64).mov(RDX, 0x4000).hex("ee");
       long patched = a.here();
-      m.ports.map("dma", 0x4000, 1, new dev.bothy.core.BusDevice() {
-        @Override
-        public long read(long offset, int size) {
-          return 0;
-        }
+      m.ports.map(
+          "dma",
+          0x4000,
+          1,
+          new dev.bothy.core.BusDevice() {
+            @Override
+            public long read(long offset, int size) {
+              return 0;
+            }
 
-        @Override
-        public void write(long offset, int size, long value) {
-          m.memory.writeByte(patched, 0xf4);
-        }
-      });
+            @Override
+            public void write(long offset, int size, long value) {
+              m.memory.writeByte(patched, 0xf4);
+            }
+          });
       m.long64(0);
       m.code(64, a.hex("0f 0b"));
       m.run();
@@ -210,7 +226,8 @@ class CodeChangeTest {
   @Test
   void accessedAndDirtyBitsOnACodePageCountAsWrites() {
     try (var m = new TestMachine()) {
-      // A page-table page that is run as code: the walk's accessed bit turns an instruction into another.
+      // A page-table page that is run as code: the walk's accessed bit turns an instruction into
+      // another.
       long table = 0x6_0000;
       m.memory.writeLong(PD + 8 * 5, table | P | W | U);
       // Entry 0: bytes 03 d0 .. : add edx, eax; with the accessed bit 23 d0: and edx, eax.
@@ -220,7 +237,14 @@ class CodeChangeTest {
       s.setGpr(RDX, 3);
       s.setGpr(RBX, table);
       s.setGpr(RSI, 0xa0_0000);
-      var a = m.assembler(64).hex("ff d3").movRegister(RDI, RDX).mov(RDX, 3).hex("8a 0e").hex("ff d3").hlt();
+      var a =
+          m.assembler(64)
+              .hex("ff d3")
+              .movRegister(RDI, RDX)
+              .mov(RDX, 3)
+              .hex("8a 0e")
+              .hex("ff d3")
+              .hlt();
       m.code(64, a);
       m.run();
       assertEquals(9, m.gpr(RDI));

@@ -13,11 +13,20 @@ class DebugTest {
   private static final long DR6_CLEAR = 0xffff_0ff0L;
   private static final int STEP = 1 << 14;
 
-  /** Runs code whose #DB handler writes down RIP and DR6 of every trap; returns them, RIP relative to the code. */
+  /**
+   * Runs code whose #DB handler writes down RIP and DR6 of every trap; returns them, RIP relative
+   * to the code.
+   */
   private static List<Long> traps(TestMachine m, Assembler code) {
     long log = DATA + 0x10_0000;
     var handler = new Assembler(64, 0x11_0000);
-    handler.push(RAX).push(RDX).movFromDebug(RAX, 6).store(15, 8, RAX).load(RAX, RSP, 16).store(15, 0, RAX);
+    handler
+        .push(RAX)
+        .push(RDX)
+        .movFromDebug(RAX, 6)
+        .store(15, 8, RAX)
+        .load(RAX, RSP, 16)
+        .store(15, 0, RAX);
     handler.add(15, 16).mov(RAX, DR6_CLEAR).movToDebug(6, RAX).pop(RDX).pop(RAX).iret();
     m.memory.write(0x11_0000, handler.toBytes());
     m.gate64(1, CODE64, 0x11_0000, 0x8e, 1); // its stack is out of the way of breakpoints
@@ -54,7 +63,8 @@ class DebugTest {
   void popfThatSetsTheFlagTrapsAfterTheNextInstructionAndTheOneThatClearsItStillTraps() {
     try (var m = new TestMachine()) {
       m.long64(0);
-      var a = m.assembler(64).pushConstant(0x102).popf().nop().nop().pushConstant(2).popf().nop().hlt();
+      var a =
+          m.assembler(64).pushConstant(0x102).popf().nop().nop().pushConstant(2).popf().nop().hlt();
       // push 5, popf 1: the trap comes after the first nop, at 7.
       assertEquals(steps(7, 8, 13, 14), traps(m, a));
     }
@@ -77,7 +87,16 @@ class DebugTest {
   void movToStackSegmentDelaysTheTrap() {
     try (var m = new TestMachine()) {
       m.long64(0).setGpr(RBX, FLAT);
-      var a = m.assembler(64).pushConstant(0x102).popf().movToSegment(CpuState.SS, RBX).nop().nop().pushConstant(2).popf().hlt();
+      var a =
+          m.assembler(64)
+              .pushConstant(0x102)
+              .popf()
+              .movToSegment(CpuState.SS, RBX)
+              .nop()
+              .nop()
+              .pushConstant(2)
+              .popf()
+              .hlt();
       assertEquals(steps(9, 10, 15, 16), traps(m, a));
     }
   }
@@ -86,7 +105,14 @@ class DebugTest {
   void movToStackSegmentLosesItsOwnTrap() {
     try (var m = new TestMachine()) {
       m.long64(0).setGpr(RBX, FLAT);
-      var a = m.assembler(64).pushConstant(0x102).popf().movToSegment(CpuState.SS, RBX).hex("f1").nop().pushConstant(2);
+      var a =
+          m.assembler(64)
+              .pushConstant(0x102)
+              .popf()
+              .movToSegment(CpuState.SS, RBX)
+              .hex("f1")
+              .nop()
+              .pushConstant(2);
       List<Long> expected = new ArrayList<>(List.of(9L, 0L));
       expected.addAll(steps(10, 15, 16));
       assertEquals(expected, traps(m, a.popf().hlt()));
@@ -123,7 +149,15 @@ class DebugTest {
     try (var m = new TestMachine()) {
       m.long64(0);
       m.memory.write(HANDLERS + 0x400, new byte[] {(byte) 0x90, 0x48, (byte) 0xcf});
-      var a = m.assembler(64).pushConstant(0x102).popf().interrupt(0x40).nop().pushConstant(2).popf().hlt();
+      var a =
+          m.assembler(64)
+              .pushConstant(0x102)
+              .popf()
+              .interrupt(0x40)
+              .nop()
+              .pushConstant(2)
+              .popf()
+              .hlt();
       assertEquals(steps(9, 14, 15), traps(m, a));
     }
   }
@@ -171,7 +205,8 @@ class DebugTest {
       s.set(CpuState.DR + 8 * 7, 0x404);
       s.setGpr(RAX, 3);
       assertEquals(
-          List.of(0L, 2L, 0L, 2L, 0L, 2L), traps(m, m.assembler(64).label("l").dec(RAX).jnz("l").hlt()));
+          List.of(0L, 2L, 0L, 2L, 0L, 2L),
+          traps(m, m.assembler(64).label("l").dec(RAX).jnz("l").hlt()));
     }
   }
 
@@ -203,7 +238,8 @@ class DebugTest {
       s.setGpr(RDI, DATA);
       s.setGpr(RCX, 4);
       s.setGpr(RBX, KERNEL_STACK - 0x100);
-      var a = m.assembler(64).hex("f3 48 a5").hex("48 87 e3").push(RAX).pop(RAX).hex("48 87 e3").nop();
+      var a =
+          m.assembler(64).hex("f3 48 a5").hex("48 87 e3").push(RAX).pop(RAX).hex("48 87 e3").nop();
       assertEquals(List.of(0L, 4L, 7L, 4L, 8L, 4L), traps(m, a.hlt()));
     }
   }
@@ -241,7 +277,8 @@ class DebugTest {
       s.set(CpuState.DR, DATA);
       s.set(CpuState.DR + 8 * 7, 0x400 | 2 | 0xfL << 16);
       s.setGpr(RBX, DATA);
-      var a = m.assembler(64).pushConstant(0x102).popf().hex("48 89 03").pushConstant(2).popf().hlt();
+      var a =
+          m.assembler(64).pushConstant(0x102).popf().hex("48 89 03").pushConstant(2).popf().hlt();
       assertEquals(List.of(9L, (long) STEP | 1, 14L, (long) STEP, 15L, (long) STEP), traps(m, a));
     }
   }
@@ -291,7 +328,12 @@ class DebugTest {
     try (var m = new TestMachine()) {
       m.long64(0);
       var a = m.assembler(64);
-      a.mov(RBX, DATA).load(RCX, RBX, 0).mov(RAX, DATA).movToDebug(0, RAX).mov(RAX, 0xf0402).movToDebug(7, RAX);
+      a.mov(RBX, DATA)
+          .load(RCX, RBX, 0)
+          .mov(RAX, DATA)
+          .movToDebug(0, RAX)
+          .mov(RAX, 0xf0402)
+          .movToDebug(7, RAX);
       long at = a.here() - CODE;
       a.load(RCX, RBX, 0).nop().mov(RAX, 0x400).movToDebug(7, RAX).load(RCX, RBX, 0).nop();
       assertEquals(List.of(at + 7, 1L), traps(m, a.hlt()));

@@ -14,7 +14,8 @@ import org.junit.jupiter.api.Test;
 class ExceptionTest {
   @Test
   void contributoryExceptionsDouble() {
-    // First exception's code, its gate broken so that its delivery faults; what is delivered in the end.
+    // First exception's code, its gate broken so that its delivery faults; what is delivered in the
+    // end.
     Object[][] cases = {
       {"0f 0b", 6, 11}, // #UD is benign: then #NP
       {"31 c9 f7 f1", 0, 8}, // #DE, #NP: double
@@ -111,7 +112,9 @@ class ExceptionTest {
 
   @Test
   void trapsReturnBehindTheInstructionAndFaultsAtIt() {
-    Object[][] cases = {{"cc", 3, 1}, {"f1", 1, 1}, {"cd 31", 0x31, 2}, {"0f 0b", 6, 0}, {"31 c9 f7 f1", 0, 2}};
+    Object[][] cases = {
+      {"cc", 3, 1}, {"f1", 1, 1}, {"cd 31", 0x31, 2}, {"0f 0b", 6, 0}, {"31 c9 f7 f1", 0, 2}
+    };
     for (Object[] c : cases) {
       try (var m = new TestMachine()) {
         m.long64(3);
@@ -165,7 +168,11 @@ class ExceptionTest {
   void instructionLongerThanFifteenBytesIsAProtectionFault() {
     try (var m = new TestMachine()) {
       m.long64(0);
-      m.code(64, m.assembler(64).hex("66 66 66 66 66 66 66 66 66 66 66 66 66 66 90").hex("66 66 66 66 66 66 66 66 66 66 66 66 66 66 66 90"));
+      m.code(
+          64,
+          m.assembler(64)
+              .hex("66 66 66 66 66 66 66 66 66 66 66 66 66 66 90")
+              .hex("66 66 66 66 66 66 66 66 66 66 66 66 66 66 66 90"));
       m.run();
       assertEquals(13, m.vector());
       assertEquals(CODE + 15, m.stack(8, 1));
@@ -228,7 +235,17 @@ class ExceptionTest {
       m.apic.setTaskPriority(15);
       m.apic.request(0x40);
       // The interrupt is let through only by the instruction before the load.
-      m.code(64, m.assembler(64).mov(RBX, FLAT).mov(RDX, 0).cli().sti().movToSegment(CpuState.SS, RBX).movToControl(8, RDX).inc(RAX).hlt());
+      m.code(
+          64,
+          m.assembler(64)
+              .mov(RBX, FLAT)
+              .mov(RDX, 0)
+              .cli()
+              .sti()
+              .movToSegment(CpuState.SS, RBX)
+              .movToControl(8, RDX)
+              .inc(RAX)
+              .hlt());
       m.run();
       assertEquals(0x40, m.vector());
       assertEquals(0, m.gpr(RAX), "the shadow lasts for one instruction");
@@ -262,7 +279,8 @@ class ExceptionTest {
     try (var m = new TestMachine()) {
       m.long64(0);
       // The handler counts in RBX and halts once before it returns.
-      m.memory.write(HANDLERS + 32, new Assembler(64, HANDLERS + 32).inc(RBX).hlt().iret().toBytes());
+      m.memory.write(
+          HANDLERS + 32, new Assembler(64, HANDLERS + 32).inc(RBX).hlt().iret().toBytes());
       m.code(64, m.assembler(64).label("loop").inc(RAX).cmp(RAX, 100).jnz("loop").hlt());
       m.cpu.nmi();
       assertInstanceOf(Exit.Halted.class, m.cpu.run(1000));
@@ -273,7 +291,8 @@ class ExceptionTest {
       assertEquals(1, m.cpu.state().gpr(RBX), "still in the handler");
       m.state().setInt32(CpuState.ACTIVITY, 0);
       assertInstanceOf(Exit.Halted.class, m.cpu.run(1000));
-      assertEquals(2, m.cpu.state().gpr(RBX), "the second came after IRET, the third was the same one");
+      assertEquals(
+          2, m.cpu.state().gpr(RBX), "the second came after IRET, the third was the same one");
       m.state().setInt32(CpuState.ACTIVITY, 0);
       assertInstanceOf(Exit.Halted.class, m.cpu.run(1000));
       assertEquals(2, m.cpu.state().gpr(RBX));
@@ -313,7 +332,10 @@ class ExceptionTest {
 
   @Test
   void misalignedAccessesOfUserCodeFaultWithMaskAndFlag() {
-    for (String code : new String[] {"48 8b 03", "48 89 03", "48 ff 03", "f0 ff 03", "66 89 03", "ff 33", "48 a5"}) {
+    for (String code :
+        new String[] {
+          "48 8b 03", "48 89 03", "48 ff 03", "f0 ff 03", "66 89 03", "ff 33", "48 a5"
+        }) {
       try (var m = new TestMachine()) {
         for (int cpl : new int[] {0, 3}) {
           for (boolean mask : new boolean[] {false, true}) {
@@ -325,7 +347,13 @@ class ExceptionTest {
             s.setGpr(RAX, 0x1234);
             m.memory.writeLong(DATA + 0xffd, 1);
             // The same access first without the flag, so that it is known to the TLB.
-            var a = m.assembler(64).hex(code).pushConstant(AC | 2).popf().mov(RSI, DATA + 1).mov(RDI, DATA + 8);
+            var a =
+                m.assembler(64)
+                    .hex(code)
+                    .pushConstant(AC | 2)
+                    .popf()
+                    .mov(RSI, DATA + 1)
+                    .mov(RDI, DATA + 8);
             long at = a.here();
             m.code(64, a.hex(code).hex("0f 0b"));
             m.run();
@@ -349,7 +377,12 @@ class ExceptionTest {
       s.setGpr(RBX, DATA);
       m.memory.write(HANDLERS + 0x400, new byte[] {0x48, (byte) 0xcf});
       // An interrupt goes through a TSS whose stack pointers are never aligned.
-      m.code(64, m.assembler(64).hex("48 8b 03 8b 43 04 8a 43 01 66 8b 43 02").interrupt(0x40).hex("48 8b 43 01"));
+      m.code(
+          64,
+          m.assembler(64)
+              .hex("48 8b 03 8b 43 04 8a 43 01 66 8b 43 02")
+              .interrupt(0x40)
+              .hex("48 8b 43 01"));
       m.run();
       assertEquals(17, m.vector());
       assertEquals(CODE + 15, m.stack(8, 1));
@@ -380,7 +413,8 @@ class ExceptionTest {
       var ap = m.cpus[1];
       assertInstanceOf(Exit.WaitingForStartup.class, ap.run(10));
       assertFalse(ap.hasWork());
-      m.memory.write(0x9_a000, new Assembler(16, 0).hex("8c c8").mov(RBX, 0x77).hlt().toBytes()); // mov ax, cs
+      m.memory.write(
+          0x9_a000, new Assembler(16, 0).hex("8c c8").mov(RBX, 0x77).hlt().toBytes()); // mov ax, cs
       ap.init();
       ap.startup(0x9a);
       assertTrue(ap.hasWork());
@@ -411,7 +445,8 @@ class ExceptionTest {
       ap.startup(0x77);
       ap.startup(0x11);
       assertInstanceOf(Exit.Halted.class, ap.run(100));
-      assertEquals(0x1100, ap.state().getInt32(CpuState.segment(CpuState.CS, CpuState.SEGMENT_SELECTOR)));
+      assertEquals(
+          0x1100, ap.state().getInt32(CpuState.segment(CpuState.CS, CpuState.SEGMENT_SELECTOR)));
     }
   }
 

@@ -24,7 +24,12 @@ class LongModeTest {
       a.jmpFar(CODE64, 0x11_0000);
       m.code(32, a);
       var b = new Assembler(64, 0x11_0000);
-      b.mov(RBX, 0x1234_5678_9abc_def0L).emit(0x68).value(4, CODE32).emit(0x68).value(4, 0x12_0000).retFar();
+      b.mov(RBX, 0x1234_5678_9abc_def0L)
+          .emit(0x68)
+          .value(4, CODE32)
+          .emit(0x68)
+          .value(4, 0x12_0000)
+          .retFar();
       m.memory.write(0x11_0000, b.toBytes());
       var c = new Assembler(32, 0x12_0000);
       c.mov(RAX, 0x31).movToControl(0, RAX).mov(RCX, 0xc000_0080L).rdmsr().movRegister(RDI, RAX);
@@ -143,9 +148,17 @@ class LongModeTest {
       for (int code : new int[] {USER_CODE64, USER_CODE32}) {
         m.long64(0);
         var a = m.assembler(64);
-        a.pushConstant(USER_FLAT).pushConstant((int) USER_STACK).pushConstant(0x202).pushConstant(code).pushConstant(0x11_0000);
+        a.pushConstant(USER_FLAT)
+            .pushConstant((int) USER_STACK)
+            .pushConstant(0x202)
+            .pushConstant(code)
+            .pushConstant(0x11_0000);
         m.code(64, a.iret());
-        m.memory.write(0x11_0000, new byte[] {0x31, (byte) 0xc0, 0x48, 0x0f, 0x0b}); // xor eax, eax; REX.W or dec eax; ud2
+        m.memory.write(
+            0x11_0000,
+            new byte[] {
+              0x31, (byte) 0xc0, 0x48, 0x0f, 0x0b
+            }); // xor eax, eax; REX.W or dec eax; ud2
         m.run();
         assertEquals(6, m.vector());
         assertEquals(code, m.stack(8, 1));
@@ -163,7 +176,11 @@ class LongModeTest {
       s.setSegment(CpuState.GS, FLAT, 0x12_3400, -1, 0xc093);
       s.setSegment(CpuState.FS, USER_FLAT, 0x56_7800, -1, 0xc0f3);
       var a = m.assembler(64);
-      a.pushConstant(USER_FLAT).pushConstant((int) USER_STACK).pushConstant(0x202).pushConstant(USER_CODE64).pushConstant(0x11_0000);
+      a.pushConstant(USER_FLAT)
+          .pushConstant((int) USER_STACK)
+          .pushConstant(0x202)
+          .pushConstant(USER_CODE64)
+          .pushConstant(0x11_0000);
       m.code(64, a.iret());
       m.memory.write(0x11_0000, new byte[] {0x0f, 0x0b});
       m.run();
@@ -180,7 +197,12 @@ class LongModeTest {
     try (var m = new TestMachine()) {
       m.long64(0);
       var a = m.assembler(64);
-      a.pushConstant(0).pushConstant(0x12_3400).pushConstant(2).pushConstant(CODE64).pushConstant(0x11_0000).iret();
+      a.pushConstant(0)
+          .pushConstant(0x12_3400)
+          .pushConstant(2)
+          .pushConstant(CODE64)
+          .pushConstant(0x11_0000)
+          .iret();
       m.code(64, a);
       m.memory.writeByte(0x11_0000, 0xf4);
       m.run();
@@ -199,7 +221,10 @@ class LongModeTest {
       assertEquals(13, m.vector());
       m.long64(0);
       var a = m.assembler(64);
-      a.pushConstant(USER_FLAT).pushConstant((int) USER_STACK).pushConstant(2).pushConstant(USER_CODE64);
+      a.pushConstant(USER_FLAT)
+          .pushConstant((int) USER_STACK)
+          .pushConstant(2)
+          .pushConstant(USER_CODE64);
       a.mov(RAX, NON_CANONICAL).push(RAX);
       long at = a.here();
       m.code(64, a.iret());
@@ -218,7 +243,13 @@ class LongModeTest {
       s.set(CpuState.SFMASK, 0x600);
       s.set(CpuState.RFLAGS, 0x647);
       m.code(64, m.assembler(64).syscall().movRegister(RDI, RCX).hex("0f 0b"));
-      var k = new Assembler(64, 0x11_0000).hex("8c cb 8c d5").pushf().pop(RSI).movRegister(RDX, 11).sysret(true);
+      var k =
+          new Assembler(64, 0x11_0000)
+              .hex("8c cb 8c d5")
+              .pushf()
+              .pop(RSI)
+              .movRegister(RDX, 11)
+              .sysret(true);
       m.memory.write(0x11_0000, k.toBytes());
       m.run();
       assertEquals(6, m.vector());
@@ -441,7 +472,8 @@ class LongModeTest {
       m.code(64, m.assembler(64).mov(RAX, FREE).ltr(RAX).hlt());
       m.run();
       assertEquals(
-          0xffff_8000_5678_9000L, m.state().get(CpuState.segment(CpuState.TR, CpuState.SEGMENT_BASE)));
+          0xffff_8000_5678_9000L,
+          m.state().get(CpuState.segment(CpuState.TR, CpuState.SEGMENT_BASE)));
       m.long64(0).setInt32(CpuState.GDTR_LIMIT, FREE + 14);
       m.descriptor(FREE, TSS, 0x67, 0x89);
       m.run();
@@ -457,7 +489,15 @@ class LongModeTest {
       m.apic.setTaskPriority(5);
       m.apic.request(0x51);
       m.code(
-          64, m.assembler(64).movFromControl(RBX, 8).nop().nop().mov(RAX, 4).movToControl(8, RAX).nop().hlt());
+          64,
+          m.assembler(64)
+              .movFromControl(RBX, 8)
+              .nop()
+              .nop()
+              .mov(RAX, 4)
+              .movToControl(8, RAX)
+              .nop()
+              .hlt());
       m.run();
       assertEquals(5, m.gpr(RBX));
       assertEquals(0x51, m.vector());

@@ -26,7 +26,10 @@ class MultiprocessorTest {
   }
 
   private static void both(
-      TestMachine m, Consumer<Assembler> first, Consumer<Assembler> second, Consumer<CpuState> more) {
+      TestMachine m,
+      Consumer<Assembler> first,
+      Consumer<Assembler> second,
+      Consumer<CpuState> more) {
     var a = m.assembler(64);
     first.accept(a);
     m.code(64, a.hlt());
@@ -47,13 +50,15 @@ class MultiprocessorTest {
     Thread[] threads = new Thread[2];
     for (int i = 0; i < 2; i++) {
       Vcpu vcpu = m.cpus[i];
-      threads[i] = new Thread(() -> {
-        try {
-          assertInstanceOf(Exit.Halted.class, vcpu.run(Vcpu.UNLIMITED));
-        } catch (Throwable t) {
-          failure.compareAndSet(null, t);
-        }
-      });
+      threads[i] =
+          new Thread(
+              () -> {
+                try {
+                  assertInstanceOf(Exit.Halted.class, vcpu.run(Vcpu.UNLIMITED));
+                } catch (Throwable t) {
+                  failure.compareAndSet(null, t);
+                }
+              });
       threads[i].setDaemon(true);
       threads[i].start();
     }
@@ -104,7 +109,10 @@ class MultiprocessorTest {
             a.hex(instruction).dec(RCX).jnz("loop");
           };
       both(m, code, code);
-      int bits = instruction.contains("48") ? 64 : instruction.contains("66") ? 16 : instruction.contains("fe") ? 8 : 32;
+      int bits =
+          instruction.contains("48")
+              ? 64
+              : instruction.contains("66") ? 16 : instruction.contains("fe") ? 8 : 32;
       long mask = bits == 64 ? -1 : (1L << bits) - 1;
       assertEquals(2L * rounds & mask, m.memory.readLong(at) & mask);
     }
@@ -117,8 +125,15 @@ class MultiprocessorTest {
       long at = DATA + Integer.decode(offset);
       Consumer<Assembler> code =
           a ->
-              a.mov(RBX, at).mov(RCX, rounds).label("loop").load(RAX, RBX, 0).label("again")
-                  .hex("48 8d 50 01 f0 48 0f b1 13").jnz("again").dec(RCX).jnz("loop"); // lea rdx, [rax+1]; lock cmpxchg
+              a.mov(RBX, at)
+                  .mov(RCX, rounds)
+                  .label("loop")
+                  .load(RAX, RBX, 0)
+                  .label("again")
+                  .hex("48 8d 50 01 f0 48 0f b1 13")
+                  .jnz("again")
+                  .dec(RCX)
+                  .jnz("loop"); // lea rdx, [rax+1]; lock cmpxchg
       both(m, code, code);
       assertEquals(2L * rounds, m.memory.readLong(at));
     }
@@ -129,9 +144,16 @@ class MultiprocessorTest {
     try (var m = new TestMachine(2)) {
       Consumer<Assembler> code =
           a ->
-              a.mov(RSI, DATA).mov(RDI, 10_000).label("loop").load(RAX, RSI, 0).load(RDX, RSI, 8).label("again")
-                  .hex("48 8d 58 01 48 8d 4a 02 f0 48 0f c7 0e").jnz("again") // rbx = rax + 1, rcx = rdx + 2
-                  .dec(RDI).jnz("loop");
+              a.mov(RSI, DATA)
+                  .mov(RDI, 10_000)
+                  .label("loop")
+                  .load(RAX, RSI, 0)
+                  .load(RDX, RSI, 8)
+                  .label("again")
+                  .hex("48 8d 58 01 48 8d 4a 02 f0 48 0f c7 0e")
+                  .jnz("again") // rbx = rax + 1, rcx = rdx + 2
+                  .dec(RDI)
+                  .jnz("loop");
       both(m, code, code);
       assertEquals(20_000, m.memory.readLong(DATA));
       assertEquals(40_000, m.memory.readLong(DATA + 8));
@@ -146,7 +168,10 @@ class MultiprocessorTest {
       Consumer<Assembler> code =
           a -> {
             a.mov(RBX, lock).mov(RSI, DATA + 0x3000).mov(RCX, rounds);
-            a.label("loop").mov32(RAX, 1).hex("87 03 85 c0").jnz("wait"); // xchg [rbx], eax; test eax, eax
+            a.label("loop")
+                .mov32(RAX, 1)
+                .hex("87 03 85 c0")
+                .jnz("wait"); // xchg [rbx], eax; test eax, eax
             a.load(RDX, RSI, 0).inc(RDX).store(RSI, 0, RDX);
             a.hex("c7 03 00 00 00 00").dec(RCX).jnz("loop").jmp("end"); // mov dword [rbx], 0
             a.label("wait").hex("f3 90").jmp("loop").label("end");
@@ -163,12 +188,28 @@ class MultiprocessorTest {
       both(
           m,
           a ->
-              a.mov(RBX, DATA).mov(RCX, 1).label("loop").store(RBX, 0, RCX).store(RBX, 0x1000, RCX).inc(RCX)
-                  .cmp(RCX, rounds).jnz("loop"),
+              a.mov(RBX, DATA)
+                  .mov(RCX, 1)
+                  .label("loop")
+                  .store(RBX, 0, RCX)
+                  .store(RBX, 0x1000, RCX)
+                  .inc(RCX)
+                  .cmp(RCX, rounds)
+                  .jnz("loop"),
           a ->
-              a.mov(RBX, DATA).label("loop").load(RAX, RBX, 0x1000).load(RDX, RBX, 0)
-                  .hex("48 39 c2").jcc(2, "bad").cmp(RAX, rounds - 1).jnz("loop").mov(RBP, 1).jmp("end") // cmp rdx, rax; jb
-                  .label("bad").mov(RBP, 2).label("end"));
+              a.mov(RBX, DATA)
+                  .label("loop")
+                  .load(RAX, RBX, 0x1000)
+                  .load(RDX, RBX, 0)
+                  .hex("48 39 c2")
+                  .jcc(2, "bad")
+                  .cmp(RAX, rounds - 1)
+                  .jnz("loop")
+                  .mov(RBP, 1)
+                  .jmp("end") // cmp rdx, rax; jb
+                  .label("bad")
+                  .mov(RBP, 2)
+                  .label("end"));
       assertEquals(1, m.cpus[1].state().gpr(RBP));
     }
   }
@@ -177,7 +218,8 @@ class MultiprocessorTest {
   void fencedStoresAreSeenByOneSideAtLeast() {
     for (String fence : new String[] {"0f ae f0", "f0 83 0c 24 00", "87 0e"}) {
       try (var m = new TestMachine(2)) {
-        // Dekker's: each stores its own flag, fences, and looks at the other's; both may not find the old value.
+        // Dekker's: each stores its own flag, fences, and looks at the other's; both may not find
+        // the old value.
         both(m, side(0, fence), side(1, fence));
         for (long r = 1; r <= 1000; r++) {
           long a = m.memory.readLong(DATA + 0x1_0000 + 8 * r);
@@ -195,7 +237,12 @@ class MultiprocessorTest {
       a.label("loop").store(RBX, 0, RCX).hex(fence).load(RAX, RDX, 0);
       a.hex("48 89 04 cf"); // mov [rdi+rcx*8], rax
       // Meet the other before the next round.
-      a.store(RBX, 0x400, RCX).label("wait").hex("f3 90").load(RAX, RDX, 0x400).hex("48 39 c8").jcc(2, "wait"); // cmp rax, rcx; jb
+      a.store(RBX, 0x400, RCX)
+          .label("wait")
+          .hex("f3 90")
+          .load(RAX, RDX, 0x400)
+          .hex("48 39 c8")
+          .jcc(2, "wait"); // cmp rax, rcx; jb
       a.inc(RCX).cmp(RCX, 1001).jnz("loop");
     };
   }
@@ -209,15 +256,44 @@ class MultiprocessorTest {
       both(
           m,
           a ->
-              a.mov(RBX, routine).mov(RDX, DATA).mov(RCX, 1).label("loop")
-                  .memory(false, new int[] {0x89}, RCX, RBX, 1).store(RDX, 0, RCX) // patch, then tell
-                  .label("wait").hex("f3 90").load(RAX, RDX, 0x100).hex("48 39 c8").jnz("wait")
-                  .inc(RCX).cmp(RCX, rounds).jnz("loop"),
+              a.mov(RBX, routine)
+                  .mov(RDX, DATA)
+                  .mov(RCX, 1)
+                  .label("loop")
+                  .memory(false, new int[] {0x89}, RCX, RBX, 1)
+                  .store(RDX, 0, RCX) // patch, then tell
+                  .label("wait")
+                  .hex("f3 90")
+                  .load(RAX, RDX, 0x100)
+                  .hex("48 39 c8")
+                  .jnz("wait")
+                  .inc(RCX)
+                  .cmp(RCX, rounds)
+                  .jnz("loop"),
           a ->
-              a.mov(RBX, routine).mov(RDX, DATA).mov(RCX, 1).label("loop").hex("f3 90").load(RAX, RDX, 0)
-                  .hex("48 39 c8").jnz("loop").xorRegister(RAX, RAX).mov(RSI, RCX).hex("53 52 51 0f a2 59 5a 5b") // cpuid
-                  .hex("ff d3 48 39 c8").jnz("bad").store(RDX, 0x100, RCX).inc(RCX).cmp(RCX, rounds).jnz("loop")
-                  .mov(RBP, 1).jmp("end").label("bad").mov(RBP, 2).store(RDX, 0x100, RCX).label("end"),
+              a.mov(RBX, routine)
+                  .mov(RDX, DATA)
+                  .mov(RCX, 1)
+                  .label("loop")
+                  .hex("f3 90")
+                  .load(RAX, RDX, 0)
+                  .hex("48 39 c8")
+                  .jnz("loop")
+                  .xorRegister(RAX, RAX)
+                  .mov(RSI, RCX)
+                  .hex("53 52 51 0f a2 59 5a 5b") // cpuid
+                  .hex("ff d3 48 39 c8")
+                  .jnz("bad")
+                  .store(RDX, 0x100, RCX)
+                  .inc(RCX)
+                  .cmp(RCX, rounds)
+                  .jnz("loop")
+                  .mov(RBP, 1)
+                  .jmp("end")
+                  .label("bad")
+                  .mov(RBP, 2)
+                  .store(RDX, 0x100, RCX)
+                  .label("end"),
           s -> {});
       assertEquals(1, m.cpus[1].state().gpr(RBP));
     }
@@ -233,15 +309,38 @@ class MultiprocessorTest {
       both(
           m,
           a -> {
-            // Switches the page between two frames; the second processor must see frame n modulo 2 after its INVLPG.
+            // Switches the page between two frames; the second processor must see frame n modulo 2
+            // after its INVLPG.
             a.mov(RBX, entryOf(page)).mov(RDX, DATA).mov(RCX, 1).label("loop");
-            a.movRegister(RAX, RCX).hex("83 e0 01 48 c1 e0 0c 48 05").value(4, DATA + 0xa000 | 7).store(RBX, 0, RAX);
-            a.store(RDX, 0, RCX).label("wait").hex("f3 90").load(RAX, RDX, 0x100).hex("48 39 c8").jnz("wait");
+            a.movRegister(RAX, RCX)
+                .hex("83 e0 01 48 c1 e0 0c 48 05")
+                .value(4, DATA + 0xa000 | 7)
+                .store(RBX, 0, RAX);
+            a.store(RDX, 0, RCX)
+                .label("wait")
+                .hex("f3 90")
+                .load(RAX, RDX, 0x100)
+                .hex("48 39 c8")
+                .jnz("wait");
             a.inc(RCX).cmp(RCX, rounds).jnz("loop");
           },
           a -> {
-            a.mov(RBX, page).mov(RDX, DATA).mov(RCX, 1).mov(RBP, 1).label("loop").hex("f3 90").load(RAX, RDX, 0).hex("48 39 c8").jnz("loop");
-            a.invlpg(RBX).load(RAX, RBX, 0).movRegister(RSI, RCX).hex("83 e6 01 48 39 f0").jz("good").mov(RBP, 2).label("good");
+            a.mov(RBX, page)
+                .mov(RDX, DATA)
+                .mov(RCX, 1)
+                .mov(RBP, 1)
+                .label("loop")
+                .hex("f3 90")
+                .load(RAX, RDX, 0)
+                .hex("48 39 c8")
+                .jnz("loop");
+            a.invlpg(RBX)
+                .load(RAX, RBX, 0)
+                .movRegister(RSI, RCX)
+                .hex("83 e6 01 48 39 f0")
+                .jz("good")
+                .mov(RBP, 2)
+                .label("good");
             a.store(RDX, 0x100, RCX).inc(RCX).cmp(RCX, rounds).jnz("loop");
           });
       assertEquals(1, m.cpus[1].state().gpr(RBP));
@@ -251,15 +350,23 @@ class MultiprocessorTest {
   @Test
   void bothProcessorsClaimCodePagesWhileTheyPatchEachOther() {
     try (var m = new TestMachine(2)) {
-      // Each patches the other's routine and calls its own; what they return does not matter, that both end does.
+      // Each patches the other's routine and calls its own; what they return does not matter, that
+      // both end does.
       for (int i = 0; i < 64; i++) {
-        m.memory.write(DATA + 0x1_0000 + 0x1000L * i, new byte[] {(byte) 0xb8, 0, 0, 0, 0, (byte) 0xc3});
+        m.memory.write(
+            DATA + 0x1_0000 + 0x1000L * i, new byte[] {(byte) 0xb8, 0, 0, 0, 0, (byte) 0xc3});
       }
       Consumer<Assembler> code =
           a ->
-              a.mov(RCX, 6000).mov(RBX, DATA + 0x1_0000).label("loop").movRegister(RSI, RCX)
+              a.mov(RCX, 6000)
+                  .mov(RBX, DATA + 0x1_0000)
+                  .label("loop")
+                  .movRegister(RSI, RCX)
                   .hex("83 e6 3f 48 c1 e6 0c 48 01 de") // rsi = rbx + (rcx & 63) * 4096
-                  .memory(false, new int[] {0x89}, RCX, RSI, 1).hex("ff d6").dec(RCX).jnz("loop");
+                  .memory(false, new int[] {0x89}, RCX, RSI, 1)
+                  .hex("ff d6")
+                  .dec(RCX)
+                  .jnz("loop");
       both(m, code, code);
     }
   }
@@ -275,7 +382,16 @@ class MultiprocessorTest {
       m.cpus[2] = null;
       m.long64(m.cpus[0], 0);
       // A split lock and new code pages need the others to stand still.
-      m.code(64, m.assembler(64).mov(RBX, DATA + 0xffe).mov(RCX, 10).label("l").hex("f0 48 ff 03").dec(RCX).jnz("l").hlt());
+      m.code(
+          64,
+          m.assembler(64)
+              .mov(RBX, DATA + 0xffe)
+              .mov(RCX, 10)
+              .label("l")
+              .hex("f0 48 ff 03")
+              .dec(RCX)
+              .jnz("l")
+              .hlt());
       var thread = new Thread(() -> m.cpus[0].run(Vcpu.UNLIMITED));
       thread.start();
       thread.join(20_000);
@@ -288,15 +404,28 @@ class MultiprocessorTest {
   void startupIpiStartsAnApplicationProcessorThatRunsAlongside() throws InterruptedException {
     try (var m = new TestMachine(2)) {
       m.long64(m.cpus[0], 0);
-      m.code(64, m.assembler(64).mov(RBX, 0x6000).label("wait").hex("f3 90").load(RAX, RBX, 0).cmp(RAX, 0).jz("wait").hlt());
+      m.code(
+          64,
+          m.assembler(64)
+              .mov(RBX, 0x6000)
+              .label("wait")
+              .hex("f3 90")
+              .load(RAX, RBX, 0)
+              .cmp(RAX, 0)
+              .jz("wait")
+              .hlt());
       m.memory.writeLong(0x6000, 0);
-      m.memory.write(0x9_a000, new Assembler(16, 0).hex("c7 06 00 60 34 12 f4").toBytes()); // mov word [0x6000], 0x1234
+      m.memory.write(
+          0x9_a000,
+          new Assembler(16, 0).hex("c7 06 00 60 34 12 f4").toBytes()); // mov word [0x6000], 0x1234
       var boot = new Thread(() -> m.cpus[0].run(Vcpu.UNLIMITED));
-      var application = new Thread(() -> {
-        while (!(m.cpus[1].run(Vcpu.UNLIMITED) instanceof Exit.Halted)) {
-          Thread.onSpinWait();
-        }
-      });
+      var application =
+          new Thread(
+              () -> {
+                while (!(m.cpus[1].run(Vcpu.UNLIMITED) instanceof Exit.Halted)) {
+                  Thread.onSpinWait();
+                }
+              });
       boot.start();
       application.start();
       m.cpus[1].init();

@@ -78,7 +78,9 @@ class PagingTest {
           };
       m.page(PAGE, PAGE, page);
       supervisorElsewhere(m, cpl);
-      s.set(CpuState.CR4, CR4_LONG | (control.equals("smep") ? SMEP : control.equals("smap") ? SMAP : 0));
+      s.set(
+          CpuState.CR4,
+          CR4_LONG | (control.equals("smep") ? SMEP : control.equals("smap") ? SMAP : 0));
       s.setGpr(RBX, PAGE);
       s.set(CpuState.CR2, 0x1234);
       m.memory.writeShort(PAGE, 0x0b0f); // ud2: what a jump there finds
@@ -94,7 +96,8 @@ class PagingTest {
         assertEquals(expected, m.stack(8, 0));
         assertEquals(PAGE, m.state().get(CpuState.CR2));
         assertEquals(kind == 'x' ? PAGE : CODE + 1, m.stack(8, 1));
-        assertEquals(page | PAGE, m.memory.readLong(entryOf(PAGE)), "a faulting access marks nothing");
+        assertEquals(
+            page | PAGE, m.memory.readLong(entryOf(PAGE)), "a faulting access marks nothing");
       }
     }
   }
@@ -112,7 +115,8 @@ class PagingTest {
       m.memory.writeLong(DATA_PT + 0xff8, 0);
       long table = 0x6_0000;
       for (int i = 0; i < 512; i++) {
-        m.memory.writeLong(table + 8 * i, i * 4096L | P | W | (i * 4096L >= CODE || i >> 4 == 9 ? U : 0));
+        m.memory.writeLong(
+            table + 8 * i, i * 4096L | P | W | (i * 4096L >= CODE || i >> 4 == 9 ? U : 0));
       }
       m.memory.writeLong(PD, table | ALL);
     }
@@ -139,7 +143,11 @@ class PagingTest {
       m.state().setGpr(RBX, PAGE);
       m.code(
           64,
-          m.assembler(64).hex(access('w')).mov32(RAX, CR0_PAGING).movToControl(0, RAX).hex(access('w')));
+          m.assembler(64)
+              .hex(access('w'))
+              .mov32(RAX, CR0_PAGING)
+              .movToControl(0, RAX)
+              .hex(access('w')));
       m.run();
       assertEquals(14, m.vector());
       assertEquals(3, m.stack(8, 0));
@@ -194,7 +202,8 @@ class PagingTest {
       m.memory.writeLong(0x6_0000 + 8 * (CODE >> 12), CODE | P | W);
       s.setSegment(CpuState.TR, TASK, TSS, 0x67, 0x8b);
       assertEquals(dev.bothy.core.Exit.Shutdown.class, m.cpu.run(100).getClass());
-      assertEquals(PAGE + CODE64, m.state().get(CpuState.CR2), "the handlers' segment lies there as well");
+      assertEquals(
+          PAGE + CODE64, m.state().get(CpuState.CR2), "the handlers' segment lies there as well");
     }
   }
 
@@ -264,7 +273,9 @@ class PagingTest {
 
   @Test
   void stackInstructionsThatFaultLeaveThePointer() {
-    String[] pushes = {"50", "68 01 00 00 00", "9c", "ff 34 25 00 00 20 00", "e8 00 00 00 00", "0f a0", "c8 10 00 00"};
+    String[] pushes = {
+      "50", "68 01 00 00 00", "9c", "ff 34 25 00 00 20 00", "e8 00 00 00 00", "0f a0", "c8 10 00 00"
+    };
     for (String code : pushes) {
       for (int misaligned : new int[] {0, 4}) {
         try (var m = new TestMachine()) {
@@ -313,21 +324,26 @@ class PagingTest {
           s.setGpr(RDI, PAGE + 0x400 + last);
           s.setGpr(RCX, count);
           s.set(CpuState.RFLAGS, backwards ? 0x402 : 2);
-          String op = size == 1 ? "f3 a4" : size == 2 ? "66 f3 a5" : size == 4 ? "f3 a5" : "f3 48 a5";
+          String op =
+              size == 1 ? "f3 a4" : size == 2 ? "66 f3 a5" : size == 4 ? "f3 a5" : "f3 48 a5";
           m.code(64, m.assembler(64).hex(op).hex("0f 0b"));
           m.run();
           assertEquals(14, m.vector());
           long done = backwards ? 0xc00 : 0xc00;
           assertEquals(count - done / size, m.gpr(RCX));
           assertEquals(backwards ? PAGE + 0x1000 - size : PAGE + 0x1000, m.gpr(RDI));
-          assertEquals(backwards ? PAGE + 0x1000 - 1 & ~(size - 1L) : PAGE + 0x1000, m.state().get(CpuState.CR2));
+          assertEquals(
+              backwards ? PAGE + 0x1000 - 1 & ~(size - 1L) : PAGE + 0x1000,
+              m.state().get(CpuState.CR2));
           assertEquals(CODE, m.stack(8, 1));
           assertEquals(0x1_0000, m.stack(8, 3) & RF);
           // The handler maps the page and returns.
           m.page(PAGE, PAGE, ALL);
           m.page(PAGE + 0x1000, PAGE + 0x1000, ALL);
           m.state().setInt32(CpuState.ACTIVITY, 0);
-          m.memory.write(HANDLERS + 14 * 16 + 1, new byte[] {0x48, (byte) 0x83, (byte) 0xc4, 8, 0x48, (byte) 0xcf});
+          m.memory.write(
+              HANDLERS + 14 * 16 + 1,
+              new byte[] {0x48, (byte) 0x83, (byte) 0xc4, 8, 0x48, (byte) 0xcf});
           m.run();
           assertEquals(6, m.vector());
           byte[] copy = new byte[0x1800];
@@ -456,15 +472,21 @@ class PagingTest {
       m.state().setGpr(RSI, PD + 8 * 4);
       m.state().setGpr(RDX, 0x40_0000 | ALL | LARGE);
       m.state().setGpr(RDI, 0x90_5000);
-      m.code(64, m.assembler(64).load(RAX, RBX, 0).store(RSI, 0, RDX).invlpg(RDI).load(RCX, RBX, 0).hlt());
+      m.code(
+          64,
+          m.assembler(64).load(RAX, RBX, 0).store(RSI, 0, RDX).invlpg(RDI).load(RCX, RBX, 0).hlt());
       m.run();
       assertEquals(1, m.gpr(RAX));
       assertEquals(2, m.gpr(RCX));
     }
   }
 
-  /** Runs {@code flush} between two reads of a page whose entry changes, all in PCID 5; returns what the second read finds. */
-  private static long afterFlush(TestMachine m, long entryBits, java.util.function.Consumer<Assembler> flush) {
+  /**
+   * Runs {@code flush} between two reads of a page whose entry changes, all in PCID 5; returns what
+   * the second read finds.
+   */
+  private static long afterFlush(
+      TestMachine m, long entryBits, java.util.function.Consumer<Assembler> flush) {
     CpuState s = m.long64(0);
     m.page(PAGE, PAGE, ALL | entryBits);
     m.memory.writeLong(PAGE, 1);
@@ -524,7 +546,12 @@ class PagingTest {
       s.set(CpuState.CR3, PML4 | 5);
       s.setGpr(RBX, PAGE);
       long keep = 1L << 63;
-      var a = m.assembler(64).load(RAX, RBX, 0).mov(RDI, other | 6 | keep).movToControl(3, RDI).load(RCX, RBX, 0);
+      var a =
+          m.assembler(64)
+              .load(RAX, RBX, 0)
+              .mov(RDI, other | 6 | keep)
+              .movToControl(3, RDI)
+              .load(RCX, RBX, 0);
       a.mov(RDI, PML4 | 5 | keep).movToControl(3, RDI).load(RDX, RBX, 0);
       m.code(64, a.movFromControl(RSI, 3).hlt());
       m.run();
@@ -546,8 +573,12 @@ class PagingTest {
                 m,
                 0,
                 a ->
-                    a.mov(RDI, PML4 | 6 | 1L << 63).movToControl(3, RDI).mov(RDI, t).invpcid(RDI, RBP)
-                        .mov(RDI, PML4 | 5 | 1L << 63).movToControl(3, RDI));
+                    a.mov(RDI, PML4 | 6 | 1L << 63)
+                        .movToControl(3, RDI)
+                        .mov(RDI, t)
+                        .invpcid(RDI, RBP)
+                        .mov(RDI, PML4 | 5 | 1L << 63)
+                        .movToControl(3, RDI));
         assertEquals(2, found, "type " + t);
       }
     }
@@ -556,7 +587,9 @@ class PagingTest {
   @Test
   void invpcidRefusesBadOperands() {
     try (var m = new TestMachine()) {
-      long[][] bad = {{4, 5, PAGE}, {0, 0x1000, PAGE}, {0, 5, 0x8000_0000_0000L}, {1, 0x1_0005, 0}, {-1, 0, 0}};
+      long[][] bad = {
+        {4, 5, PAGE}, {0, 0x1000, PAGE}, {0, 5, 0x8000_0000_0000L}, {1, 0x1_0005, 0}, {-1, 0, 0}
+      };
       for (long[] b : bad) {
         descriptor(m, b[1], b[2]);
         CpuState s = m.long64(0);
@@ -594,7 +627,8 @@ class PagingTest {
       m.memory.writeInt(DATA_TABLE32 + (int) (PAGE >> 12) * 4, (int) (DATA | P | W));
       m.memory.writeInt(DATA, 0x4711);
       m.memory.writeInt(0x80_1234, 0x4712);
-      var a = m.assembler(32).mov(RBX, PAGE).load(RAX, RBX, 0).mov(RBX, 0x80_1234).load(RCX, RBX, 0);
+      var a =
+          m.assembler(32).mov(RBX, PAGE).load(RAX, RBX, 0).mov(RBX, 0x80_1234).load(RCX, RBX, 0);
       m.code(32, a.store(RBX, 0, RAX).hlt());
       m.run();
       assertEquals(0x4711, m.gpr(RAX));
@@ -664,7 +698,9 @@ class PagingTest {
     try (var m = new TestMachine()) {
       m.long64(3).set(CpuState.RIP, PAGE + 0xffd);
       m.page(PAGE + 0x1000, PAGE + 0x1000, ALL | NX);
-      m.memory.write(PAGE + 0xffd, new byte[] {(byte) 0x90, 0x48, (byte) 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, 0x0f, 0x0b});
+      m.memory.write(
+          PAGE + 0xffd,
+          new byte[] {(byte) 0x90, 0x48, (byte) 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, 0x0f, 0x0b});
       m.run();
       assertEquals(14, m.vector());
       assertEquals(0x15, m.stack(8, 0));
@@ -690,7 +726,13 @@ class PagingTest {
       s.setGpr(RSI, entryOf(PAGE + 0x1000));
       s.setGpr(RDX, PAGE + 0x3000 | ALL);
       s.setGpr(RDI, PAGE + 0x1000);
-      var a = m.assembler(64).hex("ff d3").movRegister(RBP, RAX).store(RSI, 0, RDX).invlpg(RDI).hex("ff d3");
+      var a =
+          m.assembler(64)
+              .hex("ff d3")
+              .movRegister(RBP, RAX)
+              .store(RSI, 0, RDX)
+              .invlpg(RDI)
+              .hex("ff d3");
       m.code(64, a.hlt());
       m.run();
       assertEquals(1, m.gpr(RBP));
@@ -703,11 +745,17 @@ class PagingTest {
     try (var m = new TestMachine()) {
       m.page(PAGE + 0x1000, DATA, ALL);
       m.long64(3).setGpr(RBX, PAGE + 0xffc);
-      m.code(64, m.assembler(64).mov(RAX, 0x1122_3344_5566_7788L).hex("48 89 03 48 8b 0b f0 48 0f c1 0b 0f 0b"));
+      m.code(
+          64,
+          m.assembler(64)
+              .mov(RAX, 0x1122_3344_5566_7788L)
+              .hex("48 89 03 48 8b 0b f0 48 0f c1 0b 0f 0b"));
       m.run();
       assertEquals(6, m.vector());
       assertEquals(0x1122_3344_5566_7788L, m.gpr(RCX));
-      assertEquals(0x1122_3344_5566_7788L * 2, m.memory.readInt(PAGE + 0xffc) & 0xffff_ffffL | (long) m.memory.readInt(DATA) << 32);
+      assertEquals(
+          0x1122_3344_5566_7788L * 2,
+          m.memory.readInt(PAGE + 0xffc) & 0xffff_ffffL | (long) m.memory.readInt(DATA) << 32);
     }
   }
 }

@@ -31,7 +31,8 @@ class ProtectedModeTest {
     };
   }
 
-  private static void expectLoadFault(TestMachine m, int cpl, int segment, int selector, int vector, int code) {
+  private static void expectLoadFault(
+      TestMachine m, int cpl, int segment, int selector, int vector, int code) {
     m.memory.writeShort(DATA + 2 * segment, selector);
     expectFault(m, cpl, loadSegment(segment, selector), vector, code);
   }
@@ -41,7 +42,11 @@ class ProtectedModeTest {
     try (var m = new TestMachine()) {
       m.protected32(0);
       m.state().setSegment(CpuState.FS, FREE, DATA, 0xfff, 0x4093);
-      m.code(32, m.assembler(32).hex("64 a1 fc 0f 00 00 64 a1 fd 0f 00 00").hlt()); // mov eax, fs:[0xffc], [0xffd]
+      m.code(
+          32,
+          m.assembler(32)
+              .hex("64 a1 fc 0f 00 00 64 a1 fd 0f 00 00")
+              .hlt()); // mov eax, fs:[0xffc], [0xffd]
       m.run();
       assertEquals(13, m.vector());
       assertEquals(CODE + 6, m.stack(4, 1));
@@ -79,7 +84,8 @@ class ProtectedModeTest {
   void nullSegmentMayBeLoadedButNotUsed() {
     try (var m = new TestMachine()) {
       m.protected32(0);
-      m.code(32, m.assembler(32).mov(RAX, 3).movToSegment(CpuState.ES, RAX).hex("26 a0 00 00 20 00"));
+      m.code(
+          32, m.assembler(32).mov(RAX, 3).movToSegment(CpuState.ES, RAX).hex("26 a0 00 00 20 00"));
       m.run();
       assertEquals(13, m.vector());
       assertEquals(0, m.stack(4, 0));
@@ -154,8 +160,13 @@ class ProtectedModeTest {
       m.memory.writeInt(DATA + 8, 0x4711);
       m.code(
           32,
-          m.assembler(32).mov(RAX, LOCAL).lldt(RAX).mov(RAX, 0xc).movToSegment(CpuState.GS, RAX)
-              .hex("65 a1 08 00 00 00").hlt());
+          m.assembler(32)
+              .mov(RAX, LOCAL)
+              .lldt(RAX)
+              .mov(RAX, 0xc)
+              .movToSegment(CpuState.GS, RAX)
+              .hex("65 a1 08 00 00 00")
+              .hlt());
       m.run();
       assertEquals(0x4711, m.gpr(RAX));
     }
@@ -195,7 +206,9 @@ class ProtectedModeTest {
       m.protected32(3);
       m.state().set(CpuState.RFLAGS, 0x202);
       m.code(32, m.assembler(32).interrupt(0x80).mov(RBX, 9).hex("0f 0b"));
-      m.memory.write(HANDLERS + 0x800, new byte[] {(byte) 0x89, (byte) 0xe1, (byte) 0xcf}); // mov ecx, esp; iret
+      m.memory.write(
+          HANDLERS + 0x800,
+          new byte[] {(byte) 0x89, (byte) 0xe1, (byte) 0xcf}); // mov ecx, esp; iret
       m.run();
       assertEquals(6, m.vector());
       assertEquals(9, m.gpr(RBX));
@@ -314,10 +327,20 @@ class ProtectedModeTest {
     try (var m = new TestMachine()) {
       m.protected32(3);
       m.callGate(FREE, CODE32, 0x11_0000, 12, 3, 2);
-      var a = m.assembler(32).pushConstant(0x1111).pushConstant(0x2222).callFar(FREE | 3, 0xdead).hex("0f 0b");
+      var a =
+          m.assembler(32)
+              .pushConstant(0x1111)
+              .pushConstant(0x2222)
+              .callFar(FREE | 3, 0xdead)
+              .hex("0f 0b");
       m.code(32, a);
       var inner = new Assembler(32, 0x11_0000);
-      inner.load(RAX, RSP, 8).load(RBX, RSP, 12).load(RCX, RSP, 16).load(RDX, RSP, 20).movRegister(RSI, RSP);
+      inner
+          .load(RAX, RSP, 8)
+          .load(RBX, RSP, 12)
+          .load(RCX, RSP, 16)
+          .load(RDX, RSP, 20)
+          .movRegister(RSI, RSP);
       m.memory.write(0x11_0000, inner.hex("ca 08 00").toBytes()); // retf 8
       m.run();
       assertEquals(6, m.vector());
@@ -376,7 +399,8 @@ class ProtectedModeTest {
     try (var m = new TestMachine()) {
       m.protected32(3);
       m.descriptor(FREE, 0, 0xfffff, 0xc09f);
-      m.memory.write(0x11_0000, new byte[] {(byte) 0x8c, (byte) 0xc8, (byte) 0xcb}); // mov eax, cs; retf
+      m.memory.write(
+          0x11_0000, new byte[] {(byte) 0x8c, (byte) 0xc8, (byte) 0xcb}); // mov eax, cs; retf
       m.code(32, m.assembler(32).callFar(FREE, 0x11_0000).hex("0f 0b"));
       m.run();
       assertEquals(FREE | 3, m.gpr(RAX));
@@ -405,7 +429,11 @@ class ProtectedModeTest {
       m.protected32(0);
       m.state().setSegment(CpuState.GS, USER_FLAT, 0, -1, 0xc0f3);
       var a = m.assembler(32);
-      a.pushConstant(USER_FLAT).pushConstant((int) USER_STACK).pushConstant(USER_CODE32).pushConstant(0x11_0000).retFar();
+      a.pushConstant(USER_FLAT)
+          .pushConstant((int) USER_STACK)
+          .pushConstant(USER_CODE32)
+          .pushConstant(0x11_0000)
+          .retFar();
       m.code(32, a);
       m.memory.writeShort(0x11_0000, 0x0b0f);
       m.run();
@@ -424,9 +452,16 @@ class ProtectedModeTest {
       m.protected32(0);
       m.descriptor(FREE, 0, 0xffff, 0x00f3);
       var a = m.assembler(32);
-      a.pushConstant(FREE | 3).pushConstant(0x1234_6000).pushConstant(2).pushConstant(USER_CODE32).pushConstant(0x11_0000).iret();
+      a.pushConstant(FREE | 3)
+          .pushConstant(0x1234_6000)
+          .pushConstant(2)
+          .pushConstant(USER_CODE32)
+          .pushConstant(0x11_0000)
+          .iret();
       m.code(32, a);
-      m.memory.write(0x11_0000, new byte[] {(byte) 0x89, (byte) 0xe0, 0x50, 0x0f, 0x0b}); // mov eax, esp; push eax; ud2
+      m.memory.write(
+          0x11_0000,
+          new byte[] {(byte) 0x89, (byte) 0xe0, 0x50, 0x0f, 0x0b}); // mov eax, esp; push eax; ud2
       m.run();
       assertEquals(6, m.vector());
       assertEquals((KERNEL_STACK - 20) & 0xffff_0000L | 0x6000, m.gpr(RAX));
@@ -448,7 +483,11 @@ class ProtectedModeTest {
           }) {
         m.protected32(0);
         var a = m.assembler(32);
-        a.pushConstant(bad[0]).pushConstant((int) USER_STACK).pushConstant(2).pushConstant(bad[1]).pushConstant(0x11_0000);
+        a.pushConstant(bad[0])
+            .pushConstant((int) USER_STACK)
+            .pushConstant(2)
+            .pushConstant(bad[1])
+            .pushConstant(0x11_0000);
         long at = a.here();
         m.code(32, a.iret());
         m.run();
@@ -491,8 +530,13 @@ class ProtectedModeTest {
       m.descriptor(0x20, 0, 0xf_ffff, 0xc0fa);
       m.code(
           32,
-          m.assembler(32).mov(RBX, which).mov(RAX, -1).mov(RCX, -1)
-              .hex("0f 02 c3 0f 94 c2 0f 03 cb 0f 94 c6 0f 0b")); // lar eax, ebx; setz dl; lsl ecx, ebx; setz dh
+          m.assembler(32)
+              .mov(RBX, which)
+              .mov(RAX, -1)
+              .mov(RCX, -1)
+              .hex(
+                  "0f 02 c3 0f 94 c2 0f 03 cb 0f 94 c6 0f 0b")); // lar eax, ebx; setz dl; lsl ecx,
+                                                                 // ebx; setz dh
       m.run();
       assertEquals(6, m.vector());
       long lar = Long.decode(rights);
@@ -516,7 +560,10 @@ class ProtectedModeTest {
       var a = m.assembler(32).xorRegister(RAX, RAX);
       for (int n = 0; n < selectors.length; n++) {
         a.mov(RBX, selectors[n]);
-        a.hex("0f 00 e3 0f 94 c1 0f b6 c9").hex("c1 e1").emit(n).hex("09 c8"); // verr bx; setz cl; shl; or
+        a.hex("0f 00 e3 0f 94 c1 0f b6 c9")
+            .hex("c1 e1")
+            .emit(n)
+            .hex("09 c8"); // verr bx; setz cl; shl; or
         a.hex("0f 00 eb 0f 94 c1 0f b6 c9").hex("c1 e1").emit(n + 6).hex("09 c8");
       }
       m.code(32, a.hex("0f 0b"));
@@ -531,7 +578,10 @@ class ProtectedModeTest {
       m.protected32(3);
       m.code(
           32,
-          m.assembler(32).mov(RAX, 0x10).mov(RBX, 3).hex("63 d8 0f 94 c1 63 d8 0f 94 c2 0f 0b")); // arpl ax, bx twice
+          m.assembler(32)
+              .mov(RAX, 0x10)
+              .mov(RBX, 3)
+              .hex("63 d8 0f 94 c1 63 d8 0f 94 c2 0f 0b")); // arpl ax, bx twice
       m.run();
       assertEquals(0x13, m.gpr(RAX));
       assertEquals(1, m.gpr(RCX) & 0xff);
@@ -579,8 +629,21 @@ class ProtectedModeTest {
   void privilegedInstructionsFaultInUserCode() {
     for (String code :
         new String[] {
-          "0f 20 c0", "0f 22 c0", "0f 21 c0", "0f 23 c0", "0f 06", "0f 30", "0f 32", "0f 01 15 00 00 20 00",
-          "0f 01 1d 00 00 20 00", "0f 01 38", "0f 09", "0f 08", "0f 01 f0", "0f 00 d0", "0f 00 d8"
+          "0f 20 c0",
+          "0f 22 c0",
+          "0f 21 c0",
+          "0f 23 c0",
+          "0f 06",
+          "0f 30",
+          "0f 32",
+          "0f 01 15 00 00 20 00",
+          "0f 01 1d 00 00 20 00",
+          "0f 01 38",
+          "0f 09",
+          "0f 08",
+          "0f 01 f0",
+          "0f 00 d0",
+          "0f 00 d8"
         }) {
       try (var m = new TestMachine()) {
         expectFault(m, 3, a -> a.hex(code), 13, 0);
@@ -626,7 +689,8 @@ class ProtectedModeTest {
       var kernel = new Assembler(32, 0x11_0000).hex("8c c8 8c d3").pushf().pop(RSI);
       kernel.mov(RDX, 0x12_0000).mov(RCX, USER_STACK).sysexit();
       m.memory.write(0x11_0000, kernel.toBytes());
-      m.memory.write(0x12_0000, new byte[] {(byte) 0x8c, (byte) 0xc9, (byte) 0x8c, (byte) 0xd2, 0x0f, 0x0b});
+      m.memory.write(
+          0x12_0000, new byte[] {(byte) 0x8c, (byte) 0xc9, (byte) 0x8c, (byte) 0xd2, 0x0f, 0x0b});
       m.run();
       assertEquals(FREE, m.gpr(RAX));
       assertEquals(FREE + 8, m.gpr(RBX));
@@ -657,7 +721,10 @@ class ProtectedModeTest {
 
   @Test
   void umipHidesTablesFromUserCode() {
-    for (String code : new String[] {"0f 00 c0", "0f 00 c8", "0f 01 e0", "0f 01 05 00 00 20 00", "0f 01 0d 00 00 20 00"}) {
+    for (String code :
+        new String[] {
+          "0f 00 c0", "0f 00 c8", "0f 01 e0", "0f 01 05 00 00 20 00", "0f 01 0d 00 00 20 00"
+        }) {
       try (var m = new TestMachine()) {
         m.protected32(3);
         m.code(32, m.assembler(32).hex(code).hex("0f 0b"));

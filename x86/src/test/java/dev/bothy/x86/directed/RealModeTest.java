@@ -14,7 +14,8 @@ class RealModeTest {
       s.set(CpuState.RFLAGS, 0x302 & ~TF | IF);
       var a = m.assembler(16).interrupt(0x40).mov(RBX, 0x55).hlt();
       m.code(16, a);
-      m.memory.write(HANDLERS + 16 * 0x40, new byte[] {(byte) 0x9c, 0x58, (byte) 0xcf}); // pushf, pop ax, iret
+      m.memory.write(
+          HANDLERS + 16 * 0x40, new byte[] {(byte) 0x9c, 0x58, (byte) 0xcf}); // pushf, pop ax, iret
       m.run();
       assertEquals(0x55, m.gpr(RBX));
       assertEquals(0x2, m.gpr(RAX) & 0xffff, "IF is off in the handler");
@@ -76,7 +77,8 @@ class RealModeTest {
   void instructionThatLeavesTheSegmentFaults() {
     try (var m = new TestMachine()) {
       m.real().set(CpuState.RIP, 0xfffd);
-      m.memory.write(0xfffd, new byte[] {(byte) 0x90, (byte) 0xb8, 0x11, 0x22}); // nop; mov ax, over the end
+      m.memory.write(
+          0xfffd, new byte[] {(byte) 0x90, (byte) 0xb8, 0x11, 0x22}); // nop; mov ax, over the end
       m.run();
       assertEquals(13, m.vector());
       assertEquals(0xfffe, m.stack(2, 0));
@@ -106,7 +108,8 @@ class RealModeTest {
     try (var m = new TestMachine()) {
       m.real();
       m.code(16, m.assembler(16).callFar(0x900, 0x10).mov(RBX, 7).hlt());
-      m.memory.write(0x9010, new byte[] {(byte) 0x8c, (byte) 0xc8, (byte) 0xca, 2, 0}); // mov ax, cs; retf 2
+      m.memory.write(
+          0x9010, new byte[] {(byte) 0x8c, (byte) 0xc8, (byte) 0xca, 2, 0}); // mov ax, cs; retf 2
       m.run();
       assertEquals(0x900, m.gpr(RAX) & 0xffff);
       assertEquals(7, m.gpr(RBX));
@@ -141,7 +144,13 @@ class RealModeTest {
       CpuState s = m.real();
       s.setGpr(RBP, 0x6800);
       m.memory.writeShort(0x67fe, 0x1111); // display of the frame above
-      m.code(16, m.assembler(16).hex("c8 04 00 02").movRegister(RAX, RSP).hex("c9").hlt()); // enter 4, 2; leave
+      m.code(
+          16,
+          m.assembler(16)
+              .hex("c8 04 00 02")
+              .movRegister(RAX, RSP)
+              .hex("c9")
+              .hlt()); // enter 4, 2; leave
       m.run();
       assertEquals(0x6800, m.memory.readShort(STACK16 - 2));
       assertEquals(0x1111, m.memory.readShort(STACK16 - 4));

@@ -6,7 +6,10 @@ import dev.bothy.core.state.StateWriter;
 import java.util.BitSet;
 import java.util.OptionalLong;
 
-/** A local APIC whose interrupts a test requests; with a task priority, without an in-service register. */
+/**
+ * A local APIC whose interrupts a test requests; with a task priority, without an in-service
+ * register.
+ */
 final class StubApic implements LocalInterruptController {
   private final int id;
   private final BitSet requests = new BitSet(256);

@@ -16,9 +16,10 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Sixteen MiB of RAM, vCPUs of the interpreter, and tables for every mode at fixed places. Memory is mapped one to one, for
- * everybody to write and execute; {@link #page} changes single pages of the {@link #DATA} area. The handler of every vector is a HLT of
- * its own, so that a run ends in {@link Exit.Halted} where {@link #vector} tells which one.
+ * Sixteen MiB of RAM, vCPUs of the interpreter, and tables for every mode at fixed places. Memory
+ * is mapped one to one, for everybody to write and execute; {@link #page} changes single pages of
+ * the {@link #DATA} area. The handler of every vector is a HLT of its own, so that a run ends in
+ * {@link Exit.Halted} where {@link #vector} tells which one.
  */
 final class TestMachine implements AutoCloseable {
   // Guest-physical addresses.
@@ -31,6 +32,7 @@ final class TestMachine implements AutoCloseable {
   static final long PDPT = 0x2_1000;
   static final long PD = 0x2_2000;
   static final long DATA_PT = 0x2_3000;
+
   /** 32-bit page directory with 4 MiB pages but for {@link #DATA}. */
   static final long DIRECTORY = 0x2_4000;
 
@@ -42,6 +44,7 @@ final class TestMachine implements AutoCloseable {
   static final long USER_STACK = 0xa_0000;
   static final long IST_STACK = 0xb_0000;
   static final long CODE = 0x10_0000;
+
   /** 2 MiB in 4 KiB pages. */
   static final long DATA = 0x20_0000;
 
@@ -56,6 +59,7 @@ final class TestMachine implements AutoCloseable {
   static final int DATA_16 = 0x40;
   static final int TASK = 0x48;
   static final int LOCAL = 0x58;
+
   /** From here on descriptors are free for tests. */
   static final int FREE = 0x68;
 
@@ -191,7 +195,10 @@ final class TestMachine implements AutoCloseable {
     }
   }
 
-  /** Writes a descriptor; {@code limit} as it stands there, {@code attributes} as in {@link CpuState#SEGMENT_ATTRIBUTES}. */
+  /**
+   * Writes a descriptor; {@code limit} as it stands there, {@code attributes} as in {@link
+   * CpuState#SEGMENT_ATTRIBUTES}.
+   */
   void descriptor(int selector, long base, long limit, int attributes) {
     long table = (selector & 4) != 0 ? LDT : GDT;
     memory.writeLong(
@@ -218,7 +225,10 @@ final class TestMachine implements AutoCloseable {
   void gate32(int vector, int selector, long offset, int attributes) {
     memory.writeLong(
         IDT + 8 * vector,
-        offset & 0xffff | (long) selector << 16 | (long) attributes << 40 | (offset >> 16 & 0xffff) << 48);
+        offset & 0xffff
+            | (long) selector << 16
+            | (long) attributes << 40
+            | (offset >> 16 & 0xffff) << 48);
   }
 
   /** A gate of the IDT for long mode. */
@@ -250,7 +260,8 @@ final class TestMachine implements AutoCloseable {
     s.set(CpuState.IDTR_BASE, 0);
     s.setInt32(CpuState.IDTR_LIMIT, 0x3ff);
     s.setSegment(CpuState.CS, 0, 0, 0xffff, 0x9b);
-    for (int segment : new int[] {CpuState.ES, CpuState.SS, CpuState.DS, CpuState.FS, CpuState.GS}) {
+    for (int segment :
+        new int[] {CpuState.ES, CpuState.SS, CpuState.DS, CpuState.FS, CpuState.GS}) {
       s.setSegment(segment, 0, 0, 0xffff, 0x93);
     }
     s.set(CpuState.GDTR_BASE, GDT);
@@ -348,12 +359,16 @@ final class TestMachine implements AutoCloseable {
   private void flatSegments(CpuState s, int cpl, int code, int codeAttributes) {
     int flat = cpl == 0 ? FLAT : USER_FLAT;
     s.setSegment(CpuState.CS, code, 0, -1, codeAttributes);
-    for (int segment : new int[] {CpuState.ES, CpuState.SS, CpuState.DS, CpuState.FS, CpuState.GS}) {
+    for (int segment :
+        new int[] {CpuState.ES, CpuState.SS, CpuState.DS, CpuState.FS, CpuState.GS}) {
       s.setSegment(segment, flat, 0, -1, 0xc093 | cpl << 5);
     }
   }
 
-  /** Sets the entry of a 4 KiB page in the data area, for PAE and long mode: {@code bits} 0 for none. */
+  /**
+   * Sets the entry of a 4 KiB page in the data area, for PAE and long mode: {@code bits} 0 for
+   * none.
+   */
   void page(long linear, long physical, long bits) {
     memory.writeLong(entryOf(linear), physical | bits);
   }
@@ -378,14 +393,19 @@ final class TestMachine implements AutoCloseable {
   void run() {
     Exit exit = cpu.run(200_000);
     if (!(exit instanceof Exit.Halted)) {
-      throw new AssertionError("ended with " + exit + " at " + Long.toHexString(state().get(CpuState.RIP)));
+      throw new AssertionError(
+          "ended with " + exit + " at " + Long.toHexString(state().get(CpuState.RIP)));
     }
   }
 
   /** Vector in whose handler the processor has halted, or -1 if elsewhere. */
   int vector() {
     CpuState s = state();
-    long rip = s.get(CpuState.RIP) + s.get(CpuState.segment(CpuState.CS, CpuState.SEGMENT_BASE)) - HANDLERS - 1;
+    long rip =
+        s.get(CpuState.RIP)
+            + s.get(CpuState.segment(CpuState.CS, CpuState.SEGMENT_BASE))
+            - HANDLERS
+            - 1;
     return rip >= 0 && rip < 256 * 16 && rip % 16 == 0 ? (int) rip / 16 : -1;
   }
 
@@ -404,7 +424,8 @@ final class TestMachine implements AutoCloseable {
   /** The {@code n}th word of the stack, words of {@code size} bytes. */
   long stack(int size, int n) {
     CpuState s = state();
-    long at = s.gpr(RSP) + s.get(CpuState.segment(CpuState.SS, CpuState.SEGMENT_BASE)) + (long) n * size;
+    long at =
+        s.gpr(RSP) + s.get(CpuState.segment(CpuState.SS, CpuState.SEGMENT_BASE)) + (long) n * size;
     return switch (size) {
       case 2 -> memory.readShort(at) & 0xffff;
       case 4 -> memory.readInt(at) & 0xffff_ffffL;

@@ -5,7 +5,9 @@ import dev.bothy.x86.decode.Instruction;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
-/** A processor with registers, flags and a few bytes of memory, and neither segmentation nor paging. */
+/**
+ * A processor with registers, flags and a few bytes of memory, and neither segmentation nor paging.
+ */
 final class BareCpu extends Cpu implements AutoCloseable {
   private final CpuState registers;
   private final long base;

@@ -12,8 +12,8 @@ import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Single instructions on the host's processor, as an oracle: a C program, compiled by gcc when first wanted, that runs them on
- * given registers.
+ * Single instructions on the host's processor, as an oracle: a C program, compiled by gcc when
+ * first wanted, that runs them on given registers.
  */
 final class HostInstructions {
   static final int SIGILL = 4;

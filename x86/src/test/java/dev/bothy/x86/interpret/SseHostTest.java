@@ -34,9 +34,10 @@ import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Every SSE row of the instruction table against the host's processor: random and special operands, every rounding mode, DAZ and
- * FTZ, masked and unmasked exceptions, register and memory forms. {@code -Dbothy.sse.cases} and {@code -Dbothy.sse.seed} ask for
- * more than the few cases of the test command.
+ * Every SSE row of the instruction table against the host's processor: random and special operands,
+ * every rounding mode, DAZ and FTZ, masked and unmasked exceptions, register and memory forms.
+ * {@code -Dbothy.sse.cases} and {@code -Dbothy.sse.seed} ask for more than the few cases of the
+ * test command.
  */
 final class SseHostTest {
   private static final int CASES = Integer.getInteger("bothy.sse.cases", 300);
@@ -48,7 +49,8 @@ final class SseHostTest {
   private static HostInstructions host;
 
   /** Register 1 is ModRM.reg, register 2 ModRM.rm, RDI the base of the memory operand. */
-  private static byte[] encode(TableEntry entry, boolean memory, boolean wide, int immediate, int immediate2) {
+  private static byte[] encode(
+      TableEntry entry, boolean memory, boolean wide, int immediate, int immediate2) {
     ByteArrayOutputStream out = new ByteArrayOutputStream();
     int rex = wide ? 0x48 : 0;
     int reg = 1;
@@ -101,7 +103,9 @@ final class SseHostTest {
       return encode(entry, memory, wide, random.nextInt(256), random.nextInt(256));
     }
 
-    /** The code to run: an instruction, wrapped in moves from and to MMX registers if it uses one. */
+    /**
+     * The code to run: an instruction, wrapped in moves from and to MMX registers if it uses one.
+     */
     byte[] code(SplittableRandom random) {
       byte[] bare = bare(random);
       if (!isMixed(entry)) {
@@ -142,7 +146,8 @@ final class SseHostTest {
       }
       boolean vector =
           entry.operands().stream().anyMatch(o -> o.matches("[VWUP].*|Md") && !o.equals("Pq"))
-              && (entry.operands().stream().noneMatch(o -> o.matches("[PQN][qd]")) || isMixed(entry));
+              && (entry.operands().stream().noneMatch(o -> o.matches("[PQN][qd]"))
+                  || isMixed(entry));
       if (!vector || entry.encoding().contains("VEX")) {
         continue;
       }
@@ -172,8 +177,7 @@ final class SseHostTest {
   }
 
   /** Approximate by architecture: exact only on processors of the family whose tables we have. */
-  private static final Set<Op> APPROXIMATE =
-      EnumSet.of(Op.RCPPS, Op.RCPSS, Op.RSQRTPS, Op.RSQRTSS);
+  private static final Set<Op> APPROXIMATE = EnumSet.of(Op.RCPPS, Op.RCPSS, Op.RSQRTPS, Op.RSQRTSS);
 
   private static boolean approximationsMatch() throws IOException {
     Path info = Path.of("/proc/cpuinfo");
@@ -211,8 +215,7 @@ final class SseHostTest {
       cpu.setMxcsr(0x1f80 & ~(1 << 9));
       cpu.simdExceptions = false;
       GuestFault fault =
-          assertThrows(
-              GuestFault.class, () -> SseFloatOps.execute(cpu, decoded(divss, 0)));
+          assertThrows(GuestFault.class, () -> SseFloatOps.execute(cpu, decoded(divss, 0)));
       assertEquals(GuestFault.UD, fault.vector);
       assertEquals(0x1f80 & ~(1 << 9) | 4, cpu.mxcsr());
       assertEquals(Float.floatToRawIntBits(1), cpu.xmm(1, 0));
@@ -332,8 +335,7 @@ final class SseHostTest {
     int flags = random.nextInt(4) == 0 ? random.nextInt(64) : random.nextInt(2) * 32;
     int flush = random.nextInt(3) == 0 ? random.nextInt(4) : 0;
     int rounding = random.nextInt(2) * random.nextInt(4);
-    s.mxcsr =
-        masks << 7 | flags | (flush & 1) << 6 | (flush & 2) << 14 | rounding << 13;
+    s.mxcsr = masks << 7 | flags | (flush & 1) << 6 | (flush & 2) << 14 | rounding << 13;
     int kind = random.nextInt(4);
     for (int i = 0; i < 3; i++) {
       s.gpr[i] =
@@ -395,7 +397,10 @@ final class SseHostTest {
     return random.nextInt(16) == 0 ? 0 : value;
   }
 
-  /** A bit pattern with the rare cases frequent: zeros, denormals, extremes, NaNs, round numbers, integers. */
+  /**
+   * A bit pattern with the rare cases frequent: zeros, denormals, extremes, NaNs, round numbers,
+   * integers.
+   */
   private static long floating(SplittableRandom random, int fractionBits, int exponentBits) {
     int most = (1 << exponentBits) - 1;
     int bias = most >> 1;

@@ -11,11 +11,14 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.TableEntry;
 import java.lang.foreign.MemorySegment;
 
-/** Compares what the host and the guest made of a case. Undefined flags count for nothing, {@link Tolerance} is the rest. */
+/**
+ * Compares what the host and the guest made of a case. Undefined flags count for nothing, {@link
+ * Tolerance} is the rest.
+ */
 final class Comparison {
   private static final String[] REGISTERS = {
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-    "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip"
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
+    "r14", "r15", "rip"
   };
   private static final String[] SELECTOR_NAMES = {"cs", "ss", "ds", "es", "fs", "gs"};
 
@@ -40,7 +43,9 @@ final class Comparison {
     quiet = false;
     text.setLength(0);
     for (int i = 0; i < 16; i++) {
-      text.append(String.format("%s%-3s %016x", i % 4 == 0 ? "  " : " ", REGISTERS[i], getLong(INPUT + 8 * i)));
+      text.append(
+          String.format(
+              "%s%-3s %016x", i % 4 == 0 ? "  " : " ", REGISTERS[i], getLong(INPUT + 8 * i)));
       text.append(i % 4 == 3 ? "\n" : "");
     }
     compare(instruction, guestData);
@@ -126,6 +131,7 @@ final class Comparison {
   }
 
   private void line(String name, long before, long host, long guest) {
-    text.append(String.format("  %-16s %016x  host %016x  guest %016x%n", name, before, host, guest));
+    text.append(
+        String.format("  %-16s %016x  host %016x  guest %016x%n", name, before, host, guest));
   }
 }

@@ -19,8 +19,22 @@ final class Coverage {
   /** Rows the table sets apart for plain random tests, but which have a place in this one. */
   private static final Set<Op> CLOSELY_WATCHED =
       EnumSet.of(
-          Op.PUSHF, Op.INT3, Op.INT, Op.RDGSBASE, Op.WRGSBASE, Op.RDFSBASE, Op.MOV, Op.PUSH, Op.POP,
-          Op.LSS, Op.LFS, Op.LGS, Op.LAR, Op.LSL, Op.VERR, Op.VERW);
+          Op.PUSHF,
+          Op.INT3,
+          Op.INT,
+          Op.RDGSBASE,
+          Op.WRGSBASE,
+          Op.RDFSBASE,
+          Op.MOV,
+          Op.PUSH,
+          Op.POP,
+          Op.LSS,
+          Op.LFS,
+          Op.LGS,
+          Op.LAR,
+          Op.LSL,
+          Op.VERR,
+          Op.VERW);
 
   private final CpuModel model;
   private final Set<String> hostFlags;
@@ -42,7 +56,10 @@ final class Coverage {
     }
   }
 
-  /** True if no model has the row: whatever it is, it raises #UD, which the decoder's tests look after. */
+  /**
+   * True if no model has the row: whatever it is, it raises #UD, which the decoder's tests look
+   * after.
+   */
   boolean nowhere(TableEntry entry) {
     return entry.absent() != null || entry.feature() != null && !model.has(entry.feature());
   }

@@ -3,7 +3,10 @@ package dev.bothy.x86.oracle;
 import dev.bothy.x86.decode.Lowering;
 import dev.bothy.x86.decode.TableEntry;
 
-/** Makes random bytes that fit an entry's encoding column. The tail (displacement, immediates) is random. */
+/**
+ * Makes random bytes that fit an entry's encoding column. The tail (displacement, immediates) is
+ * random.
+ */
 final class Encoding {
   /** Always this long, whatever the instruction's own length. */
   static final int SIZE = 32;
@@ -81,7 +84,10 @@ final class Encoding {
     }
   }
 
-  /** Fills {@code out} with prefixes, opcode and ModRM that fit, then random bytes. {@code mode} is 32 or 64. */
+  /**
+   * Fills {@code out} with prefixes, opcode and ModRM that fit, then random bytes. {@code mode} is
+   * 32 or 64.
+   */
   void random(Dice dice, int mode, byte[] out) {
     for (int i = 0; i < SIZE; i += 8) {
       long random = dice.next();

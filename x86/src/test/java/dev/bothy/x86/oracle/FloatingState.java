@@ -43,7 +43,10 @@ final class FloatingState {
     }
   }
 
-  /** FXSAVE64 of the processor state at {@code state}, without the x87's instruction and data pointers. */
+  /**
+   * FXSAVE64 of the processor state at {@code state}, without the x87's instruction and data
+   * pointers.
+   */
   static void save(long state, long image) {
     int status = getInt(state + CpuState.X87_STATUS);
     putShort(image, (short) getInt(state + CpuState.X87_CONTROL));

@@ -14,8 +14,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.function.Function;
 
 /**
- * The guest side of the oracle: a processor in 64-bit user mode as Linux sets it up, with the pages of {@link Layout} at
- * their linear addresses. Exceptions end in a handler that loops, where the frame tells what happened.
+ * The guest side of the oracle: a processor in 64-bit user mode as Linux sets it up, with the pages
+ * of {@link Layout} at their linear addresses. Exceptions end in a handler that loops, where the
+ * frame tells what happened.
  */
 final class GuestMachine implements AutoCloseable {
   // Guest-physical addresses.
@@ -98,7 +99,8 @@ final class GuestMachine implements AutoCloseable {
   }
 
   private void writeDescriptors() {
-    // As Linux has them: 32-bit kernel code, kernel code, kernel data, 32-bit user code, user data, user code.
+    // As Linux has them: 32-bit kernel code, kernel code, kernel data, 32-bit user code, user data,
+    // user code.
     long[] descriptors = {
       0x00cf_9b00_0000_ffffL,
       0x00af_9b00_0000_ffffL,
@@ -111,7 +113,8 @@ final class GuestMachine implements AutoCloseable {
       memory.writeLong(GDT + 8 + 8 * i, descriptors[i]);
     }
     long tss = KERNEL + TSS;
-    memory.writeLong(GDT + 0x40, 0x67 | (tss & 0xff_ffff) << 16 | 0x8bL << 40 | (tss >> 24 & 0xff) << 56);
+    memory.writeLong(
+        GDT + 0x40, 0x67 | (tss & 0xff_ffff) << 16 | 0x8bL << 40 | (tss >> 24 & 0xff) << 56);
     memory.writeLong(GDT + 0x48, tss >>> 32);
     memory.writeLong(TSS + 4, KERNEL + STACK_TOP);
     memory.writeShort(TSS + 0x66, 0xffff); // no I/O permission map
@@ -170,7 +173,10 @@ final class GuestMachine implements AutoCloseable {
     memory.write(READ_ONLY_RAM, bytes);
   }
 
-  /** Runs one instruction of {@code mode} from the state in {@link Layout#INPUT}; fills {@link Layout#GUEST}. */
+  /**
+   * Runs one instruction of {@code mode} from the state in {@link Layout#INPUT}; fills {@link
+   * Layout#GUEST}.
+   */
   void run(int mode) {
     resetProcessor(mode);
     for (int i = 0; i < 18; i++) {
@@ -185,16 +191,12 @@ final class GuestMachine implements AutoCloseable {
     }
     FloatingState.save(state, GUEST + FX);
     RawMemory.putLong(
-        GUEST + GS_BASE,
-        cpu.state().get(CpuState.segment(CpuState.GS, CpuState.SEGMENT_BASE)));
-    int[] segments = {
-      CpuState.CS, CpuState.SS, CpuState.DS, CpuState.ES, CpuState.FS, CpuState.GS
-    };
+        GUEST + GS_BASE, cpu.state().get(CpuState.segment(CpuState.GS, CpuState.SEGMENT_BASE)));
+    int[] segments = {CpuState.CS, CpuState.SS, CpuState.DS, CpuState.ES, CpuState.FS, CpuState.GS};
     for (int i = 0; i < segments.length; i++) {
       RawMemory.putShort(
           GUEST + SELECTORS + 2 * i,
-          (short)
-              cpu.state().getInt32(CpuState.segment(segments[i], CpuState.SEGMENT_SELECTOR)));
+          (short) cpu.state().getInt32(CpuState.segment(segments[i], CpuState.SEGMENT_SELECTOR)));
     }
     RawMemory.putLong(GUEST + VECTOR, -1);
     if (!(exit instanceof Exit.BudgetSpent)) {
@@ -211,8 +213,7 @@ final class GuestMachine implements AutoCloseable {
   private void unwind(int vector) {
     RawMemory.putLong(GUEST + VECTOR, vector);
     long frame = cpu.state().gpr(CpuState.RSP) - KERNEL;
-    boolean hasCode =
-        vector == 8 || vector >= 10 && vector <= 14 || vector == 17;
+    boolean hasCode = vector == 8 || vector >= 10 && vector <= 14 || vector == 17;
     if (hasCode) {
       RawMemory.putLong(GUEST + ERROR_CODE, memory.readLong(frame));
       frame += 8;

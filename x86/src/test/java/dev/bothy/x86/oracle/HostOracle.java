@@ -16,8 +16,9 @@ import java.util.TreeMap;
 import java.util.function.Function;
 
 /**
- * The host-CPU differential test: runs random instructions with random states on the processor under us and on an engine,
- * and compares everything. One process, one thread: {@link OracleRun} starts several.
+ * The host-CPU differential test: runs random instructions with random states on the processor
+ * under us and on an engine, and compares everything. One process, one thread: {@link OracleRun}
+ * starts several.
  */
 final class HostOracle implements AutoCloseable {
   /** States that an instruction is run with before the next one is chosen. */
@@ -169,7 +170,10 @@ final class HostOracle implements AutoCloseable {
     }
   }
 
-  /** Where the host's instruction pointer would be without our landing places, and the fields that mean nothing. */
+  /**
+   * Where the host's instruction pointer would be without our landing places, and the fields that
+   * mean nothing.
+   */
   private void normalizeHost() {
     long rip = getLong(NATIVE + RIP);
     switch ((int) getLong(Trampoline.LANDING)) {
@@ -208,7 +212,8 @@ final class HostOracle implements AutoCloseable {
     byte[] after = Snippet.data();
     String report = comparison.report(snippet.instruction, guest.dataSegment(), after);
     System.out.printf(
-        "MISMATCH seed %d snippet %d: %s%n  bytes %s operand %x fcw %x fsw %x mxcsr %x flags %x%n%s",
+        "MISMATCH seed %d snippet %d: %s%n  bytes %s operand %x fcw %x fsw %x mxcsr %x flags"
+            + " %x%n%s",
         seed,
         n,
         row,

@@ -12,9 +12,10 @@ import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
 /**
- * The host side of the oracle: memory at the fixed addresses of {@link Layout}, the trampoline that runs one instruction
- * with a given state, and the handler that turns the signals it causes into results. One per process, which should do
- * nothing else; {@link #run} belongs to the thread that made it.
+ * The host side of the oracle: memory at the fixed addresses of {@link Layout}, the trampoline that
+ * runs one instruction with a given state, and the handler that turns the signals it causes into
+ * results. One per process, which should do nothing else; {@link #run} belongs to the thread that
+ * made it.
  */
 final class HostProcess {
   private static final int MAP_PRIVATE = 2;
@@ -32,6 +33,7 @@ final class HostProcess {
   private static final int SA_SIGINFO = 4;
   private static final int SA_ONSTACK = 0x0800_0000;
   private static final int SA_NODEFER = 0x4000_0000;
+
   /** sizeof(struct sigaction) in glibc: handler 8, mask 128, flags 4 (+4), restorer 8. */
   private static final int SIGACTION_SIZE = 152;
 
@@ -49,8 +51,7 @@ final class HostProcess {
       NativeFunction.library(
           "sigaction", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
   private static final MethodHandle SIGALTSTACK =
-      NativeFunction.library(
-          "sigaltstack", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
+      NativeFunction.library("sigaltstack", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
 
   private final Trampoline trampoline;
   private final MethodHandle enter;
@@ -116,7 +117,8 @@ final class HostProcess {
   }
 
   static void write(long address, byte[] bytes) {
-    MemorySegment.copy(bytes, 0, RawMemory.segment(address, bytes.length), JAVA_BYTE, 0, bytes.length);
+    MemorySegment.copy(
+        bytes, 0, RawMemory.segment(address, bytes.length), JAVA_BYTE, 0, bytes.length);
   }
 
   private static void useSignalStack() {
@@ -153,7 +155,8 @@ final class HostProcess {
   }
 
   /**
-   * Runs the instruction at RIP of {@link Layout#INPUT} with the state there; fills {@link Layout#NATIVE}.
+   * Runs the instruction at RIP of {@link Layout#INPUT} with the state there; fills {@link
+   * Layout#NATIVE}.
    *
    * @param mode 32 or 64
    */

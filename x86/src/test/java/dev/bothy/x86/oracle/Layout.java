@@ -1,8 +1,8 @@
 package dev.bothy.x86.oracle;
 
 /**
- * Where everything lies. The linear addresses are the same on the host and in the guest, below 2 GiB, so that every form of
- * address can reach them.
+ * Where everything lies. The linear addresses are the same on the host and in the guest, below 2
+ * GiB, so that every form of address can reach them.
  */
 final class Layout {
   static final int PAGE = 4096;
@@ -49,15 +49,18 @@ final class Layout {
   static final int GPR = 0x000;
   static final int RIP = 0x080;
   static final int RFLAGS = 0x088;
+
   /** Vector of the exception, -1 for none. */
   static final int VECTOR = 0x090;
 
   static final int ERROR_CODE = 0x098;
+
   /** Only of a page fault. */
   static final int CR2 = 0x0a0;
 
   static final int GS_BASE = 0x0a8;
   static final int FS_BASE = 0x0c0;
+
   /** Selectors: CS SS DS ES FS GS, 2 bytes each. */
   static final int SELECTORS = 0x0b0;
 

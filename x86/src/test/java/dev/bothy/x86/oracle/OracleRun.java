@@ -18,9 +18,10 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
 /**
- * The host-CPU differential test as a command: {@code --cases N} (1,000,000), {@code --seed S} (1), {@code --jobs J} (the
- * processors there are), {@code --rows REGEX} (of "OP encoding operands"). The work is done by child processes, because the
- * fixed addresses and the signal handlers want a process of their own. Status 1 if anything differed.
+ * The host-CPU differential test as a command: {@code --cases N} (1,000,000), {@code --seed S} (1),
+ * {@code --jobs J} (the processors there are), {@code --rows REGEX} (of "OP encoding operands").
+ * The work is done by child processes, because the fixed addresses and the signal handlers want a
+ * process of their own. Status 1 if anything differed.
  */
 public final class OracleRun {
   /**
@@ -96,7 +97,9 @@ public final class OracleRun {
   private static void runHere(long seed, long cases, String rows) {
     try (HostOracle oracle = new HostOracle(InterpreterEngine::new, rows)) {
       HostOracle.Result result = oracle.run(seed, cases);
-      result.failuresByRow().forEach((row, count) -> System.out.println(FAILED + count + " " + row));
+      result
+          .failuresByRow()
+          .forEach((row, count) -> System.out.println(FAILED + count + " " + row));
       oracle.rowsNotRun().forEach(row -> System.out.println(NOT_RUN + row));
       System.out.printf(
           "%s%d %d %d %d %d%n",
@@ -109,7 +112,10 @@ public final class OracleRun {
     }
   }
 
-  /** Runs {@code cases} in {@code jobs} processes; {@code echo}: their output goes to ours as it comes. */
+  /**
+   * Runs {@code cases} in {@code jobs} processes; {@code echo}: their output goes to ours as it
+   * comes.
+   */
   static Summary run(long seed, long cases, int jobs, String rows, boolean echo)
       throws IOException, InterruptedException {
     List<Future<List<String>>> outputs = new ArrayList<>();

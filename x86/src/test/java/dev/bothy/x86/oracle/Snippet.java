@@ -17,18 +17,22 @@ import dev.bothy.x86.decode.TableEntry;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
-/** One instruction in its slot and the random states it is run with. Reused; belongs to one thread. */
+/**
+ * One instruction in its slot and the random states it is run with. Reused; belongs to one thread.
+ */
 final class Snippet {
   /** Bytes around an operand that get values of its kind. */
   private static final int POOL_SIZE = 1 << 16;
 
   /** Null, kernel and user segments, system segments, the local table, beyond the table. */
   private static final int[] SELECTORS_TRIED = {
-    0, 3, 0x08, 0x10, 0x18, 0x23, 0x2b, 0x2b, 0x33, 0x38, 0x40, 0x48, 0x50, 0x60, 0x0c, 0x80, 0x2b, 0x23
+    0, 3, 0x08, 0x10, 0x18, 0x23, 0x2b, 0x2b, 0x33, 0x38, 0x40, 0x48, 0x50, 0x60, 0x0c, 0x80, 0x2b,
+    0x23
   };
 
   final byte[] code = new byte[Encoding.SIZE];
   final Instruction instruction = new Instruction();
+
   /** Linear address of the instruction. */
   long address;
 
@@ -51,7 +55,8 @@ final class Snippet {
   }
 
   /**
-   * Chooses random bytes of {@code encoding} for {@code slot}; false if they are no instruction of the table.
+   * Chooses random bytes of {@code encoding} for {@code slot}; false if they are no instruction of
+   * the table.
    *
    * @param mode 32 or 64
    */
@@ -71,20 +76,21 @@ final class Snippet {
   }
 
   /**
-   * False if the segment base, which on the host is that of the C library's thread data, is so far away that the operand
-   * would lie around it.
+   * False if the segment base, which on the host is that of the C library's thread data, is so far
+   * away that the operand would lie around it.
    */
   private boolean reachable() {
     if (instruction.entry.has(TableEntry.BITSTRING) && memoryOperand() >= 0) {
       // The offset must be small: not an address at the same time.
       int offset = instruction.register[1];
       if (instruction.kind[1] == Instruction.GPR
-          && (offset == CpuState.RSP || offset == instruction.base || offset == instruction.index)) {
+          && (offset == CpuState.RSP
+              || offset == instruction.base
+              || offset == instruction.index)) {
         return false;
       }
     }
-    if (instruction.addressSize == 2
-        && (instruction.op == Op.CMPS || instruction.op == Op.MOVS)) {
+    if (instruction.addressSize == 2 && (instruction.op == Op.CMPS || instruction.op == Op.MOVS)) {
       return false; // both operands fault: the order is nobody's promise
     }
     if (instruction.mode == 32) {
@@ -199,7 +205,10 @@ final class Snippet {
     };
   }
 
-  /** An address for {@code size} bytes: aligned or not, across the page boundary, at the ends, or outside. */
+  /**
+   * An address for {@code size} bytes: aligned or not, across the page boundary, at the ends, or
+   * outside.
+   */
   private long target(int size) {
     int where = dice.below(64);
     long middle = DATA + PAGE;
@@ -268,7 +277,8 @@ final class Snippet {
         return;
       }
     }
-    int selector = SELECTORS_TRIED[dice.below(SELECTORS_TRIED.length)] | dice.below(4) * dice.below(2);
+    int selector =
+        SELECTORS_TRIED[dice.below(SELECTORS_TRIED.length)] | dice.below(4) * dice.below(2);
     if (selector < 4) {
       selector = 0; // Linux does not keep the RPL of null selectors across a context switch
     }

@@ -8,12 +8,13 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
 /**
- * The one list of results that the architecture leaves to the implementation, but for flags, which the instruction table
- * marks as undefined:
+ * The one list of results that the architecture leaves to the implementation, but for flags, which
+ * the instruction table marks as undefined:
  *
  * <ul>
  *   <li>RCPPS, RCPSS, RSQRTPS, RSQRTSS: a relative error of 1.5 * 2^-12;
- *   <li>the x87 transcendentals: one unit in the last place, and with it C1 and the underflow and precision flags.
+ *   <li>the x87 transcendentals: one unit in the last place, and with it C1 and the underflow and
+ *       precision flags.
  * </ul>
  */
 public final class Tolerance {

@@ -3,10 +3,11 @@ package dev.bothy.x86.oracle;
 import static dev.bothy.x86.oracle.Layout.*;
 
 /**
- * The generated code of the host side: {@code enter} loads a state and jumps to an instruction, the exits save the state
- * and return, the signal handler leads faults of the instruction to an exit.
+ * The generated code of the host side: {@code enter} loads a state and jumps to an instruction, the
+ * exits save the state and return, the signal handler leads faults of the instruction to an exit.
  *
- * <p>Nothing here may need a register to find the records, so all addresses are absolute, below 2 GiB.
+ * <p>Nothing here may need a register to find the records, so all addresses are absolute, below 2
+ * GiB.
  */
 final class Trampoline {
   /** Exits: behind the instruction, at a slot's two branch targets, after a signal. */
@@ -23,11 +24,13 @@ final class Trampoline {
   private static final long ACTIVE = CONTROL + 0x10;
   static final long HOST_FS = CONTROL + 0x18;
   private static final long HOST_GS = CONTROL + 0x20;
+
   /** Which exit was taken, 8 bytes. */
   static final long LANDING = CONTROL + 0x28;
 
   /** Where 32-bit code starts: offset 4 bytes, selector 2. */
   static final long FAR_POINTER = CONTROL + 0x30;
+
   private static final long PREVIOUS_HANDLERS = CONTROL + 0x80;
 
   // Offsets in Linux's ucontext of x86-64: general registers from 0x28.
@@ -123,8 +126,9 @@ final class Trampoline {
   }
 
   /**
-   * handler(signal, siginfo, ucontext) on the signal stack. A fault of the instruction under test is one that comes on our
-   * signal stack while a test is active; everything else is the virtual machine's own.
+   * handler(signal, siginfo, ucontext) on the signal stack. A fault of the instruction under test
+   * is one that comes on our signal stack while a test is active; everything else is the virtual
+   * machine's own.
    */
   private void handlerCode() {
     out.hex("4889e0 482d").int32(SIGNAL_STACK); // mov rax, rsp; sub rax, stack

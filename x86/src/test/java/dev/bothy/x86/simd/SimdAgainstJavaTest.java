@@ -15,7 +15,10 @@ import javax.crypto.Cipher;
 import javax.crypto.spec.SecretKeySpec;
 import org.junit.jupiter.api.Test;
 
-/** The pure functions against the Java platform, on any host: IEEE arithmetic, AES, SHA, CRC-32C, big integers. */
+/**
+ * The pure functions against the Java platform, on any host: IEEE arithmetic, AES, SHA, CRC-32C,
+ * big integers.
+ */
 final class SimdAgainstJavaTest {
   private static final int ROUNDS = 20_000;
   private final SplittableRandom random = new SplittableRandom(11);
@@ -28,7 +31,9 @@ final class SimdAgainstJavaTest {
 
   private long anyDouble() {
     long bits = random.nextLong();
-    return random.nextBoolean() ? bits : bits & 0x800f_ffff_ffff_ffffL | (1000L + random.nextInt(50)) << 52;
+    return random.nextBoolean()
+        ? bits
+        : bits & 0x800f_ffff_ffff_ffffL | (1000L + random.nextInt(50)) << 52;
   }
 
   @Test
@@ -48,7 +53,8 @@ final class SimdAgainstJavaTest {
   }
 
   private static void same(double expected, long bits) {
-    assertEquals(Double.doubleToLongBits(expected), Double.doubleToLongBits(Double.longBitsToDouble(bits)));
+    assertEquals(
+        Double.doubleToLongBits(expected), Double.doubleToLongBits(Double.longBitsToDouble(bits)));
   }
 
   @Test
@@ -107,7 +113,11 @@ final class SimdAgainstJavaTest {
   }
 
   private static byte[] bytes(long low, long high) {
-    return ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).putLong(low).putLong(high).array();
+    return ByteBuffer.allocate(16)
+        .order(ByteOrder.LITTLE_ENDIAN)
+        .putLong(low)
+        .putLong(high)
+        .array();
   }
 
   private static byte[] encrypted(byte[] block, long[] keys) {
@@ -205,7 +215,9 @@ final class SimdAgainstJavaTest {
     long cdghLow = pair(h[7], h[6]);
     long cdghHigh = pair(h[3], h[2]);
     for (int r = 0; r < 32; r++) {
-      long words = PackedInteger.paddd((r & 1) == 0 ? low[r / 2] : high[r / 2], pair(k[2 * r], k[2 * r + 1]));
+      long words =
+          PackedInteger.paddd(
+              (r & 1) == 0 ? low[r / 2] : high[r / 2], pair(k[2 * r], k[2 * r + 1]));
       ShaRound.sha256Rounds2(cdghLow, cdghHigh, abefLow, abefHigh, words, out);
       cdghLow = abefLow;
       cdghHigh = abefHigh;
@@ -224,7 +236,9 @@ final class SimdAgainstJavaTest {
     return low & 0xffff_ffffL | (long) high << 32;
   }
 
-  /** The first 32 fraction bits of a root of the first primes: FIPS 180-4, sections 4.2.2 and 5.3.3. */
+  /**
+   * The first 32 fraction bits of a root of the first primes: FIPS 180-4, sections 4.2.2 and 5.3.3.
+   */
   private static int[] primes(DoubleUnaryOperator root, int count) {
     int[] out = new int[count];
     int n = 0;
