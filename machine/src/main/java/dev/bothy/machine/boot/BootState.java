@@ -119,7 +119,7 @@ public record BootState(Mode mode, long entry, long rax, long rbx, long rsi, lon
         flatSegments(cpu, CODE_32);
         cpu.set(CpuState.CR0, CR0_ET | CR0_PE);
       }
-      case LONG -> {
+      default -> {
         flatSegments(cpu, CODE_64);
         cpu.set(CpuState.CR3, LowMemory.PAGE_TABLES);
         cpu.set(CpuState.CR4, CR4_PAE);

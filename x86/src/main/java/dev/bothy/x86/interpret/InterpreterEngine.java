@@ -49,14 +49,6 @@ public final class InterpreterEngine implements Engine {
     vcpus.forEach(vcpu -> vcpu.processor().dropWritesTo(physical));
   }
 
-  /**
-   * FERR#: with CR0.NE clear an unmasked x87 exception goes out as IRQ 13 on real boards; this
-   * board has no such wire.
-   */
-  void x87Error(Processor cpu) {
-    throw cpu.raise(GuestFault.MF);
-  }
-
   @Override
   public void close() {
     codeMap.close();

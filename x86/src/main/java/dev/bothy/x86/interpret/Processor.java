@@ -541,61 +541,6 @@ final class Processor extends SegmentingCpu {
     return DebugRegisters.watchesPage(this, linear);
   }
 
-  @Override
-  void requireSse() {
-    long cr0 = getLong(state + CpuState.CR0);
-    if ((cr0 & Bits.CR0_EM) != 0 || (getLong(state + CpuState.CR4) & Bits.CR4_OSFXSR) == 0) {
-      throw raise(GuestFault.UD);
-    }
-    if ((cr0 & Bits.CR0_TS) != 0) {
-      throw raise(GuestFault.NM);
-    }
-  }
-
-  @Override
-  void requireX87() {
-    requireX87Quietly();
-    checkX87Error();
-  }
-
-  /** The part of {@link #requireX87} that non-waiting instructions share. */
-  void requireX87Quietly() {
-    if ((getLong(state + CpuState.CR0) & (Bits.CR0_EM | Bits.CR0_TS)) != 0) {
-      throw raise(GuestFault.NM);
-    }
-  }
-
-  private void checkX87Error() {
-    if ((getInt(state + CpuState.X87_STATUS) & 0x80) != 0) {
-      if (nativeX87Errors()) {
-        throw raise(GuestFault.MF);
-      }
-      engine.x87Error(this);
-    }
-  }
-
-  @Override
-  void requireMmx() {
-    long cr0 = getLong(state + CpuState.CR0);
-    if ((cr0 & Bits.CR0_EM) != 0) {
-      throw raise(GuestFault.UD);
-    }
-    if ((cr0 & Bits.CR0_TS) != 0) {
-      throw raise(GuestFault.NM);
-    }
-    checkX87Error();
-  }
-
-  @Override
-  boolean simdExceptionsEnabled() {
-    return (getLong(state + CpuState.CR4) & Bits.CR4_OSXMMEXCPT) != 0;
-  }
-
-  @Override
-  boolean nativeX87Errors() {
-    return (getLong(state + CpuState.CR0) & Bits.CR0_NE) != 0;
-  }
-
   /** #GP(0). */
   GuestFault gp() {
     return raise(GuestFault.GP, 0);

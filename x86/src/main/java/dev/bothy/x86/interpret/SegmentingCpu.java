@@ -164,6 +164,63 @@ abstract class SegmentingCpu extends PagingCpu {
     return value ^ (code & 1) != 0;
   }
 
+  // What x87, MMX and SSE instructions ask first.
+
+  @Override
+  final void requireSse() {
+    long cr0 = getLong(state + CpuState.CR0);
+    if ((cr0 & Bits.CR0_EM) != 0 || (getLong(state + CpuState.CR4) & Bits.CR4_OSFXSR) == 0) {
+      throw raise(GuestFault.UD);
+    }
+    if ((cr0 & Bits.CR0_TS) != 0) {
+      throw raise(GuestFault.NM);
+    }
+  }
+
+  @Override
+  final void requireX87() {
+    requireX87Quietly();
+    checkX87Error();
+  }
+
+  /** The part of {@link #requireX87} that non-waiting instructions share. */
+  @Override
+  final void requireX87Quietly() {
+    if ((getLong(state + CpuState.CR0) & (Bits.CR0_EM | Bits.CR0_TS)) != 0) {
+      throw raise(GuestFault.NM);
+    }
+  }
+
+  private void checkX87Error() {
+    if ((getInt(state + CpuState.X87_STATUS) & 0x80) != 0) {
+      // With CR0.NE clear it would go out as FERR# and come back as IRQ 13 on real boards; this
+      // board has no such wire.
+      throw raise(GuestFault.MF);
+    }
+  }
+
+  @Override
+  final void requireMmx() {
+    long cr0 = getLong(state + CpuState.CR0);
+    if ((cr0 & Bits.CR0_EM) != 0) {
+      throw raise(GuestFault.UD);
+    }
+    if ((cr0 & Bits.CR0_TS) != 0) {
+      throw raise(GuestFault.NM);
+    }
+    checkX87Error();
+  }
+
+  @Override
+  final boolean simdExceptionsEnabled() {
+    return (getLong(state + CpuState.CR4) & Bits.CR4_OSXMMEXCPT) != 0;
+  }
+
+  @Override
+  final boolean nativeX87Errors() {
+    return (getLong(state + CpuState.CR0) & Bits.CR0_NE) != 0;
+  }
+
   // Segments.
 
   final long segmentBase(int segment) {

@@ -534,9 +534,8 @@ class ProtectedModeTest {
               .mov(RBX, which)
               .mov(RAX, -1)
               .mov(RCX, -1)
-              .hex(
-                  "0f 02 c3 0f 94 c2 0f 03 cb 0f 94 c6 0f 0b")); // lar eax, ebx; setz dl; lsl ecx,
-                                                                 // ebx; setz dh
+              .hex("0f 02 c3 0f 94 c2 0f 03 cb 0f 94 c6 0f 0b")); // lar eax, ebx; setz dl; lsl ecx,
+      // ebx; setz dh
       m.run();
       assertEquals(6, m.vector());
       long lar = Long.decode(rights);
