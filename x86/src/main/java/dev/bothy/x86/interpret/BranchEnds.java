@@ -161,16 +161,13 @@ final class BranchEnds {
     Block run(Processor cpu) {
       cpu.at = offset;
       cpu.branchTo = cpu.nextRip(instruction);
+      SystemOps.checkRights(cpu, instruction);
       if (control) {
-        SystemOps.checkRights(cpu, instruction);
         ControlOps.execute(cpu, instruction);
+      } else if (GeneralNodes.isSystem(instruction)) {
+        SystemOps.execute(cpu, instruction);
       } else {
-        SystemOps.checkRights(cpu, instruction);
-        if (GeneralNodes.isSystem(instruction)) {
-          SystemOps.execute(cpu, instruction);
-        } else {
-          GeneralNodes.integer(cpu, instruction);
-        }
+        IntegerOps.execute(cpu, instruction);
       }
       putLong(cpu.ripAt, cpu.wrapRip(cpu.branchTo));
       return null;

@@ -224,7 +224,7 @@ final class EventDelivery {
     if (bottom << 16 >> 16 != bottom || sp - 1 << 16 >> 16 != sp - 1) {
       throw cpu.raise(GuestFault.SS, ext);
     }
-    setAccessedQuietly(cpu, selector, descriptor);
+    cpu.setAccessed(selector, descriptor);
     // The new stack is written with the rights of the new CPL; SMAP looks at AC as it was.
     int oldCpl = cpu.cpl;
     cpu.cpl = newCpl;
@@ -259,12 +259,6 @@ final class EventDelivery {
     cpu.setCpl(newCpl);
     cpu.setGpr(CpuState.RSP, bottom);
     putLong(cpu.ripAt, target);
-  }
-
-  private static void setAccessedQuietly(Processor cpu, int selector, long descriptor) {
-    if ((descriptor & Descriptor.ACCESSED_IN_TABLE) == 0) {
-      cpu.setAccessed(selector, descriptor);
-    }
   }
 
   private static long readDescriptor(Processor cpu, int selector, int ext) {
@@ -370,7 +364,7 @@ final class EventDelivery {
           cpu.loadNull(segment, 0);
         }
       }
-      setAccessedQuietly(cpu, selector, descriptor);
+      cpu.setAccessed(selector, descriptor);
       cpu.loadFromDescriptor(CpuState.CS, selector & ~3 | dpl, descriptor);
       frame.install(cpu);
       finish(cpu, type, dpl, target);
@@ -397,7 +391,7 @@ final class EventDelivery {
       sp = pushAt(cpu, sp, size, errorCode);
     }
     cpu.setRsp(sp);
-    setAccessedQuietly(cpu, selector, descriptor);
+    cpu.setAccessed(selector, descriptor);
     cpu.loadFromDescriptor(CpuState.CS, selector & ~3 | cpu.cpl, descriptor);
     finish(cpu, type, cpu.cpl, target);
   }

@@ -143,10 +143,6 @@ final class GeneralNodes {
     };
   }
 
-  static void integer(Processor cpu, Instruction i) {
-    IntegerOps.execute(cpu, i);
-  }
-
   private abstract static class General extends Node {
     final Instruction instruction;
     private final int offset;

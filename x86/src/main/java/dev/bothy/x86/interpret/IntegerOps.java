@@ -1,7 +1,6 @@
 package dev.bothy.x86.interpret;
 
 import dev.bothy.core.cpu.CpuState;
-import dev.bothy.host.AtomicStubs;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
@@ -208,10 +207,5 @@ final class IntegerOps {
   private static void doubleConvert(Processor cpu, Instruction i) {
     long sign = signExtend(cpu.gpr(CpuState.RAX), i.operandSize) >> 63;
     Operands.setGpr(cpu, CpuState.RDX, i.operandSize, sign);
-  }
-
-  /** 16-byte atomic stub results: two longs. */
-  static boolean hasWideExchange() {
-    return AtomicStubs.available();
   }
 }

@@ -24,7 +24,6 @@ final class PageWalker {
   static final int NX = 4;
   static final int DIRTY = 8;
   static final int LARGE = 16;
-  static final int GLOBAL = 32;
 
   private final PagingCpu cpu;
   private boolean pae;
@@ -224,9 +223,6 @@ final class PageWalker {
   private boolean finish(long at, long entry, int access) {
     long bits = access == PagingCpu.WRITE ? 0x60 : 0x20;
     walked = ((entry | bits) & 0x40) != 0 ? DIRTY : 0;
-    if ((entry & 0x100) != 0) {
-      walked |= GLOBAL;
-    }
     return setBits(at, entry, bits);
   }
 

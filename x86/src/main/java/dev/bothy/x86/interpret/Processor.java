@@ -305,11 +305,6 @@ final class Processor extends SegmentingCpu {
     return wrapRip(getLong(ripAt) + at + i.length);
   }
 
-  /** Address of the running generic instruction. */
-  long thisRip() {
-    return wrapRip(getLong(ripAt) + at);
-  }
-
   // Between instructions.
 
   @Override
