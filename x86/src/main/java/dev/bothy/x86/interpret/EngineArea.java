@@ -1,0 +1,107 @@
+package dev.bothy.x86.interpret;
+
+import dev.bothy.core.cpu.CpuState;
+
+/**
+ * The engines' private part of a vCPU's memory, behind the portable state: words that generated
+ * code keeps at hand, and the TLB. Offsets count from {@link CpuState#address}; those of the words
+ * lie within a signed byte of {@link #CENTRE}, where generated code has its base register.
+ */
+public final class EngineArea {
+  /** Where generated code's base register points. */
+  public static final int CENTRE = CpuState.PORTABLE_SIZE + 0x80;
+
+  private static final int WORDS = CENTRE - 0x80;
+
+  /** Guest registers that have no host register: four of 8 bytes. */
+  public static final int SPILLED = WORDS;
+
+  /** Linear address of the page that the running code lies on. */
+  public static final int PAGE_BASE = WORDS + 0x20;
+
+  /** Host address of the TLB table for supervisor accesses with SMAP in force. */
+  public static final int TLB_KERNEL = WORDS + 0x28;
+
+  /** Host address of the present address space's TLB table for user accesses. */
+  public static final int TLB_USER = WORDS + 0x30;
+
+  /** Host address of the present address space's TLB table for supervisor accesses with AC set. */
+  public static final int TLB_AC = WORDS + 0x38;
+
+  /**
+   * The stack page last written by user code: tag as in a TLB entry's write tag, then its host page,
+   * 8 bytes each.
+   */
+  public static final int STACK_USER = WORDS + 0x40;
+
+  /** The same for supervisor code. */
+  public static final int STACK_KERNEL = WORDS + 0x50;
+
+  /** Arithmetic flags as LAHF and SETO leave them in AX. 4 bytes. */
+  public static final int FLAGS = WORDS + 0x60;
+
+  /** RFLAGS but for the arithmetic flags. 4 bytes. */
+  public static final int SYSTEM_FLAGS = WORDS + 0x64;
+
+  /** Bit 0: XMM registers and MXCSR are the guest's; bit 1: the x87's are. 4 bytes. */
+  public static final int LOADED = WORDS + 0x68;
+
+  /** MXCSR of the host. 4 bytes. */
+  public static final int HOST_MXCSR = WORDS + 0x6c;
+
+  /** Xored into what the jump cache is asked for: mode and address space. */
+  public static final int JUMP_KEY = WORDS + 0x70;
+
+  /** Instructions left of the budget, when they are counted. */
+  public static final int BUDGET = WORDS + 0x78;
+
+  /** Linear address of the access that missed the TLB. */
+  public static final int MISS_ADDRESS = WORDS + 0x80;
+
+  /** Host stack pointer while generated code runs. */
+  public static final int HOST_STACK = WORDS + 0x88;
+
+  /** Scratch words of generated code. */
+  public static final int SCRATCH = WORDS + 0x90;
+
+  /** A word that is never written by generated code's hot paths: counters, by their own offsets. */
+  public static final int COUNTERS = WORDS + 0x100;
+
+  // The TLB.
+
+  /** Entries of a table. */
+  public static final int TLB_ENTRIES = 2048;
+
+  /** Bytes of an entry: read tag, write tag, fetch tag, host page; 8 each. */
+  public static final int TLB_ENTRY = 32;
+
+  public static final int TLB_TABLE = TLB_ENTRIES * TLB_ENTRY;
+
+  public static final int TLB_READ = 0;
+  public static final int TLB_WRITE = 8;
+  public static final int TLB_FETCH = 16;
+  public static final int TLB_HOST = 24;
+
+  /** Address spaces whose translations are kept. */
+  public static final int SPACES = 8;
+
+  /** Start of the TLB: the kernel's table, then a user and an AC table for each space. */
+  public static final int TLB = CpuState.PORTABLE_SIZE + 0x1000;
+
+  public static final int TLB_SIZE = TLB_TABLE * (1 + 2 * SPACES);
+
+  // The jump cache.
+
+  public static final int JUMP_ENTRIES = 8192;
+
+  /** Keys: the linear address xor {@link #JUMP_KEY}; 8 bytes each. */
+  public static final int JUMP_TAGS = TLB + TLB_SIZE;
+
+  /** Host addresses of code, 8 bytes each. */
+  public static final int JUMP_TARGETS = JUMP_TAGS + 8 * JUMP_ENTRIES;
+
+  /** Bytes behind the portable state. */
+  public static final int SIZE = JUMP_TARGETS + 8 * JUMP_ENTRIES - CpuState.PORTABLE_SIZE;
+
+  private EngineArea() {}
+}
