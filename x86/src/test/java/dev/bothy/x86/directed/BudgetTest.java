@@ -13,13 +13,13 @@ import java.time.Duration;
 import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
 
-class BudgetTest {
+class BudgetTest extends EngineTest {
   /**
    * A program with branches, string moves, faults, traps, interrupts and port accesses, that never
    * ends.
    */
-  private static TestMachine machine() {
-    var m = new TestMachine();
+  private TestMachine machine() {
+    var m = newMachine();
     CpuState s = m.long64(0);
     m.memory.write(
         HANDLERS + 6 * 16,
@@ -111,7 +111,7 @@ class BudgetTest {
     // Loops that never leave a block chain, never leave an instruction, and never finish one.
     String[] loops = {"eb fe", "f3 a4 eb fc", "0f 0b"};
     for (String loop : loops) {
-      try (var m = new TestMachine()) {
+      try (var m = newMachine()) {
         CpuState s = m.long64(0);
         s.setGpr(RCX, -1);
         s.setGpr(RSI, 1L << 30);

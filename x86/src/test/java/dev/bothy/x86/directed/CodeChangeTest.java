@@ -8,10 +8,10 @@ import dev.bothy.core.Exit;
 import dev.bothy.core.cpu.CpuState;
 import org.junit.jupiter.api.Test;
 
-class CodeChangeTest {
+class CodeChangeTest extends EngineTest {
   @Test
   void storeChangesTheNextInstructionOfItsOwnBlock() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       var a = m.assembler(64).mov(RBX, CODE).mov(RAX, 7);
       int constant = (int) (a.here() - CODE) + 6 + 3; // of the MOV behind the store
@@ -25,7 +25,7 @@ class CodeChangeTest {
 
   @Test
   void loopThatPatchesItselfSeesEveryPatch() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       var a = m.assembler(64).mov(RBX, CODE).xorRegister(RSI, RSI).label("loop");
       int constant = (int) (a.here() - CODE) + 7 + 3; // of the MOV behind the addition
@@ -38,7 +38,7 @@ class CodeChangeTest {
 
   @Test
   void codeOnAnotherPageIsPatchedBetweenCalls() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).setGpr(RBX, DATA);
       m.memory.write(DATA, new byte[] {(byte) 0xb8, 0, 0, 0, 0, (byte) 0xc3}); // mov eax, imm; ret
       var a =
@@ -52,7 +52,7 @@ class CodeChangeTest {
 
   @Test
   void instructionAcrossPagesIsPatchedOnEitherSide() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       long start = DATA + 0xffe;
       m.long64(0).setGpr(RBX, start);
       m.memory.write(start, new byte[] {(byte) 0xb8, 0, 0, 0, 0, (byte) 0xc3});
@@ -81,7 +81,7 @@ class CodeChangeTest {
 
   @Test
   void blockAcrossPagesRunsOnAfterItsSecondPageWasOverwritten() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       // The straddling instruction itself overwrites its own second half.
       long start = DATA + 0xffc;
       CpuState s = m.long64(0);
@@ -104,7 +104,7 @@ class CodeChangeTest {
 
   @Test
   void stringMovePatchesCode() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.setGpr(RBX, DATA + 0x1000);
       m.memory.write(DATA + 0x1000, new byte[] {(byte) 0xb8, 1, 0, 0, 0, (byte) 0xc3});
@@ -126,7 +126,7 @@ class CodeChangeTest {
 
   @Test
   void stringMoveOverItselfFinishes() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       // Fills the rest of the page with HLT, the bytes of the running instruction included.
       s.setGpr(RDI, CODE);
@@ -142,7 +142,7 @@ class CodeChangeTest {
 
   @Test
   void pushOverTheNextInstructionIsSeen() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.setGpr(RSP, CODE + 16);
       s.setGpr(RAX, 0xf4f4_f4f4_f4f4_f4f4L);
@@ -155,7 +155,7 @@ class CodeChangeTest {
 
   @Test
   void callThatOverwritesItsOwnTargetIsSeen() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       // The return address 0x100005 becomes the code at the target: add eax, 0x1000.. is what its
       // bytes say.
@@ -172,7 +172,7 @@ class CodeChangeTest {
 
   @Test
   void deviceWritesAreSeen() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.code(64, m.assembler(64).label("loop").mov(RAX, 1).jmp("loop"));
       assertInstanceOf(Exit.BudgetSpent.class, m.cpu.run(1000));
@@ -183,7 +183,7 @@ class CodeChangeTest {
 
   @Test
   void deviceWriteFromAPortAccessIsSeenAtTheNextInstruction() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       var a = m.assembler(64).mov(RDX, 0x4000).hex("ee");
       long patched = a.here();
       m.ports.map(
@@ -211,7 +211,7 @@ class CodeChangeTest {
 
   @Test
   void resetForgetsCodeWhateverHappenedToMemory() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.code(64, m.assembler(64).hlt());
       m.run();
@@ -225,7 +225,7 @@ class CodeChangeTest {
 
   @Test
   void accessedAndDirtyBitsOnACodePageCountAsWrites() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       // A page-table page that is run as code: the walk's accessed bit turns an instruction into
       // another.
       long table = 0x6_0000;
@@ -254,7 +254,7 @@ class CodeChangeTest {
 
   @Test
   void manyPatchesOfStraddlingCodeKeepMemoryBounded() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       long start = DATA + 0xffe;
       m.long64(0).setGpr(RBX, start);
       m.memory.write(start, new byte[] {(byte) 0xb8, 0, 0, 0, 0, (byte) 0xc3});

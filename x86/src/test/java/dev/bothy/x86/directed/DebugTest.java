@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-class DebugTest {
+class DebugTest extends EngineTest {
   private static final long DR6_CLEAR = 0xffff_0ff0L;
   private static final int STEP = 1 << 14;
 
@@ -52,7 +52,7 @@ class DebugTest {
 
   @Test
   void singleStepTrapsAfterEachInstruction() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.RFLAGS, 0x102);
       var a = m.assembler(64).nop().inc(RAX).jmp("on").nop().label("on").nop();
       assertEquals(steps(1, 4, 10, 11, 16, 17), traps(m, a.pushConstant(2).popf().hlt()));
@@ -61,7 +61,7 @@ class DebugTest {
 
   @Test
   void popfThatSetsTheFlagTrapsAfterTheNextInstructionAndTheOneThatClearsItStillTraps() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       var a =
           m.assembler(64).pushConstant(0x102).popf().nop().nop().pushConstant(2).popf().nop().hlt();
@@ -72,7 +72,7 @@ class DebugTest {
 
   @Test
   void repeatedStringInstructionTrapsAfterEachIteration() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.setGpr(RCX, 3);
       s.setGpr(RSI, DATA);
@@ -85,7 +85,7 @@ class DebugTest {
 
   @Test
   void movToStackSegmentDelaysTheTrap() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).setGpr(RBX, FLAT);
       var a =
           m.assembler(64)
@@ -103,7 +103,7 @@ class DebugTest {
 
   @Test
   void movToStackSegmentLosesItsOwnTrap() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).setGpr(RBX, FLAT);
       var a =
           m.assembler(64)
@@ -121,7 +121,7 @@ class DebugTest {
 
   @Test
   void dataBreakpointThatMovToStackSegmentPutsOffIsReportedByTheInterruptBehindIt() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.DR, DATA);
       s.set(CpuState.DR + 8 * 7, 0x400 | 2 | 0xfL << 16);
@@ -133,7 +133,7 @@ class DebugTest {
 
   @Test
   void sysretThatSetsTheFlagTrapsBeforeTheNextInstruction() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.LSTAR, 0x12_0000);
       s.set(CpuState.SFMASK, 0x100);
@@ -146,7 +146,7 @@ class DebugTest {
 
   @Test
   void softwareInterruptIsNotSteppedInto() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.memory.write(HANDLERS + 0x400, new byte[] {(byte) 0x90, 0x48, (byte) 0xcf});
       var a =
@@ -164,7 +164,7 @@ class DebugTest {
 
   @Test
   void syscallThatMasksTheFlagIsNotSteppedInto() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.LSTAR, 0x12_0000);
       s.set(CpuState.SFMASK, 0x100);
@@ -175,7 +175,7 @@ class DebugTest {
 
   @Test
   void faultingInstructionDoesNotTrap() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.RFLAGS, 0x102);
       assertEquals(List.of(), traps(m, m.assembler(64).hex("0f 0b")));
       assertEquals(6, m.vector());
@@ -185,7 +185,7 @@ class DebugTest {
 
   @Test
   void codeBreakpointFaultsBeforeTheInstructionOnceThanksToResume() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.DR, CODE + 3);
       s.set(CpuState.DR + 8 * 7, 0x402);
@@ -199,7 +199,7 @@ class DebugTest {
 
   @Test
   void codeBreakpointInALoopHitsEachTime() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.DR + 8, CODE);
       s.set(CpuState.DR + 8 * 7, 0x404);
@@ -212,7 +212,7 @@ class DebugTest {
 
   @Test
   void dataBreakpointsTrapAfterTheAccess() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.DR, DATA + 0x104);
       s.set(CpuState.DR + 8 * 7, 0x400 | 2 | 0xdL << 16); // write, 4 bytes
@@ -230,7 +230,7 @@ class DebugTest {
 
   @Test
   void readBreakpointsSeeReadsAndPushesAndStrings() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.DR + 16, KERNEL_STACK - 0x108);
       s.set(CpuState.DR + 8 * 7, 0x400 | 0x20 | 0xbL << 24); // read and write, 8 bytes
@@ -246,7 +246,7 @@ class DebugTest {
 
   @Test
   void faultingInstructionReportsNoDataBreakpoint() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.DR, DATA);
       s.set(CpuState.DR + 8 * 7, 0x400 | 2 | 0xfL << 16);
@@ -259,7 +259,7 @@ class DebugTest {
 
   @Test
   void portBreakpointsTrapWithDebugExtensions() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.CR4, CR4_LONG | 8);
       s.set(CpuState.DR, 0x200);
@@ -272,7 +272,7 @@ class DebugTest {
 
   @Test
   void singleStepAndBreakpointReportTogether() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.DR, DATA);
       s.set(CpuState.DR + 8 * 7, 0x400 | 2 | 0xfL << 16);
@@ -285,7 +285,7 @@ class DebugTest {
 
   @Test
   void generalDetectGuardsTheDebugRegisters() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.DR + 8 * 7, 0x2400);
       m.code(64, m.assembler(64).nop().movFromDebug(RAX, 0));
@@ -299,7 +299,7 @@ class DebugTest {
 
   @Test
   void debugRegistersFourAndFiveAreAliasesWithoutDebugExtensions() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.code(64, m.assembler(64).movFromDebug(RAX, 4).movFromDebug(RBX, 5).hlt());
       m.run();
@@ -313,7 +313,7 @@ class DebugTest {
 
   @Test
   void upperHalvesOfStatusAndControlMustBeZero() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       for (int n : new int[] {6, 7}) {
         m.long64(0);
         m.code(64, m.assembler(64).mov(RAX, 1L << 32).movToDebug(n, RAX));
@@ -325,7 +325,7 @@ class DebugTest {
 
   @Test
   void breakpointsArmedWhileRunningTakeEffectAtOnce() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       var a = m.assembler(64);
       a.mov(RBX, DATA)

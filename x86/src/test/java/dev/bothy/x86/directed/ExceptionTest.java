@@ -11,7 +11,7 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.assemble.Assembler;
 import org.junit.jupiter.api.Test;
 
-class ExceptionTest {
+class ExceptionTest extends EngineTest {
   @Test
   void contributoryExceptionsDouble() {
     // First exception's code, its gate broken so that its delivery faults; what is delivered in the
@@ -25,7 +25,7 @@ class ExceptionTest {
       {"f1", 1, 11}
     };
     for (Object[] c : cases) {
-      try (var m = new TestMachine()) {
+      try (var m = newMachine()) {
         CpuState s = m.long64(0);
         s.setGpr(RAX, 0xfff8);
         s.setGpr(RBX, 0x7000_0000_0000L);
@@ -46,7 +46,7 @@ class ExceptionTest {
 
   @Test
   void pageFaultWhileDeliveringABenignOrContributoryExceptionIsDelivered() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(3);
       m.gate64(13, CODE64, HANDLERS + 13 * 16, 0x8e, 1);
       m.memory.writeLong(TSS + 0x24, 0x7000_0000_1000L);
@@ -61,7 +61,7 @@ class ExceptionTest {
 
   @Test
   void pageFaultInPageFaultDeliveryIsADoubleFault() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.setGpr(RSP, 0x7000_0000_1000L);
       m.gate64(8, CODE64, HANDLERS + 8 * 16, 0x8e, 1);
@@ -75,7 +75,7 @@ class ExceptionTest {
 
   @Test
   void faultInDoubleFaultDeliveryShutsDown() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).setGpr(RSP, 0x7000_0000_1000L);
       m.code(64, m.assembler(64).push(RAX));
       var exit = assertInstanceOf(Exit.Shutdown.class, m.cpu.run(10));
@@ -87,7 +87,7 @@ class ExceptionTest {
 
   @Test
   void interruptDeliveryFaultsAreExternal() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.RFLAGS, 0x202);
       m.gate64(0x40, CODE64, HANDLERS, 0x0e, 0);
       m.apic.request(0x40);
@@ -100,7 +100,7 @@ class ExceptionTest {
 
   @Test
   void softwareInterruptFaultsAreTheProgramsAndPointAtIt() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).setInt32(CpuState.IDTR_LIMIT, 0x3ff);
       m.code(64, m.assembler(64).nop().interrupt(0x40));
       m.run();
@@ -116,7 +116,7 @@ class ExceptionTest {
       {"cc", 3, 1}, {"f1", 1, 1}, {"cd 31", 0x31, 2}, {"0f 0b", 6, 0}, {"31 c9 f7 f1", 0, 2}
     };
     for (Object[] c : cases) {
-      try (var m = new TestMachine()) {
+      try (var m = newMachine()) {
         m.long64(3);
         m.code(64, m.assembler(64).hex((String) c[0]));
         m.run();
@@ -130,7 +130,7 @@ class ExceptionTest {
 
   @Test
   void overflowTrapComesOnlyWithTheFlagAndOnlyOutsideSixtyFourBitCode() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0).set(CpuState.RFLAGS, 0x802);
       m.code(32, m.assembler(32).hex("ce"));
       m.run();
@@ -149,7 +149,7 @@ class ExceptionTest {
 
   @Test
   void boundRaisesItsOwnVector() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0).setGpr(RAX, 11);
       m.memory.writeInt(DATA, -5);
       m.memory.writeInt(DATA + 4, 10);
@@ -166,7 +166,7 @@ class ExceptionTest {
 
   @Test
   void instructionLongerThanFifteenBytesIsAProtectionFault() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.code(
           64,
@@ -181,7 +181,7 @@ class ExceptionTest {
 
   @Test
   void stiShadowsOneInstruction() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.apic.request(0x40);
       m.code(64, m.assembler(64).sti().inc(RAX).inc(RAX).inc(RAX).hlt());
@@ -194,7 +194,7 @@ class ExceptionTest {
 
   @Test
   void stiWithInterruptsOnAlreadyShadowsNothing() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.RFLAGS, 0x202);
       m.apic.setTaskPriority(15);
       m.apic.request(0x40);
@@ -207,7 +207,7 @@ class ExceptionTest {
 
   @Test
   void stiThenHltTakesTheInterruptBehindHlt() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.apic.request(0x40);
       m.code(64, m.assembler(64).sti().hlt().hex("0f 0b"));
@@ -219,7 +219,7 @@ class ExceptionTest {
 
   @Test
   void stiThenCliOpensNoWindow() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.apic.request(0x40);
       m.code(64, m.assembler(64).sti().cli().nop().nop().hlt());
@@ -230,7 +230,7 @@ class ExceptionTest {
 
   @Test
   void movToStackSegmentShadowsInterruptsAndTraps() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.RFLAGS, 0x202);
       m.apic.setTaskPriority(15);
       m.apic.request(0x40);
@@ -254,7 +254,7 @@ class ExceptionTest {
 
   @Test
   void haltedProcessorWakesForAnInterruptOnlyIfTheyAreOn() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.RFLAGS, 0x202);
       m.code(64, m.assembler(64).hlt().inc(RAX).hlt());
       m.run();
@@ -276,7 +276,7 @@ class ExceptionTest {
 
   @Test
   void nmiIsHeldBackUntilIret() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       // The handler counts in RBX and halts once before it returns.
       m.memory.write(
@@ -302,7 +302,7 @@ class ExceptionTest {
 
   @Test
   void nmiWakesAHaltedProcessorWhateverTheInterruptFlag() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.code(64, m.assembler(64).hlt());
       m.run();
@@ -316,7 +316,7 @@ class ExceptionTest {
 
   @Test
   void interruptsAreTakenInOrderOfPriorityBetweenInstructions() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.RFLAGS, 0x202);
       m.apic.request(0x40);
       m.apic.request(0x80);
@@ -336,7 +336,7 @@ class ExceptionTest {
         new String[] {
           "48 8b 03", "48 89 03", "48 ff 03", "f0 ff 03", "66 89 03", "ff 33", "48 a5"
         }) {
-      try (var m = new TestMachine()) {
+      try (var m = newMachine()) {
         for (int cpl : new int[] {0, 3}) {
           for (boolean mask : new boolean[] {false, true}) {
             CpuState s = m.long64(cpl);
@@ -371,7 +371,7 @@ class ExceptionTest {
 
   @Test
   void alignedAccessesAndTheProcessorsOwnNeverFault() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(3);
       s.set(CpuState.RFLAGS, AC | 2);
       s.setGpr(RBX, DATA);
@@ -391,7 +391,7 @@ class ExceptionTest {
 
   @Test
   void deviceNotAvailableAndUndefinedComeBeforeMemoryFaults() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.CR0, CR0_PAGING | 8); // TS
       m.state().setGpr(RBX, 0x7000_0000_0000L);
       m.code(64, m.assembler(64).hex("dd 03"));
@@ -409,7 +409,7 @@ class ExceptionTest {
 
   @Test
   void initMakesAnApplicationProcessorWaitAndStartupRunsItInRealMode() {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       var ap = m.cpus[1];
       assertInstanceOf(Exit.WaitingForStartup.class, ap.run(10));
       assertFalse(ap.hasWork());
@@ -435,7 +435,7 @@ class ExceptionTest {
 
   @Test
   void startupBeforeInitIsForgotten() {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       var ap = m.cpus[1];
       ap.startup(0x9a);
       ap.init();
@@ -452,7 +452,7 @@ class ExceptionTest {
 
   @Test
   void initRestartsTheBootProcessorAtTheResetVector() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.cpu.init();
       m.cpu.run(0);

@@ -8,12 +8,12 @@ import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.assemble.Assembler;
 import org.junit.jupiter.api.Test;
 
-class LongModeTest {
+class LongModeTest extends EngineTest {
   private static final long NON_CANONICAL = 0x8000_0000_0000L;
 
   @Test
   void protectedModeCodeEntersAndLeavesLongMode() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0); // for its tables
       CpuState s = m.protected32(0);
       s.set(CpuState.CR3, 0);
@@ -45,7 +45,7 @@ class LongModeTest {
 
   @Test
   void longModeNeedsPaeAndRefusesSomeChanges() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       var s = m.protected32(0);
       s.set(CpuState.EFER, 0x100);
       s.set(CpuState.CR4, 0);
@@ -74,7 +74,7 @@ class LongModeTest {
 
   @Test
   void modelSpecificRegistersRefuseBadValues() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       long[][] bad = {
         {0xc000_0080L, 0x8000_0d01L},
         {0xc000_0080L, 0xc01}, // LME while paging
@@ -101,7 +101,7 @@ class LongModeTest {
 
   @Test
   void interruptAlignsTheStackAndPushesFiveWords() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).setGpr(RSP, KERNEL_STACK - 5);
       m.state().set(CpuState.RFLAGS, 0x202);
       m.code(64, m.assembler(64).interrupt(0x40));
@@ -119,7 +119,7 @@ class LongModeTest {
 
   @Test
   void interruptFromUserCodeLoadsANullStackSegment() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(3);
       m.code(64, m.assembler(64).interrupt(0x40));
       m.run();
@@ -131,7 +131,7 @@ class LongModeTest {
 
   @Test
   void interruptStackTableIsUsedAtEveryLevel() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       for (int cpl : new int[] {0, 3}) {
         m.long64(cpl);
         m.gate64(0x40, CODE64, HANDLERS + 0x400, 0xee, 1);
@@ -144,7 +144,7 @@ class LongModeTest {
 
   @Test
   void iretReturnsToUserCodeAndToCompatibilityMode() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       for (int code : new int[] {USER_CODE64, USER_CODE32}) {
         m.long64(0);
         var a = m.assembler(64);
@@ -171,7 +171,7 @@ class LongModeTest {
 
   @Test
   void iretToUserCodeTakesTheKernelsSelectorsButNotTheirBases() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.setSegment(CpuState.GS, FLAT, 0x12_3400, -1, 0xc093);
       s.setSegment(CpuState.FS, USER_FLAT, 0x56_7800, -1, 0xc0f3);
@@ -194,7 +194,7 @@ class LongModeTest {
 
   @Test
   void iretInLongModeMayLoadANullStackSegmentAtAnInnerLevel() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       var a = m.assembler(64);
       a.pushConstant(0)
@@ -214,7 +214,7 @@ class LongModeTest {
 
   @Test
   void iretRefusesNestedTasksAndNonCanonicalTargets() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.RFLAGS, 0x4002);
       m.code(64, m.assembler(64).iret());
       m.run();
@@ -237,7 +237,7 @@ class LongModeTest {
 
   @Test
   void syscallAndSysretRoundTrip() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(3);
       s.set(CpuState.LSTAR, 0x11_0000);
       s.set(CpuState.SFMASK, 0x600);
@@ -267,7 +267,7 @@ class LongModeTest {
 
   @Test
   void syscallFromCompatibilityModeUsesItsOwnTargetAndReturnsThere() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.compatibility(3);
       s.set(CpuState.CSTAR, 0x11_0000);
       s.set(CpuState.LSTAR, 0x15_0000);
@@ -283,7 +283,7 @@ class LongModeTest {
 
   @Test
   void sysretToANonCanonicalAddressFaultsInUserMode() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.setGpr(RCX, NON_CANONICAL);
       s.setGpr(11, 2);
@@ -297,7 +297,7 @@ class LongModeTest {
 
   @Test
   void miscellaneousEnablesAreStored() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       var a = m.assembler(64).mov(RCX, 0x1a0).rdmsr().movRegister(RBX, RAX);
       m.code(64, a.wrmsr(0x1a0, 0x4_0000_1881L).mov(RAX, 0).mov(RDX, 0).rdmsr().hlt());
@@ -310,7 +310,7 @@ class LongModeTest {
 
   @Test
   void syscallNeedsItsEnableBitAndSysretTheKernel() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(3).set(CpuState.EFER, 0xd00);
       m.code(64, m.assembler(64).syscall());
       m.run();
@@ -325,7 +325,7 @@ class LongModeTest {
 
   @Test
   void sysenterDoesNotExistInLongMode() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.SYSENTER_CS, CODE64);
       m.code(64, m.assembler(64).sysenter());
       m.run();
@@ -339,7 +339,7 @@ class LongModeTest {
 
   @Test
   void swapgsExchangesBases() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(0);
       s.set(CpuState.KERNEL_GS_BASE, DATA);
       s.set(CpuState.segment(CpuState.GS, CpuState.SEGMENT_BASE), 0x1234);
@@ -372,7 +372,7 @@ class LongModeTest {
       {"48 a5", "13"} // movsq
     };
     for (String[] c : cases) {
-      try (var m = new TestMachine()) {
+      try (var m = newMachine()) {
         CpuState s = m.long64(3);
         s.setGpr(RBX, NON_CANONICAL);
         s.setGpr(RBP, NON_CANONICAL);
@@ -389,7 +389,7 @@ class LongModeTest {
 
   @Test
   void accessAcrossTheCanonicalBoundaryFaults() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.memory.writeLong(PML4 + 8 * 255, PDPT | 7);
       m.memory.writeLong(PDPT + 8 * 511, PD | 7);
       m.memory.writeLong(PD + 8 * 511, 0x40_0000 | 7 | LARGE);
@@ -403,7 +403,7 @@ class LongModeTest {
 
   @Test
   void jumpToANonCanonicalAddressFaultsBeforeItJumps() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).setGpr(RBX, NON_CANONICAL);
       m.code(64, m.assembler(64).hex("ff e3"));
       m.run();
@@ -419,7 +419,7 @@ class LongModeTest {
 
   @Test
   void farPointersInMemoryHaveThirtyTwoBitOffsets() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.memory.writeInt(DATA, 0x12_0000);
       m.memory.writeShort(DATA + 4, CODE32);
@@ -433,7 +433,7 @@ class LongModeTest {
 
   @Test
   void callGateInLongModePushesQuadwords() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(3);
       m.callGate(FREE, CODE64, 0x11_0000, 12, 3, 0);
       m.memory.writeLong(GDT + FREE + 8, 0);
@@ -453,7 +453,7 @@ class LongModeTest {
 
   @Test
   void codeSegmentWithLongAndDefaultIsRefused() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.compatibility(0);
       m.descriptor(FREE, 0, 0xfffff, 0xe09b);
       m.code(32, m.assembler(32).jmpFar(FREE, 0));
@@ -465,7 +465,7 @@ class LongModeTest {
 
   @Test
   void taskRegisterDescriptorHasSixteenBytes() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0);
       m.descriptor(FREE, 0x5678_9000L, 0x67, 0x89);
       m.memory.writeLong(GDT + FREE + 8, 0xffff_8000L);
@@ -484,7 +484,7 @@ class LongModeTest {
 
   @Test
   void taskPriorityHoldsInterruptsBack() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.RFLAGS, 0x202);
       m.apic.setTaskPriority(5);
       m.apic.request(0x51);
@@ -507,7 +507,7 @@ class LongModeTest {
 
   @Test
   void fsAndGsBaseInstructionsNeedTheirControlBit() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(3);
       m.code(64, m.assembler(64).hex("f3 48 0f ae d0")); // wrfsbase rax
       m.run();
@@ -528,7 +528,7 @@ class LongModeTest {
 
   @Test
   void compatibilityModeChecksSegmentsAndPushesDoublewords() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.compatibility(3).setSegment(CpuState.DS, USER_FLAT, 0, 0xfff, 0x40f3);
       m.code(32, m.assembler(32).push(RAX).hex("a1 fd 0f 00 00"));
       m.run();

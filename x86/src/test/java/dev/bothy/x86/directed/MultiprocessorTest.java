@@ -17,7 +17,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 @Timeout(60)
-class MultiprocessorTest {
+class MultiprocessorTest extends EngineTest {
   private static final long SECOND = 0x14_0000;
 
   /** Gives each vCPU its code, in 64-bit mode at CPL 0, and runs both until they halt. */
@@ -98,7 +98,7 @@ class MultiprocessorTest {
     "f0 48 0f c1 03, 0xffb, 3000"
   })
   void lockedCountersLoseNothing(String instruction, String offset, int rounds) {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       long at = DATA + Integer.decode(offset);
       Consumer<Assembler> code =
           a -> {
@@ -121,7 +121,7 @@ class MultiprocessorTest {
   @ParameterizedTest
   @CsvSource({"0, 20000", "3, 10000", "61, 10000", "0xffd, 2000"})
   void compareAndExchangeCounts(String offset, int rounds) {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       long at = DATA + Integer.decode(offset);
       Consumer<Assembler> code =
           a ->
@@ -141,7 +141,7 @@ class MultiprocessorTest {
 
   @Test
   void wideCompareAndExchangeKeepsBothHalvesTogether() {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       Consumer<Assembler> code =
           a ->
               a.mov(RSI, DATA)
@@ -163,7 +163,7 @@ class MultiprocessorTest {
   @ParameterizedTest
   @CsvSource({"0, 10000", "61, 5000", "0xffe, 1500"})
   void exchangeMakesALock(String offset, int rounds) {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       long lock = DATA + Integer.decode(offset);
       Consumer<Assembler> code =
           a -> {
@@ -183,7 +183,7 @@ class MultiprocessorTest {
 
   @Test
   void messagesArriveAfterTheirData() {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       int rounds = 30_000;
       both(
           m,
@@ -217,7 +217,7 @@ class MultiprocessorTest {
   @Test
   void fencedStoresAreSeenByOneSideAtLeast() {
     for (String fence : new String[] {"0f ae f0", "f0 83 0c 24 00", "87 0e"}) {
-      try (var m = new TestMachine(2)) {
+      try (var m = newMachine(2)) {
         // Dekker's: each stores its own flag, fences, and looks at the other's; both may not find
         // the old value.
         both(m, side(0, fence), side(1, fence));
@@ -249,7 +249,7 @@ class MultiprocessorTest {
 
   @Test
   void codeChangedByAnotherProcessorIsSeenOnceItIsTold() {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       int rounds = 400;
       long routine = DATA + 0x8000;
       m.memory.write(routine, new byte[] {(byte) 0xb8, 0, 0, 0, 0, (byte) 0xc3});
@@ -301,7 +301,7 @@ class MultiprocessorTest {
 
   @Test
   void translationIsGoneOnceTheOtherProcessorHasFlushedAndSaidSo() {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       int rounds = 400;
       long page = DATA + 0x9000;
       m.memory.writeLong(DATA + 0xa000, 0);
@@ -349,7 +349,7 @@ class MultiprocessorTest {
 
   @Test
   void bothProcessorsClaimCodePagesWhileTheyPatchEachOther() {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       // Each patches the other's routine and calls its own; what they return does not matter, that
       // both end does.
       for (int i = 0; i < 64; i++) {
@@ -373,7 +373,7 @@ class MultiprocessorTest {
 
   @Test
   void closedAndHaltedProcessorsAreNotWaitedFor() throws InterruptedException {
-    try (var m = new TestMachine(3)) {
+    try (var m = newMachine(3)) {
       CpuState s = m.long64(m.cpus[1], 0);
       s.set(CpuState.RIP, SECOND);
       m.memory.writeByte(SECOND, 0xf4);
@@ -402,7 +402,7 @@ class MultiprocessorTest {
 
   @Test
   void startupIpiStartsAnApplicationProcessorThatRunsAlongside() throws InterruptedException {
-    try (var m = new TestMachine(2)) {
+    try (var m = newMachine(2)) {
       m.long64(m.cpus[0], 0);
       m.code(
           64,

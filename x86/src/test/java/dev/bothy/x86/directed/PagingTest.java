@@ -11,7 +11,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-class PagingTest {
+class PagingTest extends EngineTest {
   private static final long PAGE = DATA + 0x5000;
   private static final long ALL = P | W | U;
 
@@ -68,7 +68,7 @@ class PagingTest {
     "0, x, reserved, 0, 0x19"
   })
   void accessRights(int cpl, char kind, String bits, String control, String error) {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(cpl);
       long page =
           switch (bits) {
@@ -124,7 +124,7 @@ class PagingTest {
 
   @Test
   void withoutWriteProtectTheKernelWritesReadOnlyPages() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.CR0, CR0_PAGING & ~0x1_0000L);
       m.page(PAGE, PAGE, P | U);
       m.state().setGpr(RBX, PAGE);
@@ -137,7 +137,7 @@ class PagingTest {
 
   @Test
   void turningWriteProtectOnTakesEffectAtOnce() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.CR0, CR0_PAGING & ~0x1_0000L);
       m.page(PAGE, PAGE, P | U);
       m.state().setGpr(RBX, PAGE);
@@ -156,7 +156,7 @@ class PagingTest {
 
   @Test
   void stacAndClacOpenAndCloseUserPages() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       supervisorElsewhere(m, 0);
       m.long64(0).set(CpuState.CR4, CR4_LONG | SMAP);
       m.state().setGpr(RBX, PAGE);
@@ -172,7 +172,7 @@ class PagingTest {
 
   @Test
   void deliveryClosesNothingButAcKeptInFlags() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       supervisorElsewhere(m, 0);
       m.long64(0).set(CpuState.CR4, CR4_LONG | SMAP);
       m.state().setGpr(RBX, PAGE);
@@ -185,7 +185,7 @@ class PagingTest {
 
   @Test
   void implicitAccessesToTablesAreTheKernels() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       // User code may touch neither IDT, GDT nor TSS, yet its interrupts go through them.
       supervisorElsewhere(m, 3);
       m.long64(3).set(CpuState.CR4, CR4_LONG | SMAP);
@@ -229,7 +229,7 @@ class PagingTest {
       "dd 1b" // fstp
     };
     for (String code : writes) {
-      try (var m = new TestMachine()) {
+      try (var m = newMachine()) {
         CpuState s = m.long64(3);
         m.page(PAGE + 0x1000, PAGE + 0x1000, P | U);
         m.memory.write(PAGE + 0xff0, filled(0x20));
@@ -278,7 +278,7 @@ class PagingTest {
     };
     for (String code : pushes) {
       for (int misaligned : new int[] {0, 4}) {
-        try (var m = new TestMachine()) {
+        try (var m = newMachine()) {
           CpuState s = m.long64(3);
           m.page(PAGE, PAGE, P | U);
           s.setGpr(RSP, PAGE + 0x1000 + misaligned);
@@ -297,7 +297,7 @@ class PagingTest {
 
   @Test
   void popToFaultingMemoryRestoresThePointer() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.long64(3);
       m.page(PAGE, PAGE, P | U);
       s.setGpr(RBX, PAGE);
@@ -312,7 +312,7 @@ class PagingTest {
   void repeatedMoveStopsAtTheFaultAndGoesOnAfterwards() {
     for (boolean backwards : new boolean[] {false, true}) {
       for (int size : new int[] {1, 2, 4, 8}) {
-        try (var m = new TestMachine()) {
+        try (var m = newMachine()) {
           CpuState s = m.long64(3);
           byte[] data = new byte[0x2000];
           new java.util.Random(size).nextBytes(data);
@@ -356,7 +356,7 @@ class PagingTest {
 
   @Test
   void largePagesOfTwoMebibytesAndOneGibibyte() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.memory.writeLong(PDPT + 8, ALL | LARGE); // 1 GiB at 1 GiB: guest-physical 0
       m.memory.writeLong(PDPT + 16, 0x7_0000 | ALL);
       m.memory.writeLong(0x7_0000 + 8, 0x20_0000 | ALL | LARGE);
@@ -375,7 +375,7 @@ class PagingTest {
 
   @Test
   void reservedBitsOfUpperEntriesFault() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       long[][] cases = {
         // Where, entry, address that goes through it.
         {PML4 + 8, PDPT | ALL | LARGE, 1L << 39},
@@ -404,7 +404,7 @@ class PagingTest {
 
   @Test
   void highBitsOfAnEntryAreFreeForSoftware() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.page(PAGE, PAGE, ALL | 0x7ffL << 52 | 0xe00);
       m.long64(0).setGpr(RBX, PAGE);
       m.memory.writeLong(PAGE, 5);
@@ -416,7 +416,7 @@ class PagingTest {
 
   @Test
   void rightsAreNarrowedByEveryLevel() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.memory.writeLong(PD + 8, DATA_PT | P | U);
       m.long64(3).setGpr(RBX, PAGE);
       m.code(64, m.assembler(64).hex(access('w')));
@@ -432,7 +432,7 @@ class PagingTest {
 
   @Test
   void staleTranslationsLastUntilInvlpg() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).setGpr(RBX, PAGE);
       m.memory.writeLong(PAGE, 1);
       m.memory.writeLong(DATA, 2);
@@ -448,7 +448,7 @@ class PagingTest {
 
   @Test
   void controlRegisterThreeFlushesWhatIsNotGlobal() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).setGpr(RBX, PAGE);
       m.memory.writeLong(PAGE, 1);
       m.memory.writeLong(DATA, 2);
@@ -464,7 +464,7 @@ class PagingTest {
 
   @Test
   void invlpgOfALargePageDropsAllOfIt() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.memory.writeLong(PD + 8 * 4, 0x20_0000 | ALL | LARGE);
       m.memory.writeLong(0x20_0000, 1);
       m.memory.writeLong(0x40_0000, 2);
@@ -513,7 +513,7 @@ class PagingTest {
 
   @Test
   void invpcidFlushesWhatItsTypeSays() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       descriptor(m, 5, PAGE);
       for (int type = 0; type < 4; type++) {
         int t = type;
@@ -527,7 +527,7 @@ class PagingTest {
 
   @Test
   void translationsOfAnotherAddressSpaceStayApart() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       // Another PML4 that maps PAGE elsewhere, in PCID 6.
       long other = 0x5_0000;
       for (int i = 0; i < 4; i++) {
@@ -564,7 +564,7 @@ class PagingTest {
 
   @Test
   void invpcidOfAnotherAddressSpaceIsSeenWhenItComesBack() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       for (int type = 0; type < 4; type++) {
         descriptor(m, 5, PAGE);
         int t = type;
@@ -586,7 +586,7 @@ class PagingTest {
 
   @Test
   void invpcidRefusesBadOperands() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       long[][] bad = {
         {4, 5, PAGE}, {0, 0x1000, PAGE}, {0, 5, 0x8000_0000_0000L}, {1, 0x1_0005, 0}, {-1, 0, 0}
       };
@@ -609,7 +609,7 @@ class PagingTest {
 
   @Test
   void pcidsTurnOnOnlyFromAddressSpaceZeroAndKeepPagingOn() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(0).set(CpuState.CR3, PML4 | 8);
       m.code(64, m.assembler(64).mov32(RAX, CR4_LONG | PCIDE).movToControl(4, RAX));
       m.run();
@@ -619,7 +619,7 @@ class PagingTest {
 
   @Test
   void pagesOfThirtyTwoBitTables() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.protected32(0);
       s.set(CpuState.CR3, DIRECTORY);
       s.set(CpuState.CR4, 0x610); // PSE
@@ -640,7 +640,7 @@ class PagingTest {
 
   @Test
   void faultsOfThirtyTwoBitTables() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       int[][] cases = {{0, 6}, {(int) (P | W), 7}, {(int) (P | U), 7}};
       for (int[] c : cases) {
         CpuState s = m.protected32(3);
@@ -669,7 +669,7 @@ class PagingTest {
 
   @Test
   void pagesOfLegacyPaeTables() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.protected32(3);
       s.set(CpuState.CR3, PAE_PDPT);
       s.set(CpuState.CR4, 0x620);
@@ -695,7 +695,7 @@ class PagingTest {
 
   @Test
   void instructionAcrossPagesFaultsAtTheSecondPage() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.long64(3).set(CpuState.RIP, PAGE + 0xffd);
       m.page(PAGE + 0x1000, PAGE + 0x1000, ALL | NX);
       m.memory.write(
@@ -716,7 +716,7 @@ class PagingTest {
 
   @Test
   void instructionAcrossPagesFollowsARemappedSecondPage() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       // mov eax, imm32 with its constant on the second page, which INVLPG exchanges.
       CpuState s = m.long64(0);
       m.memory.writeByte(PAGE + 0xfff, 0xb8);
@@ -742,7 +742,7 @@ class PagingTest {
 
   @Test
   void accessOverTwoPagesUsesBothTranslations() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.page(PAGE + 0x1000, DATA, ALL);
       m.long64(3).setGpr(RBX, PAGE + 0xffc);
       m.code(

@@ -11,7 +11,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-class ProtectedModeTest {
+class ProtectedModeTest extends EngineTest {
   private static void expectFault(
       TestMachine m, int cpl, Consumer<Assembler> code, int vector, int errorCode) {
     m.protected32(cpl);
@@ -39,7 +39,7 @@ class ProtectedModeTest {
 
   @Test
   void dataSegmentLimitIsChecked() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.state().setSegment(CpuState.FS, FREE, DATA, 0xfff, 0x4093);
       m.code(
@@ -56,7 +56,7 @@ class ProtectedModeTest {
 
   @Test
   void expandDownSegmentAllowsOnlyWhatIsAboveItsLimit() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.memory.writeInt(DATA + 0x1000, 0x1234);
       m.state().setSegment(CpuState.FS, FREE, DATA, 0xfff, 0x4097);
@@ -70,7 +70,7 @@ class ProtectedModeTest {
 
   @Test
   void smallExpandDownSegmentEndsAtSixtyFourKibibytes() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.state().setSegment(CpuState.FS, FREE, DATA, 0xfff, 0x0097);
       m.code(32, m.assembler(32).hex("64 a1 fc ff 00 00 64 a1 fd ff 00 00").hlt());
@@ -82,7 +82,7 @@ class ProtectedModeTest {
 
   @Test
   void nullSegmentMayBeLoadedButNotUsed() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.code(
           32, m.assembler(32).mov(RAX, 3).movToSegment(CpuState.ES, RAX).hex("26 a0 00 00 20 00"));
@@ -95,7 +95,7 @@ class ProtectedModeTest {
 
   @Test
   void stackSegmentFaultsAreVectorTwelve() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.state().setSegment(CpuState.SS, FREE, 0, 0x8_ffff, 0x4093);
       m.state().setGpr(RBP, 0x9_0000);
@@ -108,10 +108,10 @@ class ProtectedModeTest {
 
   @Test
   void codeSegmentsAreNotWritableAndExecuteOnlyOnesNotReadable() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       expectFault(m, 0, a -> a.hex("2e a2 00 00 20 00"), 13, 0);
     }
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.state().setSegment(CpuState.CS, FREE, 0, -1, 0xc099);
       m.code(32, m.assembler(32).hex("2e a0 00 00 20 00"));
@@ -122,7 +122,7 @@ class ProtectedModeTest {
 
   @Test
   void segmentLoadsCheckTypePresenceAndPrivilege() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.descriptor(FREE, 0, 0xfffff, 0xc013); // not present
       expectLoadFault(m, 0, CpuState.DS, FREE, 11, FREE);
       expectLoadFault(m, 0, CpuState.SS, FREE, 12, FREE);
@@ -140,7 +140,7 @@ class ProtectedModeTest {
 
   @Test
   void loadingASegmentSetsItsAccessedBit() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.descriptor(FREE, 0x1234_5678, 0x12345, 0x4092);
       m.code(32, m.assembler(32).mov(RAX, FREE).movToSegment(CpuState.FS, RAX).hlt());
@@ -154,7 +154,7 @@ class ProtectedModeTest {
 
   @Test
   void localDescriptorsComeFromTheLdt() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.descriptor(0xc, DATA, 0xfff, 0x4093);
       m.memory.writeInt(DATA + 8, 0x4711);
@@ -174,7 +174,7 @@ class ProtectedModeTest {
 
   @Test
   void ldtMustBePresentAndOfItsType() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.descriptor(FREE, LDT, 0xfff, 0x02);
       m.memory.writeShort(DATA, FREE);
       expectFault(m, 0, a -> a.absolute(new int[] {0x0f, 0x00}, 2, DATA), 11, FREE);
@@ -188,7 +188,7 @@ class ProtectedModeTest {
 
   @Test
   void taskRegisterLoadMarksTheTaskBusyAndRefusesABusyOne() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.descriptor(FREE, TSS, 0x67, 0x89);
       m.code(32, m.assembler(32).mov(RAX, FREE).ltr(RAX).ltr(RAX));
@@ -202,7 +202,7 @@ class ProtectedModeTest {
 
   @Test
   void interruptFromUserCodeSwitchesStacksAndIretComesBack() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3);
       m.state().set(CpuState.RFLAGS, 0x202);
       m.code(32, m.assembler(32).interrupt(0x80).mov(RBX, 9).hex("0f 0b"));
@@ -225,7 +225,7 @@ class ProtectedModeTest {
 
   @Test
   void userCodeMayNotCallAPrivilegedGate() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3);
       m.gate32(0x80, CODE32, HANDLERS + 0x800, 0x8e);
       m.code(32, m.assembler(32).interrupt(0x80));
@@ -238,7 +238,7 @@ class ProtectedModeTest {
 
   @Test
   void absentGateIsVectorElevenWithItsNumber() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.gate32(0x80, CODE32, HANDLERS + 0x800, 0x6e);
       m.code(32, m.assembler(32).interrupt(0x80));
@@ -250,7 +250,7 @@ class ProtectedModeTest {
 
   @Test
   void gateBehindTheTablesEndIsRefused() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0).setInt32(CpuState.IDTR_LIMIT, 0x80 * 8 + 6);
       m.code(32, m.assembler(32).interrupt(0x80));
       m.run();
@@ -261,7 +261,7 @@ class ProtectedModeTest {
 
   @Test
   void trapGateLeavesInterruptsOn() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0).set(CpuState.RFLAGS, 0x202);
       m.gate32(0x80, CODE32, HANDLERS + 0x800, 0x8f);
       m.code(32, m.assembler(32).interrupt(0x80));
@@ -273,7 +273,7 @@ class ProtectedModeTest {
 
   @Test
   void sixteenBitGatePushesWords() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0).set(CpuState.RFLAGS, 0x202);
       m.gate32(0x80, CODE_16, HANDLERS + 0x800, 0x86);
       m.descriptor(CODE_16, 0x10_0000 & 0, 0xffff, 0x009b);
@@ -291,7 +291,7 @@ class ProtectedModeTest {
 
   @Test
   void sixteenBitGateFromUserCodePushesFiveWordsOnTheInnerStack() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3).set(CpuState.RFLAGS, 0x202);
       m.gate32(0x80, CODE_16, HANDLERS + 0x800, 0xe6);
       m.code(32, m.assembler(32).interrupt(0x80));
@@ -307,7 +307,7 @@ class ProtectedModeTest {
 
   @Test
   void badInnerStackIsVectorTen() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3);
       // The inner stack is bad only for level 0: its handlers then run on a conforming segment.
       m.descriptor(FREE, 0, 0xfffff, 0xc09f);
@@ -324,7 +324,7 @@ class ProtectedModeTest {
 
   @Test
   void callGateCopiesParametersToTheInnerStackAndReturnReleasesBoth() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3);
       m.callGate(FREE, CODE32, 0x11_0000, 12, 3, 2);
       var a =
@@ -356,7 +356,7 @@ class ProtectedModeTest {
 
   @Test
   void sixteenBitCallGateCopiesWords() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3);
       m.callGate(FREE, CODE32, 0x4000, 4, 3, 1);
       m.code(32, m.assembler(32).pushConstant(0x2222).callFar(FREE | 3, 0));
@@ -373,7 +373,7 @@ class ProtectedModeTest {
 
   @Test
   void callGateOfHigherPrivilegeIsRefused() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.callGate(FREE, CODE32, 0x11_0000, 12, 0, 0);
       expectFault(m, 3, a -> a.callFar(FREE | 3, 0), 13, FREE);
       m.callGate(FREE, CODE32, 0x11_0000, 12, 3, 0);
@@ -383,7 +383,7 @@ class ProtectedModeTest {
 
   @Test
   void callThroughAGateOfTheSameLevelKeepsTheStack() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.callGate(FREE, CODE32, 0x11_0000, 12, 0, 3);
       m.memory.writeByte(0x11_0000, 0xf4);
@@ -396,7 +396,7 @@ class ProtectedModeTest {
 
   @Test
   void conformingCodeRunsAtTheCallersLevel() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3);
       m.descriptor(FREE, 0, 0xfffff, 0xc09f);
       m.memory.write(
@@ -411,7 +411,7 @@ class ProtectedModeTest {
 
   @Test
   void farJumpsCheckPrivilegeAndPresence() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       expectFault(m, 3, a -> a.jmpFar(CODE32, 0), 13, CODE32);
       expectFault(m, 0, a -> a.jmpFar(USER_CODE32 & ~3, 0), 13, USER_CODE32 & ~3);
       expectFault(m, 0, a -> a.jmpFar(FLAT, 0), 13, FLAT);
@@ -425,7 +425,7 @@ class ProtectedModeTest {
 
   @Test
   void farReturnToTheOuterLevelDropsInnerDataSegments() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.state().setSegment(CpuState.GS, USER_FLAT, 0, -1, 0xc0f3);
       var a = m.assembler(32);
@@ -448,7 +448,7 @@ class ProtectedModeTest {
 
   @Test
   void interruptReturnToASixteenBitStackLoadsOnlySp() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.descriptor(FREE, 0, 0xffff, 0x00f3);
       var a = m.assembler(32);
@@ -472,7 +472,7 @@ class ProtectedModeTest {
 
   @Test
   void interruptReturnRefusesBadFrames() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       for (int[] bad :
           new int[][] {
             {USER_FLAT, USER_CODE32 & ~3, USER_CODE32 & ~3}, // RPL is not the segment's
@@ -501,7 +501,7 @@ class ProtectedModeTest {
 
   @Test
   void userCodeCannotRaiseItsPrivilegesThroughFlags() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3).set(CpuState.RFLAGS, 0x202);
       m.code(32, m.assembler(32).pushConstant(0x3000).popf().pushf().pop(RAX).hex("0f 0b"));
       m.run();
@@ -524,7 +524,7 @@ class ProtectedModeTest {
     "0xffff, -1, -1"
   })
   void segmentQueriesAnswerOnlyWhatIsVisible(String selector, String rights, String limit) {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       int which = Integer.decode(selector);
       m.protected32(3);
       m.descriptor(0x20, 0, 0xf_ffff, 0xc0fa);
@@ -552,7 +552,7 @@ class ProtectedModeTest {
 
   @Test
   void verificationOfReadingAndWriting() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3);
       int[] selectors = {USER_FLAT, FLAT, USER_CODE32, CODE32, 0, TASK};
       int expected = 0b000001_000101; // VERW of the first; VERR of the first and third
@@ -573,7 +573,7 @@ class ProtectedModeTest {
 
   @Test
   void arplRaisesTheRequestedLevel() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3);
       m.code(
           32,
@@ -590,7 +590,7 @@ class ProtectedModeTest {
 
   @Test
   void portsFollowThePermissionMap() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3);
       m.memory.writeByte(TSS + 0x68 + 0x208 / 8, 0xf0); // 0x208 to 0x20b
       m.code(32, m.assembler(32).mov(RDX, 0x208).hex("ed").mov(RDX, 0x209).hex("ed"));
@@ -604,7 +604,7 @@ class ProtectedModeTest {
 
   @Test
   void portsAreOpenWhenTheIoPrivilegeLevelAllows() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(3).set(CpuState.RFLAGS, 0x3002);
       m.code(32, m.assembler(32).mov(RDX, 0x300).hex("ee fa fb 0f 0b")); // out; cli; sti
       m.run();
@@ -615,7 +615,7 @@ class ProtectedModeTest {
 
   @Test
   void portsAndInterruptFlagAreClosedOtherwise() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       expectFault(m, 3, a -> a.hex("ee"), 13, 0);
       expectFault(m, 3, Assembler::cli, 13, 0);
       expectFault(m, 3, Assembler::sti, 13, 0);
@@ -644,7 +644,7 @@ class ProtectedModeTest {
           "0f 00 d0",
           "0f 00 d8"
         }) {
-      try (var m = new TestMachine()) {
+      try (var m = newMachine()) {
         expectFault(m, 3, a -> a.hex(code), 13, 0);
       }
     }
@@ -652,7 +652,7 @@ class ProtectedModeTest {
 
   @Test
   void sixteenBitCodeCallsThirtyTwoBitCode() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected16();
       // call far dword 8:0x110000, from 16-bit code; the return is 32 bits wide.
       m.code(16, m.assembler(16).hex("66 9a 00 00 11 00 08 00").mov(RBX, 5).hlt());
@@ -666,7 +666,7 @@ class ProtectedModeTest {
 
   @Test
   void popOfStackSegmentMovesThePointerByTheOldStack() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       m.code(32, m.assembler(32).pushConstant(DATA_16).hex("17").movRegister(RAX, RSP).hlt());
       m.run();
@@ -677,7 +677,7 @@ class ProtectedModeTest {
 
   @Test
   void sysenterAndSysexit() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.protected32(3);
       m.descriptor(0x68, 0, 0xfffff, 0xc09b);
       s.set(CpuState.SYSENTER_CS, FREE);
@@ -702,7 +702,7 @@ class ProtectedModeTest {
 
   @Test
   void controlRegistersRefuseReservedCombinations() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.protected32(0);
       for (long bad : new long[] {0x8000_0010L, 0x2000_0011L}) {
         m.protected32(0).setGpr(RAX, bad);
@@ -724,7 +724,7 @@ class ProtectedModeTest {
         new String[] {
           "0f 00 c0", "0f 00 c8", "0f 01 e0", "0f 01 05 00 00 20 00", "0f 01 0d 00 00 20 00"
         }) {
-      try (var m = new TestMachine()) {
+      try (var m = newMachine()) {
         m.protected32(3);
         m.code(32, m.assembler(32).hex(code).hex("0f 0b"));
         m.run();

@@ -6,10 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import dev.bothy.core.cpu.CpuState;
 import org.junit.jupiter.api.Test;
 
-class RealModeTest {
+class RealModeTest extends EngineTest {
   @Test
   void softwareInterruptGoesThroughTheVectorTableAndComesBack() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.real();
       s.set(CpuState.RFLAGS, 0x302 & ~TF | IF);
       var a = m.assembler(16).interrupt(0x40).mov(RBX, 0x55).hlt();
@@ -26,7 +26,7 @@ class RealModeTest {
 
   @Test
   void exceptionPushesNoErrorCode() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.real();
       s.setGpr(RSI, 0xffff);
       m.code(16, m.assembler(16).nop().hex("8b 04")); // mov ax, [si]: a word over the segment's end
@@ -39,7 +39,7 @@ class RealModeTest {
 
   @Test
   void stackPointerWrapsAtSixtyFourKibibytes() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.real();
       s.setGpr(RSP, 0x1234_0000);
       m.code(16, m.assembler(16).mov(RAX, 0xbeef).push(RAX).hlt());
@@ -51,7 +51,7 @@ class RealModeTest {
 
   @Test
   void addressesOfSixteenBitsWrapInsideTheSegment() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.real();
       s.setGpr(RBX, 0xfff0);
       s.setGpr(RSI, 0x20);
@@ -65,7 +65,7 @@ class RealModeTest {
 
   @Test
   void jumpBehindTheEndOfTheSegmentFaultsAtTheTarget() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.real().set(CpuState.RIP, 0xfffe);
       m.memory.writeShort(0xfffe, 0x9090); // falls out of the segment
       m.run();
@@ -75,7 +75,7 @@ class RealModeTest {
 
   @Test
   void instructionThatLeavesTheSegmentFaults() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.real().set(CpuState.RIP, 0xfffd);
       m.memory.write(
           0xfffd, new byte[] {(byte) 0x90, (byte) 0xb8, 0x11, 0x22}); // nop; mov ax, over the end
@@ -87,7 +87,7 @@ class RealModeTest {
 
   @Test
   void unrealModeKeepsTheLimitLoadedInProtectedMode() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.real();
       var a = m.assembler(16);
       a.cli().mov32(RAX, 0x11).movToControl(0, RAX).jmp("protected");
@@ -105,7 +105,7 @@ class RealModeTest {
 
   @Test
   void farCallAndReturn() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.real();
       m.code(16, m.assembler(16).callFar(0x900, 0x10).mov(RBX, 7).hlt());
       m.memory.write(
@@ -119,7 +119,7 @@ class RealModeTest {
 
   @Test
   void shortVectorTableEndsInShutdown() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.real();
       s.setInt32(CpuState.IDTR_LIMIT, 0);
       m.code(16, m.assembler(16).hex("0f 0b"));
@@ -130,7 +130,7 @@ class RealModeTest {
 
   @Test
   void segmentQueriesDoNotExist() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       m.real();
       m.code(16, m.assembler(16).hex("0f 00 c0")); // sldt ax
       m.run();
@@ -140,7 +140,7 @@ class RealModeTest {
 
   @Test
   void enterAndLeaveNest() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.real();
       s.setGpr(RBP, 0x6800);
       m.memory.writeShort(0x67fe, 0x1111); // display of the frame above
@@ -163,7 +163,7 @@ class RealModeTest {
 
   @Test
   void pushAllAndPopAllSkipTheStackPointer() {
-    try (var m = new TestMachine()) {
+    try (var m = newMachine()) {
       CpuState s = m.real();
       for (int r = 0; r < 8; r++) {
         if (r != RSP) {

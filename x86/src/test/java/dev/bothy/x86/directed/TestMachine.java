@@ -10,16 +10,16 @@ import dev.bothy.core.Timer;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.EngineUnderTest;
 import dev.bothy.x86.assemble.Assembler;
-import dev.bothy.x86.interpret.InterpreterEngine;
 import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Sixteen MiB of RAM, vCPUs of the interpreter, and tables for every mode at fixed places. Memory
- * is mapped one to one, for everybody to write and execute; {@link #page} changes single pages of
- * the {@link #DATA} area. The handler of every vector is a HLT of its own, so that a run ends in
- * {@link Exit.Halted} where {@link #vector} tells which one.
+ * Sixteen MiB of RAM, vCPUs of one engine, and tables for every mode at fixed places. Memory is
+ * mapped one to one, for everybody to write and execute; {@link #page} changes single pages of the
+ * {@link #DATA} area. The handler of every vector is a HLT of its own, so that a run ends in {@link
+ * Exit.Halted} where {@link #vector} tells which one.
  */
 final class TestMachine implements AutoCloseable {
   // Guest-physical addresses.
@@ -107,14 +107,10 @@ final class TestMachine implements AutoCloseable {
   final Vcpu cpu;
   final StubApic apic;
 
-  TestMachine() {
-    this(1);
-  }
-
-  TestMachine(int count) {
+  TestMachine(EngineUnderTest tested, int count) {
     ports.map("ports", 0x100, 0x1000, new Ports());
     engine =
-        new InterpreterEngine(
+        tested.create(
             new Engine.Environment(
                 memory, ports, mmio, new FrozenClock(), CpuModel.V2, count, true, vcpu -> {}));
     cpus = new Vcpu[count];

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.x86.EngineUnderTest;
 import dev.bothy.x86.decode.InstructionTable;
 import dev.bothy.x86.decode.TableEntry;
 import java.io.IOException;
@@ -22,7 +23,8 @@ class HostOracleTest {
   void interpreterDoesWhatTheHostProcessorDoes() throws Exception {
     assumeTrue(OracleRun.refusal().isEmpty(), () -> OracleRun.refusal().orElse(""));
     int jobs = Math.min(2, Runtime.getRuntime().availableProcessors());
-    OracleRun.Summary summary = OracleRun.run(1, CASES, jobs, ".*", false);
+    OracleRun.Summary summary =
+        OracleRun.run(EngineUnderTest.INTERPRETER, 1, CASES, jobs, ".*", false);
     assertEquals(0, summary.failures(), summary::output);
     assertTrue(summary.cases() >= CASES);
     assertEquals(List.of(), summary.rowsNotRun(), "rows that no case reached");

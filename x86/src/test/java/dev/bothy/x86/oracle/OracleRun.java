@@ -1,7 +1,7 @@
 package dev.bothy.x86.oracle;
 
 import dev.bothy.host.ExecutableMemory;
-import dev.bothy.x86.interpret.InterpreterEngine;
+import dev.bothy.x86.EngineUnderTest;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -19,9 +19,9 @@ import java.util.concurrent.Future;
 
 /**
  * The host-CPU differential test as a command: {@code --cases N} (1,000,000), {@code --seed S} (1),
- * {@code --jobs J} (the processors there are), {@code --rows REGEX} (of "OP encoding operands").
- * The work is done by child processes, because the fixed addresses and the signal handlers want a
- * process of their own. Status 1 if anything differed.
+ * {@code --jobs J} (the processors there are), {@code --rows REGEX} (of "OP encoding operands"),
+ * {@code --engine NAME} (interpreter). The work is done by child processes, because the fixed
+ * addresses and the signal handlers want a process of their own. Status 1 if anything differed.
  */
 public final class OracleRun {
   /**
@@ -55,6 +55,7 @@ public final class OracleRun {
     long seed = 1;
     int jobs = Runtime.getRuntime().availableProcessors();
     String rows = ".*";
+    EngineUnderTest engine = EngineUnderTest.INTERPRETER;
     boolean child = false;
     for (int i = 0; i < args.length; i++) {
       switch (args[i]) {
@@ -62,12 +63,13 @@ public final class OracleRun {
         case "--seed" -> seed = Long.parseLong(args[++i]);
         case "--jobs" -> jobs = Integer.parseInt(args[++i]);
         case "--rows" -> rows = args[++i];
+        case "--engine" -> engine = EngineUnderTest.of(args[++i]);
         case "--child" -> child = true;
         default -> throw new IllegalArgumentException("no such option: " + args[i]);
       }
     }
     if (child) {
-      runHere(seed, cases, rows);
+      runHere(engine, seed, cases, rows);
       return;
     }
     Optional<String> refusal = refusal();
@@ -76,7 +78,7 @@ public final class OracleRun {
       System.exit(2);
     }
     long start = System.nanoTime();
-    Summary summary = run(seed, cases, jobs, rows, true);
+    Summary summary = run(engine, seed, cases, jobs, rows, true);
     double seconds = (System.nanoTime() - start) / 1e9;
     System.out.printf(
         "%d cases of %d rows (%d skipped: not on this processor), %d faults, seeds %d to %d:"
@@ -94,8 +96,8 @@ public final class OracleRun {
     System.exit(summary.failures == 0 ? 0 : 1);
   }
 
-  private static void runHere(long seed, long cases, String rows) {
-    try (HostOracle oracle = new HostOracle(InterpreterEngine::new, rows)) {
+  private static void runHere(EngineUnderTest engine, long seed, long cases, String rows) {
+    try (HostOracle oracle = new HostOracle(engine::create, rows)) {
       HostOracle.Result result = oracle.run(seed, cases);
       result
           .failuresByRow()
@@ -116,12 +118,13 @@ public final class OracleRun {
    * Runs {@code cases} in {@code jobs} processes; {@code echo}: their output goes to ours as it
    * comes.
    */
-  static Summary run(long seed, long cases, int jobs, String rows, boolean echo)
+  static Summary run(
+      EngineUnderTest engine, long seed, long cases, int jobs, String rows, boolean echo)
       throws IOException, InterruptedException {
     List<Future<List<String>>> outputs = new ArrayList<>();
     try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
       for (int job = 0; job < jobs; job++) {
-        List<String> command = command(seed + job, (cases + jobs - 1) / jobs, rows);
+        List<String> command = command(engine, seed + job, (cases + jobs - 1) / jobs, rows);
         Callable<List<String>> task = () -> child(command, echo);
         outputs.add(threads.submit(task));
       }
@@ -137,7 +140,7 @@ public final class OracleRun {
     return summarize(lines);
   }
 
-  private static List<String> command(long seed, long cases, String rows) {
+  private static List<String> command(EngineUnderTest engine, long seed, long cases, String rows) {
     return List.of(
         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
         "--enable-native-access=ALL-UNNAMED",
@@ -152,6 +155,8 @@ public final class OracleRun {
         System.getProperty("java.class.path"),
         OracleRun.class.getName(),
         "--child",
+        "--engine",
+        engine.toString(),
         "--seed",
         Long.toString(seed),
         "--cases",
