@@ -248,10 +248,6 @@ final class ControlRegisters {
           throw cpu.gp();
         }
         cpu.flushPage(high);
-        // A page of another address space may sit elsewhere in a large page: that one goes whole.
-        if ((int) low != (getLong(cpu.state + CpuState.CR3) & 0xfff)) {
-          cpu.flushPcid((int) low);
-        }
       }
       case 1 -> cpu.flushPcid((int) low);
       default -> cpu.flushAll();

@@ -29,8 +29,8 @@ public final class EngineArea {
   public static final int TLB_AC = WORDS + 0x38;
 
   /**
-   * The stack page last written by user code: tag as in a TLB entry's write tag, then its host page,
-   * 8 bytes each.
+   * The stack page last written by user code: tag as in a TLB entry's write tag, then its host
+   * page, 8 bytes each.
    */
   public static final int STACK_USER = WORDS + 0x40;
 
@@ -100,8 +100,14 @@ public final class EngineArea {
   /** Host addresses of code, 8 bytes each. */
   public static final int JUMP_TARGETS = JUMP_TAGS + 8 * JUMP_ENTRIES;
 
+  /** A page that nobody uses, behind the stack copies while they are empty. */
+  public static final int SPARE_PAGE = JUMP_TARGETS + 8 * JUMP_ENTRIES;
+
+  /** Results of atomic stubs. 64 bytes. */
+  public static final int STUB_RESULTS = SPARE_PAGE + 0x1000;
+
   /** Bytes behind the portable state. */
-  public static final int SIZE = JUMP_TARGETS + 8 * JUMP_ENTRIES - CpuState.PORTABLE_SIZE;
+  public static final int SIZE = STUB_RESULTS + 64 - CpuState.PORTABLE_SIZE;
 
   private EngineArea() {}
 }

@@ -30,7 +30,7 @@ final class InterpreterVcpu implements Vcpu {
     this.machine = machine;
     this.index = index;
     this.apic = apic;
-    state = new CpuState(PagingCpu.TLB_SIZE + Processor.SCRATCH_SIZE);
+    state = new CpuState(EngineArea.SIZE);
     processor = new Processor(engine, machine, index, state, apic, engine.codeMap);
     engine.codeMap.add(processor);
     reset();
@@ -127,6 +127,7 @@ final class InterpreterVcpu implements Vcpu {
     counters.put("blockLookups", processor.code.lookups);
     counters.put("codeCacheWipes", processor.code.wiped);
     counters.put("pageWalks", processor.walks);
+    counters.put("tlbFlushes", processor.tlbFlushes());
     counters.put("exceptions", processor.exceptions);
     counters.put("interrupts", processor.interrupts);
     counters.put("portAccesses", processor.portAccesses);

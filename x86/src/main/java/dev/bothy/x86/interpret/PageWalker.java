@@ -25,9 +25,13 @@ final class PageWalker {
   static final int DIRTY = 8;
   static final int LARGE = 16;
 
+  /** The same in every address space. */
+  static final int GLOBAL = 32;
+
   private final PagingCpu cpu;
   private boolean pae;
   private boolean pse;
+  private boolean pge;
   private boolean writeProtect;
   private boolean smep;
   private boolean smap;
@@ -44,6 +48,7 @@ final class PageWalker {
   void update(long cr0, long cr4, long efer) {
     pae = (cr4 & Bits.CR4_PAE) != 0;
     pse = (cr4 & Bits.CR4_PSE) != 0;
+    pge = (cr4 & Bits.CR4_PGE) != 0;
     writeProtect = (cr0 & Bits.CR0_WP) != 0;
     smep = (cr4 & Bits.CR4_SMEP) != 0;
     smap = (cr4 & Bits.CR4_SMAP) != 0;
@@ -219,10 +224,15 @@ final class PageWalker {
     return entry < 0 ? rights | NX : rights;
   }
 
+  /** What the last entry says to {@link #walked}. */
+  private int kept(int entry) {
+    return ((entry & 0x40) != 0 ? DIRTY : 0) | (pge && (entry & 0x100) != 0 ? GLOBAL : 0);
+  }
+
   /** Sets A and, for a write, D in the last entry; starts {@link #walked}. */
   private boolean finish(long at, long entry, int access) {
     long bits = access == PagingCpu.WRITE ? 0x60 : 0x20;
-    walked = ((entry | bits) & 0x40) != 0 ? DIRTY : 0;
+    walked = kept((int) (entry | bits));
     return setBits(at, entry, bits);
   }
 
@@ -286,7 +296,7 @@ final class PageWalker {
       if (!setBits32(at2, e2, bits)) {
         return -1;
       }
-      walked = rights | LARGE | (((e2 | bits) & 0x40) != 0 ? DIRTY : 0);
+      walked = rights | LARGE | kept(e2 | bits);
       return e2 & 0xffc0_0000L | (long) (e2 >>> 13 & 0xff) << 32 | linear & 0x3f_ffff;
     }
     long at1 = (e2 & 0xffff_f000L) + (linear >>> 12 & 1023) * 4;
@@ -300,7 +310,7 @@ final class PageWalker {
     if (!setBits32(at2, e2, 0x20) || !setBits32(at1, e1, bits)) {
       return -1;
     }
-    walked = rights | (((e1 | bits) & 0x40) != 0 ? DIRTY : 0);
+    walked = rights | kept(e1 | bits);
     return e1 & 0xffff_f000L | linear & 0xfff;
   }
 }

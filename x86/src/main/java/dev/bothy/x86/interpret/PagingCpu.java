@@ -1,40 +1,28 @@
 package dev.bothy.x86.interpret;
 
-import static dev.bothy.host.RawMemory.getInt;
 import static dev.bothy.host.RawMemory.getLong;
-import static dev.bothy.host.RawMemory.putInt;
-import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.cpu.CpuState;
-import dev.bothy.host.HostMemory;
 import dev.bothy.host.RawMemory;
 
 /**
  * The processor's view of memory: a software TLB in front of page walks, RAM by host address,
  * everything else through the bus. Follows AMD64 APM volume 2, chapter 5.
  *
- * <p>The TLB has one table for each way permissions can be judged: kernel, user, and kernel with
- * EFLAGS.AC set (SMAP off). An entry of 32 bytes holds a tag for reads, writes and fetches, and
- * what to add to a linear address to get the host's. A tag is the page's linear address with the
- * address-space generation in its low 12 bits, so that a CR3 write wipes nothing; an access that
- * leaves the page misses by the same compare. Only RAM is entered, and for writing only pages
- * without decoded code.
+ * <p>Loads and stores look into the present table of the {@link TranslationBuffer}; its layout is
+ * {@link EngineArea}'s. Only RAM is entered, and for writing only pages without decoded code.
  */
 abstract class PagingCpu extends Cpu {
   static final int READ = 0;
   static final int WRITE = 1;
   static final int FETCH = 2;
 
-  static final int TLB_ENTRIES = 8192;
-  private static final int TABLE_SIZE = TLB_ENTRIES * 32;
-  private static final long INDEX_MASK = TLB_ENTRIES - 1;
+  private static final long INDEX_MASK = EngineArea.TLB_ENTRIES - 1;
 
-  /** Bytes that the TLB needs behind the portable state. */
-  static final long TLB_SIZE = 3L * TABLE_SIZE;
-
+  // Ways in which permissions are judged, and tables of the TLB.
   static final int KERNEL = 0;
   static final int USER = 1;
   static final int KERNEL_AC = 2;
@@ -50,27 +38,10 @@ abstract class PagingCpu extends Cpu {
   final LocalInterruptController apic;
   final CodeMap codeMap;
 
-  private final long tlbStart;
-
-  /**
-   * For each page of RAM, four bytes: which TLB entry lets stores through to it, counted from 1, or
-   * {@link #SEVERAL}. Lets a page become a code page without a search of the TLB.
-   */
-  private final HostMemory writers;
+  private final TranslationBuffer buffer;
 
   /** Table in use for explicit accesses at the present CPL and AC. */
   long tlb;
-
-  /** Low 12 bits of every valid tag. */
-  long generation = 1;
-
-  /** Which PCID owns a generation; index is the generation. */
-  private final int[] generationOfPcid = new int[4096];
-
-  private int nextGeneration = 2;
-
-  /** Regions of 1 GiB (hashed) that have large pages in the TLB: INVLPG there flushes all. */
-  private final long[] largeRegions = new long[8];
 
   int cpl;
 
@@ -107,9 +78,8 @@ abstract class PagingCpu extends Cpu {
     this.mmio = mmio;
     this.apic = apic;
     this.codeMap = codeMap;
-    writers = HostMemory.allocate((memory.size() >>> 12) * 4);
-    tlbStart = cpuState.address() + CpuState.PORTABLE_SIZE;
-    tlb = tlbStart;
+    buffer = new TranslationBuffer(this, cpuState.address(), memory);
+    tlb = buffer.table(KERNEL);
     var regions = memory.regions();
     lowHost = regions.get(0).hostAddress();
     lowSize = regions.get(0).length();
@@ -119,7 +89,7 @@ abstract class PagingCpu extends Cpu {
 
   /** Gives back what the host lent; not used afterwards. */
   final void close() {
-    writers.close();
+    buffer.close();
   }
 
   // Physical memory.
@@ -211,8 +181,7 @@ abstract class PagingCpu extends Cpu {
         flushAll();
       }
     }
-    int table = cpl == 3 ? USER : alignmentFlag() && walker.smap() ? KERNEL_AC : KERNEL;
-    tlb = tlbStart + (long) table * TABLE_SIZE;
+    tlb = buffer.table(cpl == 3 ? USER : alignmentFlag() && walker.smap() ? KERNEL_AC : KERNEL);
   }
 
   /** RFLAGS.AC. */
@@ -220,14 +189,9 @@ abstract class PagingCpu extends Cpu {
 
   // TLB maintenance.
 
+  /** Forgets all translations, of every address space. */
   final void flushAll() {
-    for (int i = 0; i < generationOfPcid.length; i++) {
-      generationOfPcid[i] = 0;
-    }
-    takeGeneration(currentPcid());
-    for (int i = 0; i < largeRegions.length; i++) {
-      largeRegions[i] = 0;
-    }
+    buffer.flushAll(currentPcid());
   }
 
   private int currentPcid() {
@@ -236,103 +200,55 @@ abstract class PagingCpu extends Cpu {
         : 0;
   }
 
-  private void takeGeneration(int pcid) {
-    if (nextGeneration > 0xfff) {
-      for (long at = tlbStart; at < tlbStart + TLB_SIZE; at += 8) {
-        putLong(at, 0);
-      }
-      java.util.Arrays.fill(generationOfPcid, 0);
-      nextGeneration = 1;
-    }
-    generation = nextGeneration++;
-    generationOfPcid[pcid] = (int) generation;
-  }
-
   /** After a CR3 write: {@code keep} is the no-flush bit with PCIDs on. */
   final void switchAddressSpace(boolean keep) {
-    int pcid = currentPcid();
-    int known = generationOfPcid[pcid];
-    if (keep && known != 0) {
-      generation = known;
-    } else {
-      takeGeneration(pcid);
-    }
+    buffer.switchTo(currentPcid(), keep);
+    selectTable();
   }
 
   /** Forgets translations of {@code pcid}, current or not. */
   final void flushPcid(int pcid) {
-    if (pcid == currentPcid()) {
-      takeGeneration(pcid);
-    } else {
-      generationOfPcid[pcid] = 0;
-    }
+    buffer.flushPcid(pcid);
   }
 
   /** INVLPG: in every table and address space. */
   final void flushPage(long linear) {
-    int region = (int) (linear >>> 30) & 511;
-    if ((largeRegions[region >>> 6] & 1L << region) != 0) {
+    if (buffer.flushPage(linear)) {
+      pageForgotten(linear);
+    } else {
       flushAll();
-      return;
-    }
-    long entry = tlbStart + ((linear >>> 12 & INDEX_MASK) << 5);
-    for (int table = 0; table < 3; table++, entry += TABLE_SIZE) {
-      for (int kind = 0; kind < 3; kind++) {
-        putLong(entry + 8L * kind, 0);
-      }
     }
   }
+
+  /** Times that all were forgotten, or an address space began or went on without any. */
+  final long tlbFlushes() {
+    return buffer.flushes;
+  }
+
+  /**
+   * 1 to 2047, for what else is known by linear address: as long as it is the same, translations of
+   * the present address space, the kernel's included, hold but for what {@link #pageForgotten}
+   * names. It changes with the address space and comes back with one that was kept.
+   */
+  final int addressSpaceId() {
+    return buffer.addressSpaceNumber();
+  }
+
+  /** The page of {@code linear} was forgotten in every address space. */
+  void pageForgotten(long linear) {}
+
+  /** All translations of every address space were forgotten. */
+  void allForgotten() {}
+
+  /** Every {@link #addressSpaceId} handed out before means nothing any more, or something else. */
+  void addressSpacesForgotten() {}
 
   /**
    * The page at {@code physical} has decoded code from now on: no TLB entry may let stores pass
    * unseen.
    */
   final void dropWritesTo(long physical) {
-    long noteAt = noteAt(physical);
-    int note = getInt(noteAt);
-    putInt(noteAt, 0);
-    long host = hostOf(physical & PAGE);
-    if (note > 0) {
-      dropWrite(tlbStart + (note - 1) * 32L, host);
-    } else if (note == SEVERAL) {
-      for (long entry = tlbStart; entry < tlbStart + TLB_SIZE; entry += 32) {
-        dropWrite(entry, host);
-      }
-    }
-  }
-
-  private static void dropWrite(long entry, long host) {
-    if (writes(entry, host)) {
-      putLong(entry + 8, 0);
-    }
-  }
-
-  /**
-   * True if {@code entry} lets stores through to the page at {@code host}, in whatever address
-   * space.
-   */
-  private static boolean writes(long entry, long host) {
-    long tag = getLong(entry + 8);
-    return tag != 0 && (tag & PAGE) + getLong(entry + 24) == host;
-  }
-
-  /** More than one TLB entry lets stores through to a page; see {@link #writers}. */
-  private static final int SEVERAL = -1;
-
-  private long noteAt(long physical) {
-    return writers.address() + (memory.offsetOf(physical) >>> 12) * 4;
-  }
-
-  /** Remembers that {@code entry} lets stores through to {@code physical}'s page. */
-  private void noteWriter(long entry, long physical, long host) {
-    long noteAt = noteAt(physical);
-    int note = getInt(noteAt);
-    int index = (int) (entry - tlbStart >>> 5) + 1;
-    if (note == 0 || note > 0 && note != index && !writes(tlbStart + (note - 1) * 32L, host)) {
-      putInt(noteAt, index);
-    } else if (note != index) {
-      putInt(noteAt, SEVERAL);
-    }
+    buffer.dropWritesTo(physical, hostOf(physical & PAGE));
   }
 
   // Loads and stores.
@@ -340,40 +256,45 @@ abstract class PagingCpu extends Cpu {
   @Override
   final int load8(long linear) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    return getLong(entry) == (linear & PAGE | generation)
-        ? RawMemory.loadByte(linear + getLong(entry + 24)) & 0xff
+    long at = linear ^ getLong(entry);
+    return Long.compareUnsigned(at, 4096 - 1) <= 0
+        ? RawMemory.loadByte(getLong(entry + EngineArea.TLB_HOST) + at) & 0xff
         : (int) loadSlow(linear, 1);
   }
 
   @Override
   final int load16(long linear) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    return getLong(entry) == (linear + 1 & PAGE | generation)
-        ? RawMemory.loadShort(linear + getLong(entry + 24)) & 0xffff
+    long at = linear ^ getLong(entry);
+    return Long.compareUnsigned(at, 4096 - 2) <= 0
+        ? RawMemory.loadShort(getLong(entry + EngineArea.TLB_HOST) + at) & 0xffff
         : (int) loadSlow(linear, 2);
   }
 
   @Override
   final int load32(long linear) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    return getLong(entry) == (linear + 3 & PAGE | generation)
-        ? RawMemory.loadInt(linear + getLong(entry + 24))
+    long at = linear ^ getLong(entry);
+    return Long.compareUnsigned(at, 4096 - 4) <= 0
+        ? RawMemory.loadInt(getLong(entry + EngineArea.TLB_HOST) + at)
         : (int) loadSlow(linear, 4);
   }
 
   @Override
   final long load64(long linear) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    return getLong(entry) == (linear + 7 & PAGE | generation)
-        ? RawMemory.loadLong(linear + getLong(entry + 24))
+    long at = linear ^ getLong(entry);
+    return Long.compareUnsigned(at, 4096 - 8) <= 0
+        ? RawMemory.loadLong(getLong(entry + EngineArea.TLB_HOST) + at)
         : loadSlow(linear, 8);
   }
 
   @Override
   final void store8(long linear, int value) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    if (getLong(entry + 8) == (linear & PAGE | generation)) {
-      RawMemory.storeByte(linear + getLong(entry + 24), (byte) value);
+    long at = linear ^ getLong(entry + EngineArea.TLB_WRITE);
+    if (Long.compareUnsigned(at, 4096 - 1) <= 0) {
+      RawMemory.storeByte(getLong(entry + EngineArea.TLB_HOST) + at, (byte) value);
     } else {
       storeSlow(linear, 1, value);
     }
@@ -382,8 +303,9 @@ abstract class PagingCpu extends Cpu {
   @Override
   final void store16(long linear, int value) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    if (getLong(entry + 8) == (linear + 1 & PAGE | generation)) {
-      RawMemory.storeShort(linear + getLong(entry + 24), (short) value);
+    long at = linear ^ getLong(entry + EngineArea.TLB_WRITE);
+    if (Long.compareUnsigned(at, 4096 - 2) <= 0) {
+      RawMemory.storeShort(getLong(entry + EngineArea.TLB_HOST) + at, (short) value);
     } else {
       storeSlow(linear, 2, value);
     }
@@ -392,8 +314,9 @@ abstract class PagingCpu extends Cpu {
   @Override
   final void store32(long linear, int value) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    if (getLong(entry + 8) == (linear + 3 & PAGE | generation)) {
-      RawMemory.storeInt(linear + getLong(entry + 24), value);
+    long at = linear ^ getLong(entry + EngineArea.TLB_WRITE);
+    if (Long.compareUnsigned(at, 4096 - 4) <= 0) {
+      RawMemory.storeInt(getLong(entry + EngineArea.TLB_HOST) + at, value);
     } else {
       storeSlow(linear, 4, value);
     }
@@ -402,8 +325,9 @@ abstract class PagingCpu extends Cpu {
   @Override
   final void store64(long linear, long value) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    if (getLong(entry + 8) == (linear + 7 & PAGE | generation)) {
-      RawMemory.storeLong(linear + getLong(entry + 24), value);
+    long at = linear ^ getLong(entry + EngineArea.TLB_WRITE);
+    if (Long.compareUnsigned(at, 4096 - 8) <= 0) {
+      RawMemory.storeLong(getLong(entry + EngineArea.TLB_HOST) + at, value);
     } else {
       storeSlow(linear, 8, value);
     }
@@ -416,10 +340,10 @@ abstract class PagingCpu extends Cpu {
    */
   final long updateAddress(long linear, int size) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    if (getLong(entry + 8) == (linear + size - 1 & PAGE | generation)) {
-      return linear + getLong(entry + 24);
-    }
-    return updateAddressSlow(linear, size);
+    long at = linear ^ getLong(entry + EngineArea.TLB_WRITE);
+    return Long.compareUnsigned(at, 4096 - size) <= 0
+        ? getLong(entry + EngineArea.TLB_HOST) + at
+        : updateAddressSlow(linear, size);
   }
 
   /**
@@ -428,20 +352,21 @@ abstract class PagingCpu extends Cpu {
    */
   final long readAddress(long linear) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    if (getLong(entry) != (linear & PAGE | generation)) {
+    if (getLong(entry) != (linear & PAGE)) {
       translate(linear, READ);
-      if (getLong(entry) != (linear & PAGE | generation)) {
+      if (getLong(entry) != (linear & PAGE)) {
         return 0;
       }
     }
-    return linear + getLong(entry + 24);
+    return getLong(entry + EngineArea.TLB_HOST) + (linear & 0xfff);
   }
 
   private long updateAddressSlow(long linear, int size) {
     probeStore(linear, size);
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    return getLong(entry + 8) == (linear + size - 1 & PAGE | generation)
-        ? linear + getLong(entry + 24)
+    long at = linear ^ getLong(entry + EngineArea.TLB_WRITE);
+    return Long.compareUnsigned(at, 4096 - size) <= 0
+        ? getLong(entry + EngineArea.TLB_HOST) + at
         : 0;
   }
 
@@ -554,7 +479,7 @@ abstract class PagingCpu extends Cpu {
     long saved = tlb;
     int savedCpl = cpl;
     cpl = 0;
-    tlb = tlbStart;
+    tlb = buffer.table(KERNEL);
     try {
       return switch (size) {
         case 1 -> load8(linear);
@@ -572,7 +497,7 @@ abstract class PagingCpu extends Cpu {
     long saved = tlb;
     int savedCpl = cpl;
     cpl = 0;
-    tlb = tlbStart;
+    tlb = buffer.table(KERNEL);
     try {
       switch (size) {
         case 1 -> store8(linear, (int) value);
@@ -593,14 +518,15 @@ abstract class PagingCpu extends Cpu {
    */
   final long translate(long linear, int access) {
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    if (getLong(entry + 8L * access) == (linear & PAGE | generation)) {
-      return physicalOfHost(linear + getLong(entry + 24));
+    long at = linear ^ getLong(entry + 8L * access);
+    if (Long.compareUnsigned(at, 4096) < 0) {
+      return physicalOfHost(getLong(entry + EngineArea.TLB_HOST) + at);
     }
     return translateSlow(linear, access, entry);
   }
 
   private long translateSlow(long linear, int access, long entry) {
-    int table = (int) ((tlb - tlbStart) / TABLE_SIZE);
+    int table = buffer.kindOf(tlb);
     if (longMode && linear << 16 >> 16 != linear) {
       throw raiseNonCanonical();
     }
@@ -611,36 +537,21 @@ abstract class PagingCpu extends Cpu {
     long page = physical & PAGE;
     long host = isApicPage(page) ? 0 : hostOf(page);
     if (host != 0) {
-      long tag = linear & PAGE | generation;
-      long addend = host - (linear & PAGE);
-      if (getLong(entry + 24) != addend
-          || !sameOrNone(getLong(entry), tag)
-          || !sameOrNone(getLong(entry + 8), tag)
-          || !sameOrNone(getLong(entry + 16), tag)) {
-        putLong(entry, 0);
-        putLong(entry + 8, 0);
-        putLong(entry + 16, 0);
-        putLong(entry + 24, addend);
-      }
-      if (access == FETCH) {
-        putLong(entry + 16, tag);
-      } else {
-        putLong(entry, tag);
-        if ((!paging || walker.mayWrite(table)) && !codeMap.hasCode(page)) {
-          putLong(entry + 8, tag);
-          noteWriter(entry, page, host);
-        }
-      }
-      if (paging && (walker.walked() & PageWalker.LARGE) != 0) {
-        int region = (int) (linear >>> 30) & 511;
-        largeRegions[region >>> 6] |= 1L << region;
-      }
+      boolean write =
+          access != FETCH && (!paging || walker.mayWrite(table)) && !codeMap.hasCode(page);
+      // Without paging nothing depends on the address space.
+      int found = paging ? walker.walked() : PageWalker.GLOBAL;
+      buffer.enter(
+          entry,
+          linear,
+          access,
+          page,
+          host,
+          write,
+          (found & PageWalker.GLOBAL) != 0,
+          (found & PageWalker.LARGE) != 0);
     }
     return physical;
-  }
-
-  private static boolean sameOrNone(long tag, long wanted) {
-    return tag == 0 || tag == wanted;
   }
 
   abstract boolean watchesPage(long linear);

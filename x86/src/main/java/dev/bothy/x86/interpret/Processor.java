@@ -29,9 +29,6 @@ final class Processor extends SegmentingCpu {
   /** Looked at between all instructions while set: single-step, breakpoints, interrupt shadow. */
   static final int ATTENTION_STEP = 16;
 
-  /** Bytes behind the TLB for results of atomic stubs. */
-  static final long SCRATCH_SIZE = 64;
-
   final Engine.Environment machine;
   final CpuModel model;
   final int index;
@@ -40,7 +37,7 @@ final class Processor extends SegmentingCpu {
   final long ripAt;
   private final long attentionAt;
 
-  /** Host address of {@link #SCRATCH_SIZE} bytes. */
+  /** Host address of {@link EngineArea#STUB_RESULTS}. */
   final long scratch;
 
   /** The machine's only vCPU: LOCK needs no atomic operation, since devices do not lock. */
@@ -123,7 +120,7 @@ final class Processor extends SegmentingCpu {
     this.index = index;
     ripAt = state + CpuState.RIP;
     attentionAt = state + CpuState.ATTENTION;
-    scratch = state + CpuState.PORTABLE_SIZE + TLB_SIZE;
+    scratch = state + EngineArea.STUB_RESULTS;
     alone = machine.cpus() == 1;
     code = new CodeCache(this, index, machine.memory(), codeMap);
   }

@@ -1,0 +1,436 @@
+package dev.bothy.x86.interpret;
+
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.putInt;
+import static dev.bothy.host.RawMemory.putLong;
+
+import dev.bothy.core.GuestMemory;
+import dev.bothy.host.HostMemory;
+import java.util.Arrays;
+import java.util.concurrent.ThreadLocalRandom;
+
+/**
+ * The software TLB's tables, off-heap where {@link EngineArea} says, and what keeps them true:
+ * AMD64 APM volume 2, sections 5.5 and 5.5.1 (global pages, PCIDs, invalidation).
+ *
+ * <p>An entry holds a tag for reads, writes and fetches, and the host's address of the page. A tag
+ * is the page's linear address, so that an access of {@code size} bytes hits if {@code linear ^
+ * tag} is at most {@code 4096 - size}; one that leaves its page misses by the same compare. An
+ * empty tag is a page of another entry, which nothing that is looked up here can equal.
+ *
+ * <p>One table serves supervisor accesses in all address spaces: global pages stay in it over CR3
+ * writes, others leave it with their address space. Tables of user accesses, and of supervisor
+ * accesses with EFLAGS.AC set, belong to one of {@link EngineArea#SPACES} slots, which remember
+ * address spaces by PCID.
+ *
+ * <p>Owned by the vCPU's thread; {@link #dropWritesTo} also runs while that thread stands still.
+ */
+final class TranslationBuffer {
+  private static final int ENTRIES = EngineArea.TLB_ENTRIES;
+  private static final int TABLES = 1 + 2 * EngineArea.SPACES;
+
+  /** Words of 64 bits that have one for each entry of a table. */
+  private static final int WORDS = ENTRIES / 64;
+
+  private static final long PAGE = ~0xfffL;
+
+  /** Address-space numbers are below this. */
+  private static final int MOST_NUMBERS = 2048;
+
+  /** More than one TLB entry lets stores through to a page; see {@link #writers}. */
+  private static final int SEVERAL = -1;
+
+  private final PagingCpu cpu;
+  private final long state;
+  private final long start;
+  private final GuestMemory memory;
+
+  /**
+   * For each page of RAM, four bytes: which TLB entry lets stores through to it, counted from 1, or
+   * {@link #SEVERAL}. Lets a page become a code page without a search of the TLB.
+   */
+  private final HostMemory writers;
+
+  /** A bit for each entry of each table: it is not empty. */
+  private final long[] used = new long[TABLES * WORDS];
+
+  /** A bit for each entry of the kernel's table: it is some address space's, no global page. */
+  private final long[] local = new long[WORDS];
+
+  /** Regions of 1 GiB (hashed) that have large pages in the TLB: INVLPG there flushes all. */
+  private final long[] largeRegions = new long[8];
+
+  /** What the slots hold: a PCID, or -1. */
+  private final int[] pcids = new int[EngineArea.SPACES];
+
+  private final int[] numbers = new int[EngineArea.SPACES];
+  private final long[] lastUse = new long[EngineArea.SPACES];
+  private long uses;
+
+  /** The present address space's slot. */
+  private int slot;
+
+  private int nextNumber = 1;
+
+  /** A page that no guest can have on its stack, for the stack copies to hold. */
+  private final long noPage =
+      (ThreadLocalRandom.current().nextLong() >>> 2 | 1L << 62) & ~(1L << 61) & PAGE;
+
+  /** Times that all were forgotten, or an address space began or went on without any. */
+  long flushes;
+
+  /**
+   * @param state host address of the vCPU's state, with {@link EngineArea#SIZE} zero bytes behind
+   *     it
+   */
+  TranslationBuffer(PagingCpu cpu, long state, GuestMemory memory) {
+    this.cpu = cpu;
+    this.state = state;
+    this.memory = memory;
+    start = state + EngineArea.TLB;
+    writers = HostMemory.allocate((memory.size() >>> 12) * 4);
+    for (int table = 0; table < TABLES; table++) {
+      emptyEntry(start + (long) table * EngineArea.TLB_TABLE);
+    }
+    Arrays.fill(pcids, -1);
+    pcids[0] = 0;
+    numbers[0] = nextNumber++;
+    putLong(state + EngineArea.TLB_KERNEL, start);
+    select(0);
+    emptyStackCopies();
+  }
+
+  /** Gives back what the host lent; not used afterwards. */
+  void close() {
+    writers.close();
+  }
+
+  /** Host address of the present table for {@link PagingCpu#KERNEL} and so on. */
+  long table(int kind) {
+    return getLong(state + EngineArea.TLB_KERNEL + 8L * kind);
+  }
+
+  /** {@link PagingCpu#KERNEL} and so on, of a table at {@code address}. */
+  int kindOf(long address) {
+    int table = (int) ((address - start) / EngineArea.TLB_TABLE);
+    return table == 0 ? PagingCpu.KERNEL : 2 - (table & 1);
+  }
+
+  /**
+   * 1 to 2047: as long as it is the same, no translation of the present address space was forgotten
+   * but single pages that INVLPG named. Comes back with an address space that was kept.
+   */
+  int addressSpaceNumber() {
+    return numbers[slot];
+  }
+
+  // Emptying.
+
+  /** What no look-up of this entry equals: its index bits are another's. */
+  private static long emptyTag(long index) {
+    return index == 0 ? 0x1000 : 0;
+  }
+
+  private long indexOf(long entry) {
+    return entry - start >>> 5 & ENTRIES - 1;
+  }
+
+  private void emptyEntry(long entry) {
+    long empty = emptyTag(indexOf(entry));
+    putLong(entry + EngineArea.TLB_READ, empty);
+    putLong(entry + EngineArea.TLB_WRITE, empty);
+    putLong(entry + EngineArea.TLB_FETCH, empty);
+  }
+
+  private void emptyTable(int table) {
+    long first = start + (long) table * EngineArea.TLB_TABLE;
+    for (int word = 0; word < WORDS; word++) {
+      emptyEntries(first + word * 64L * EngineArea.TLB_ENTRY, used[table * WORDS + word]);
+      used[table * WORDS + word] = 0;
+    }
+  }
+
+  private void emptyEntries(long first, long bits) {
+    for (; bits != 0; bits &= bits - 1) {
+      emptyEntry(first + Long.numberOfTrailingZeros(bits) * (long) EngineArea.TLB_ENTRY);
+    }
+  }
+
+  private void emptyKernelTable() {
+    emptyTable(0);
+    Arrays.fill(local, 0);
+  }
+
+  private void emptySlot(int which) {
+    emptyTable(1 + 2 * which);
+    emptyTable(2 + 2 * which);
+  }
+
+  /** What the kernel's table has of the address space that is left or flushed. */
+  private void emptyLocal() {
+    for (int word = 0; word < WORDS; word++) {
+      emptyEntries(start + word * 64L * EngineArea.TLB_ENTRY, local[word]);
+      used[word] &= ~local[word];
+      local[word] = 0;
+    }
+  }
+
+  private void emptyStackCopies() {
+    emptyStackCopy(EngineArea.STACK_USER);
+    emptyStackCopy(EngineArea.STACK_KERNEL);
+  }
+
+  /** Who guesses the tag reaches a page that nobody uses. */
+  private void emptyStackCopy(int copy) {
+    putLong(state + copy, noPage);
+    putLong(state + copy + 8, state + EngineArea.SPARE_PAGE);
+  }
+
+  // Address spaces.
+
+  private void select(int which) {
+    slot = which;
+    lastUse[which] = ++uses;
+    long table = start + (1 + 2L * which) * EngineArea.TLB_TABLE;
+    putLong(state + EngineArea.TLB_USER, table);
+    putLong(state + EngineArea.TLB_AC, table + EngineArea.TLB_TABLE);
+  }
+
+  /** A number for the present slot, which is empty. */
+  private void takeNumber() {
+    boolean again = nextNumber == MOST_NUMBERS;
+    if (again) {
+      forgetOthers();
+      emptyKernelTable();
+      nextNumber = 1;
+    }
+    numbers[slot] = nextNumber++;
+    if (again) {
+      cpu.addressSpacesForgotten();
+    }
+  }
+
+  private void forgetOthers() {
+    for (int i = 0; i < pcids.length; i++) {
+      if (i != slot && pcids[i] >= 0) {
+        emptySlot(i);
+        pcids[i] = -1;
+      }
+    }
+  }
+
+  private int slotOf(int pcid) {
+    for (int i = 0; i < pcids.length; i++) {
+      if (pcids[i] == pcid) {
+        return i;
+      }
+    }
+    return -1;
+  }
+
+  /** An unused slot, or the one that was left longest ago. */
+  private int slotToTake() {
+    int oldest = 0;
+    for (int i = 0; i < pcids.length; i++) {
+      if (pcids[i] < 0) {
+        return i;
+      }
+      if (lastUse[i] < lastUse[oldest]) {
+        oldest = i;
+      }
+    }
+    return oldest;
+  }
+
+  /** {@code pcid} is the present address space from now on; {@code keep} what is known of it. */
+  void switchTo(int pcid, boolean keep) {
+    int to = slotOf(pcid);
+    if (to == slot && keep) {
+      return;
+    }
+    emptyLocal();
+    emptyStackCopies();
+    boolean known = to >= 0 && keep;
+    if (to < 0) {
+      to = slotToTake();
+      pcids[to] = pcid;
+    }
+    if (!known) {
+      flushes++;
+      emptySlot(to);
+    }
+    select(to);
+    if (!known) {
+      takeNumber();
+    }
+  }
+
+  /** Forgets everything; {@code pcid} is the present address space. */
+  void flushAll(int pcid) {
+    flushes++;
+    forgetOthers();
+    emptySlot(slot);
+    emptyKernelTable();
+    Arrays.fill(largeRegions, 0);
+    emptyStackCopies();
+    pcids[slot] = pcid;
+    takeNumber();
+    cpu.allForgotten();
+  }
+
+  /** Forgets translations of {@code pcid} but for global pages. */
+  void flushPcid(int pcid) {
+    int which = slotOf(pcid);
+    if (which == slot) {
+      switchTo(pcid, false);
+    } else if (which >= 0) {
+      flushes++;
+      emptySlot(which);
+      pcids[which] = -1;
+    }
+  }
+
+  private static int region(long linear) {
+    return (int) (linear >>> 30 ^ linear >>> 39) & 511;
+  }
+
+  /**
+   * Forgets the page of {@code linear} in every table and address space; false if that page may be
+   * larger than 4 KiB, and nothing was done.
+   */
+  boolean flushPage(long linear) {
+    int region = region(linear);
+    if ((largeRegions[region >>> 6] & 1L << region) != 0) {
+      return false;
+    }
+    int index = (int) (linear >>> 12) & ENTRIES - 1;
+    for (int table = 0; table < TABLES; table++) {
+      int word = table * WORDS + (index >>> 6);
+      if ((used[word] & 1L << index) != 0) {
+        used[word] &= ~(1L << index);
+        emptyEntry(start + ((long) table * ENTRIES + index) * EngineArea.TLB_ENTRY);
+      }
+    }
+    local[index >>> 6] &= ~(1L << index);
+    emptyStackCopies();
+    return true;
+  }
+
+  // Entering.
+
+  /**
+   * Enters what a walk has found: {@code access} to {@code linear} goes to the RAM page at {@code
+   * host}, which is {@code physical} to the guest; stores, too, if {@code write}.
+   *
+   * @param entry host address of the entry, in one of the present tables
+   * @param global the page is the same in every address space
+   * @param large the page is larger than 4 KiB
+   */
+  void enter(
+      long entry,
+      long linear,
+      int access,
+      long physical,
+      long host,
+      boolean write,
+      boolean global,
+      boolean large) {
+    int number = (int) (entry - start >>> 5);
+    int word = number >>> 6;
+    long bit = 1L << number;
+    long tag = linear & PAGE;
+    if ((used[word] & bit) != 0 && !holds(entry, tag, host)) {
+      emptyEntry(entry);
+      used[word] &= ~bit;
+      if (number < ENTRIES) {
+        local[word] &= ~bit;
+        emptyStackCopy(EngineArea.STACK_KERNEL);
+      } else {
+        emptyStackCopy(EngineArea.STACK_USER);
+      }
+    }
+    used[word] |= bit;
+    if (!global && number < ENTRIES) {
+      local[word] |= bit;
+    }
+    if (large) {
+      int region = region(linear);
+      largeRegions[region >>> 6] |= 1L << region;
+    }
+    putLong(entry + EngineArea.TLB_HOST, host);
+    if (access == PagingCpu.FETCH) {
+      putLong(entry + EngineArea.TLB_FETCH, tag);
+      return;
+    }
+    putLong(entry + EngineArea.TLB_READ, tag);
+    if (write) {
+      putLong(entry + EngineArea.TLB_WRITE, tag);
+      noteWriter(entry, physical, host);
+    }
+  }
+
+  /** True if every tag of a used entry is {@code tag} or empty, and its page at {@code host}. */
+  private static boolean holds(long entry, long tag, long host) {
+    return getLong(entry + EngineArea.TLB_HOST) == host
+        && (getLong(entry + EngineArea.TLB_READ) == tag
+            || getLong(entry + EngineArea.TLB_FETCH) == tag);
+  }
+
+  // Stores to pages with code.
+
+  /**
+   * Lets no store pass to the page at {@code physical}, {@code host} to the host, whatever the
+   * address space.
+   */
+  void dropWritesTo(long physical, long host) {
+    long noteAt = noteAt(physical);
+    int note = getInt(noteAt);
+    putInt(noteAt, 0);
+    if (note > 0) {
+      dropWrite(start + (note - 1L) * EngineArea.TLB_ENTRY, host);
+    } else if (note == SEVERAL) {
+      for (int word = 0; word < used.length; word++) {
+        for (long bits = used[word]; bits != 0; bits &= bits - 1) {
+          long number = word * 64L + Long.numberOfTrailingZeros(bits);
+          dropWrite(start + number * EngineArea.TLB_ENTRY, host);
+        }
+      }
+    }
+  }
+
+  private void dropWrite(long entry, long host) {
+    if (writes(entry, host)) {
+      putLong(entry + EngineArea.TLB_WRITE, emptyTag(indexOf(entry)));
+      emptyStackCopies();
+    }
+  }
+
+  /**
+   * True if {@code entry} lets stores through to the page at {@code host}, in whatever address
+   * space.
+   */
+  private boolean writes(long entry, long host) {
+    return getLong(entry + EngineArea.TLB_HOST) == host
+        && getLong(entry + EngineArea.TLB_WRITE) != emptyTag(indexOf(entry));
+  }
+
+  private long noteAt(long physical) {
+    return writers.address() + (memory.offsetOf(physical) >>> 12) * 4;
+  }
+
+  /** Remembers that {@code entry} lets stores through to {@code physical}'s page. */
+  private void noteWriter(long entry, long physical, long host) {
+    long noteAt = noteAt(physical);
+    int note = getInt(noteAt);
+    int number = (int) (entry - start >>> 5) + 1;
+    if (note == 0
+        || note > 0
+            && note != number
+            && !writes(start + (note - 1L) * EngineArea.TLB_ENTRY, host)) {
+      putInt(noteAt, number);
+    } else if (note != number) {
+      putInt(noteAt, SEVERAL);
+    }
+  }
+}
