@@ -15,7 +15,7 @@ import dev.bothy.host.RawMemory;
  * <p>Loads and stores look into the present table of the {@link TranslationBuffer}; its layout is
  * {@link EngineArea}'s. Only RAM is entered, and for writing only pages without decoded code.
  */
-abstract class PagingCpu extends Cpu {
+abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
   static final int READ = 0;
   static final int WRITE = 1;
   static final int FETCH = 2;
@@ -237,11 +237,12 @@ abstract class PagingCpu extends Cpu {
   /** The page of {@code linear} was forgotten in every address space. */
   void pageForgotten(long linear) {}
 
-  /** All translations of every address space were forgotten. */
-  void allForgotten() {}
+  @Override
+  public void allForgotten() {}
 
   /** Every {@link #addressSpaceId} handed out before means nothing any more, or something else. */
-  void addressSpacesForgotten() {}
+  @Override
+  public void addressSpacesForgotten() {}
 
   /**
    * The page at {@code physical} has decoded code from now on: no TLB entry may let stores pass

@@ -41,7 +41,16 @@ final class TranslationBuffer {
   /** More than one TLB entry lets stores through to a page; see {@link #writers}. */
   private static final int SEVERAL = -1;
 
-  private final PagingCpu cpu;
+  /** Who keeps something by linear address or address-space number, too. */
+  interface Listener {
+    /** All translations of every address space were forgotten. */
+    void allForgotten();
+
+    /** Every number handed out before means nothing any more, or something else. */
+    void addressSpacesForgotten();
+  }
+
+  private final Listener listener;
   private final long state;
   private final long start;
   private final GuestMemory memory;
@@ -84,8 +93,8 @@ final class TranslationBuffer {
    * @param state host address of the vCPU's state, with {@link EngineArea#SIZE} zero bytes behind
    *     it
    */
-  TranslationBuffer(PagingCpu cpu, long state, GuestMemory memory) {
-    this.cpu = cpu;
+  TranslationBuffer(Listener listener, long state, GuestMemory memory) {
+    this.listener = listener;
     this.state = state;
     this.memory = memory;
     start = state + EngineArea.TLB;
@@ -207,7 +216,7 @@ final class TranslationBuffer {
     }
     numbers[slot] = nextNumber++;
     if (again) {
-      cpu.addressSpacesForgotten();
+      listener.addressSpacesForgotten();
     }
   }
 
@@ -276,7 +285,7 @@ final class TranslationBuffer {
     emptyStackCopies();
     pcids[slot] = pcid;
     takeNumber();
-    cpu.allForgotten();
+    listener.allForgotten();
   }
 
   /** Forgets translations of {@code pcid} but for global pages. */
