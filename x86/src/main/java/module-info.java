@@ -4,6 +4,7 @@
  */
 module dev.bothy.x86 {
   requires transitive dev.bothy.core;
+  requires dev.bothy.assemble;
 
   exports dev.bothy.x86.decode;
   exports dev.bothy.x86.interpret;

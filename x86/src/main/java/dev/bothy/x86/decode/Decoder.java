@@ -48,6 +48,9 @@ public final class Decoder {
     PREFIX[0xf3] = REPEAT_PREFIX;
   }
 
+  /** Prefix bytes by their place in a row's key. */
+  private static final int[] PREFIX_BYTE = {0, 0x66, 0xf3, 0xf2};
+
   private Decoder() {}
 
   /**
@@ -226,6 +229,8 @@ public final class Decoder {
     out.entry = form.entry;
     out.op = form.entry.op();
     out.repeat = form.mandatoryPrefix ? 0 : repeat;
+    out.map = map & InstructionTable.VEX_MAPS - 1;
+    out.mandatoryPrefix = form.mandatoryPrefix ? PREFIX_BYTE[prefix] : 0;
     out.operandSize = operandSize(mode, w, operandPrefix, attributes);
 
     // The operands.

@@ -86,6 +86,12 @@ public final class Instruction {
   /** The opcode byte proper (last byte of the opcode). */
   public int opcode;
 
+  /** Opcode map: 0 one-byte, 1 0F, 2 0F38, 3 0F3A. */
+  public int map;
+
+  /** The prefix that is part of the opcode: 0, 0x66, 0xF2 or 0xF3. */
+  public int mandatoryPrefix;
+
   /** ModRM byte, or -1 without one. */
   public int modrm;
 
@@ -173,6 +179,8 @@ public final class Instruction {
     c.vexL = vexL;
     c.w = w;
     c.opcode = opcode;
+    c.map = map;
+    c.mandatoryPrefix = mandatoryPrefix;
     c.modrm = modrm;
     c.operands = operands;
     System.arraycopy(kind, 0, c.kind, 0, 4);

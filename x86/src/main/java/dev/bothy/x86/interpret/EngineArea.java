@@ -13,8 +13,14 @@ public final class EngineArea {
 
   private static final int WORDS = CENTRE - 0x80;
 
-  /** Guest registers that have no host register: four of 8 bytes. */
-  public static final int SPILLED = WORDS;
+  /** Which exit generated code took: block number * 256 + index. 4 bytes. */
+  public static final int EXIT = WORDS;
+
+  /** Linear address that a jump leads to which generated code could not follow. */
+  public static final int TARGET = WORDS + 8;
+
+  /** An interrupt waits for RFLAGS.IF: STI leaves to Java. 4 bytes. */
+  public static final int INTERRUPT_WAITS = WORDS + 0x10;
 
   /** Linear address of the page that the running code lies on. */
   public static final int PAGE_BASE = WORDS + 0x20;

@@ -1,0 +1,431 @@
+package dev.bothy.x86.translate;
+
+import static dev.bothy.assemble.Assembler.NONE;
+
+import dev.bothy.assemble.Assembler;
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.interpret.EngineArea;
+
+/**
+ * The block being translated: its code, what is known about the guest's flags at the present
+ * instruction, and the ways out of it, whose code is collected behind the block's.
+ *
+ * <p>Flags live in the host's flags after an instruction that wrote them, and are saved to {@link
+ * EngineArea#FLAGS} before anything that clobbers them or may leave the block.
+ */
+final class BlockWriter {
+  /** Instructions in a block at most. */
+  static final int MOST = 64;
+
+  /** Ways out of a block at most, and chained jumps among them. */
+  private static final int MOST_COLD = 512;
+
+  final Assembler a = new Assembler();
+  final Stubs stubs;
+  int mode;
+  int number;
+
+  /** Index of the present instruction. */
+  int index;
+
+  /** Offset of the present instruction in its page. */
+  int offset;
+
+  /** Flags that some later instruction needs, as RFLAGS bits. */
+  int liveAfter;
+
+  private boolean flagsInHost;
+  private boolean flagsSaved;
+
+  /** XMM registers are known to be loaded; the same for the x87. */
+  boolean vectorsLoaded;
+
+  boolean x87Loaded;
+
+  // The code behind the block.
+  private int colds;
+  private final int[] coldKind = new int[MOST_COLD];
+  private final int[] coldJump = new int[MOST_COLD];
+  private final int[] coldArgument = new int[MOST_COLD];
+  private final boolean[] coldFlags = new boolean[MOST_COLD];
+  private final int[] coldBack = new int[MOST_COLD];
+  private final int[] coldIndex = new int[MOST_COLD];
+
+  private static final int COLD_CHAIN = 100;
+  private static final int COLD_LOAD_VECTORS = 101;
+  private static final int COLD_LOAD_X87 = 102;
+  private static final int COLD_FAR = 103;
+
+  int chains;
+  final int[] chainSites = new int[MOST + 2];
+  final short[] chainTargets = new short[MOST + 2];
+  final short[] chainCounts = new short[MOST + 2];
+
+  /** Position of the block's entry. */
+  int entry;
+
+  /** Offset of the block's first instruction in its page. */
+  private int startOffset;
+
+  BlockWriter(Stubs stubs) {
+    this.stubs = stubs;
+  }
+
+  void start(int mode, int number, long origin) {
+    this.mode = mode;
+    this.number = number;
+    a.start(origin);
+    colds = 0;
+    chains = 0;
+    flagsInHost = false;
+    flagsSaved = true;
+    vectorsLoaded = false;
+    x87Loaded = false;
+  }
+
+  boolean is64() {
+    return (mode & Mode.LONG) != 0;
+  }
+
+  // Flags.
+
+  /** Saves the flags if they are nowhere else: before anything that may leave the block. */
+  void observe() {
+    if (!flagsSaved) {
+      saveFlags();
+      flagsSaved = true;
+    }
+  }
+
+  private void saveFlags() {
+    a.lahf();
+    a.setcc(Assembler.O, Home.A);
+    a.store(2, Home.BASE, Home.state(EngineArea.FLAGS), Home.A);
+  }
+
+  /** The host's flags are about to be lost; they were saved by {@link #observe} if they matter. */
+  void clobberFlags() {
+    flagsInHost = false;
+  }
+
+  /** The present instruction has left all of its flags in the host's. */
+  void flagsWritten() {
+    flagsInHost = true;
+    flagsSaved = false;
+  }
+
+  boolean flagsInHost() {
+    return flagsInHost;
+  }
+
+  boolean flagsSaved() {
+    return flagsSaved;
+  }
+
+  /** Brings all arithmetic flags into the host's; clobbers {@link Home#A}. */
+  void needFlags() {
+    if (!flagsInHost) {
+      a.memory(
+          0,
+          4 | Assembler.BYTE_RM,
+          0x0fb7,
+          Home.A,
+          Home.BASE,
+          NONE,
+          0,
+          Home.state(EngineArea.FLAGS));
+      // OF: 127 + 1 overflows.
+      a.aluImmediate(Assembler.ADD, 1, Home.A, 0x7f);
+      a.sahf();
+      flagsInHost = true;
+    }
+  }
+
+  /** Brings CF alone into the host's flags, without a scratch register. */
+  void needCarry() {
+    if (!flagsInHost) {
+      // BT of bit 8: AH's bit 0.
+      a.memoryExtended(
+          0, 4, 0x0fba, 4, Home.BASE, NONE, 0, Home.state(EngineArea.FLAGS));
+      a.int8(8);
+    }
+  }
+
+  // Ways out.
+
+  /** The present instruction is the interpreter's: leaves if the jump is taken. */
+  void interpretIf(int condition) {
+    cold(Leave.INTERPRET, a.jumpForward(condition), exit());
+  }
+
+  /** The present instruction is the interpreter's: leaves. The flags must have been saved. */
+  void interpret() {
+    cold(Leave.INTERPRET, a.jumpForward(), exit());
+  }
+
+  /** Leaves by {@code kind} if the jump is taken. */
+  void leaveIf(int condition, int kind) {
+    cold(kind, a.jumpForward(condition), exit());
+  }
+
+  private int exit() {
+    return number << 8 | index;
+  }
+
+  private void cold(int kind, int jump, int argument) {
+    coldKind[colds] = kind;
+    coldJump[colds] = jump;
+    coldArgument[colds] = argument;
+    coldFlags[colds] = false;
+    coldIndex[colds] = index;
+    coldBack[colds++] = a.size();
+  }
+
+  /** True while there is room for another instruction's ways out. */
+  boolean roomForMore() {
+    return colds + 16 < MOST_COLD && chains + 2 < MOST;
+  }
+
+  /** Goes to the instruction at {@code target} of this page if {@code condition} holds. */
+  void chainIf(int condition, int target) {
+    chain(a.jumpForward(condition), target);
+  }
+
+  /** Goes to the instruction at {@code target} of this page; the block ends. */
+  void chain(int target) {
+    observe();
+    if (target == startOffset) {
+      a.bindTo(a.jumpForward(), entry);
+      return;
+    }
+    alignSite(1);
+    chainTargets[chains] = (short) target;
+    chainCounts[chains] = (short) (index + 1);
+    int jump = a.jumpForward();
+    chainSites[chains] = jump - 4;
+    cold(Leave.CHAIN, jump, number << 8 | chains++);
+  }
+
+  /** A displacement {@code ahead} bytes from here must not cross a multiple of 8: it is replaced while others run there. */
+  private void alignSite(int ahead) {
+    while ((a.here() + ahead & 7) > 4) {
+      a.int8(0x90);
+    }
+  }
+
+  /** Goes to {@code target}, an offset from the page's start beyond its page, if the condition holds. */
+  void farIf(int condition, int target) {
+    cold(COLD_FAR, a.jumpForward(condition), target);
+    coldFlags[colds - 1] = !flagsSaved;
+  }
+
+  private void chain(int jump, int target) {
+    chainTargets[chains] = (short) target;
+    chainCounts[chains] = (short) (index + 1);
+    cold(COLD_CHAIN, jump, chains++);
+    coldFlags[colds - 1] = !flagsSaved;
+  }
+
+  /**
+   * Goes to linear address {@link Home#V}, through the jump cache. Flags must have been saved; 32-bit
+   * addresses must be zero-extended.
+   */
+  void jumpToV() {
+    stubs.jumpCacheLookUp(a);
+  }
+
+  /** Linear address of offset {@code target} from the page's start, into {@link Home#V}. */
+  void addressToV(int target) {
+    a.load(8, Home.V, Home.BASE, Home.state(EngineArea.PAGE_BASE));
+    if (target != 0) {
+      a.lea(is64() ? 8 : 4, Home.V, Home.V, NONE, 0, target);
+    }
+  }
+
+  /** Jumps to {@code target}, an offset from the page's start that may lie on another page. */
+  void jumpTo(int target) {
+    if (target >= 0 && target < 4096) {
+      chain(target);
+    } else {
+      observe();
+      addressToV(target);
+      jumpToV();
+    }
+  }
+
+  /** XMM registers and MXCSR are the guest's from here on. Flags must have been saved. */
+  void needVectors() {
+    if (!vectorsLoaded) {
+      vectorsLoaded = true;
+      a.testStoreImmediate(1, Home.BASE, Home.state(EngineArea.LOADED), 1);
+      cold(COLD_LOAD_VECTORS, a.jumpForward(Assembler.E), 0);
+      clobberFlags();
+    }
+  }
+
+  /** The x87 is the guest's from here on. Flags must have been saved. */
+  void needX87() {
+    if (!x87Loaded) {
+      x87Loaded = true;
+      a.testStoreImmediate(1, Home.BASE, Home.state(EngineArea.LOADED), 2);
+      cold(COLD_LOAD_X87, a.jumpForward(Assembler.E), 0);
+      clobberFlags();
+    }
+  }
+
+  // The frame of a block.
+
+  /** The far entry, then the entry with its look at the attention word and the budget. */
+  void head(boolean counting) {
+    startOffset = offset;
+    int delta = -offset;
+    // The far entry ends where the entry starts, on a multiple of 16.
+    int length = 4 + (delta == (byte) delta ? 4 : 7) + 4;
+    while ((a.here() + length & 15) != 0) {
+      a.int8(0xcc);
+    }
+    farEntry = a.size();
+    a.aluLoad(
+        Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
+    a.memory(0, 8, 0x8d, Home.V, Home.V, NONE, 0, delta);
+    a.store(8, Home.BASE, Home.state(EngineArea.PAGE_BASE), Home.V);
+    while ((a.here() & 15) != 0) {
+      a.int8(0x90);
+    }
+    entry = a.size();
+    index = 0;
+    a.aluStoreImmediate(
+        Assembler.CMP, 4, Home.BASE, Home.state(CpuState.ATTENTION), 0);
+    leaveIf(Assembler.NE, Leave.ATTENTION);
+    if (counting) {
+      a.memoryExtended(
+          0, 8, 0x81, Assembler.SUB, Home.BASE, NONE, 0, Home.state(EngineArea.BUDGET));
+      countAt = a.size();
+      a.int32(0);
+      leaveIf(Assembler.S, Leave.BUDGET);
+    }
+    this.counting = counting;
+  }
+
+  int farEntry;
+  private boolean counting;
+  private int countAt;
+
+  /** Writes the code behind the block. {@code count}: its instructions. */
+  int finish(int count) {
+    if (counting) {
+      byte[] code = a.buffer();
+      for (int i = 0; i < 4; i++) {
+        code[countAt + i] = (byte) (count >> 8 * i);
+      }
+    }
+    for (int c = 0; c < colds; c++) {
+      if (coldKind[c] == COLD_CHAIN
+          && !coldFlags[c]
+          && !counting
+          && chainTargets[coldArgument[c]] == startOffset) {
+        a.bindTo(coldJump[c], entry);
+        chainSites[coldArgument[c]] = -1;
+        continue;
+      }
+      a.bind(coldJump[c]);
+      switch (coldKind[c]) {
+        case COLD_CHAIN -> {
+          if (coldFlags[c]) {
+            saveFlags();
+          }
+          uncount(count, c);
+          int exit = coldArgument[c];
+          if (chainTargets[exit] == startOffset) {
+            a.bindTo(a.jumpForward(), entry);
+            chainSites[exit] = -1;
+            continue;
+          }
+          alignSite(1);
+          int site = a.jumpForward();
+          chainSites[exit] = site - 4;
+          a.bind(site);
+          leave(Leave.CHAIN, number << 8 | exit);
+        }
+        case COLD_FAR -> {
+          if (coldFlags[c]) {
+            saveFlags();
+          }
+          uncount(count, c);
+          addressToV(coldArgument[c]);
+          jumpToV();
+        }
+        case COLD_LOAD_VECTORS -> {
+          a.call(stubs.loadVectors);
+          back(coldBack[c]);
+        }
+        case COLD_LOAD_X87 -> {
+          a.call(stubs.loadX87);
+          back(coldBack[c]);
+        }
+        default -> leave(coldKind[c], coldArgument[c]);
+      }
+    }
+    int stale = a.size();
+    leave(Leave.STALE, number << 8);
+    return stale;
+  }
+
+  /** Gives back to the budget what a side exit does not execute. */
+  private void uncount(int count, int c) {
+    if (counting && coldIndex[c] + 1 != count) {
+      a.aluStoreImmediate(
+          Assembler.ADD, 8, Home.BASE, Home.state(EngineArea.BUDGET), count - coldIndex[c] - 1);
+    }
+  }
+
+  private void back(int position) {
+    int jump = a.jumpForward();
+    a.bindTo(jump, position);
+  }
+
+  private void leave(int kind, int argument) {
+    a.storeImmediate(4, Home.BASE, Home.state(EngineArea.EXIT), argument);
+    a.jump(stubs.leave[kind]);
+  }
+
+  // Operands.
+
+  /** The general register of operand {@code n} as a host register, loaded into V if it has none. */
+  int source(Instruction i, int n) {
+    int register = Home.of(i.register[n]);
+    if (register == Home.MEMORY) {
+      a.load(8, Home.V, Home.BASE, Home.displacement(i.register[n]));
+      return Home.V;
+    }
+    return register;
+  }
+
+  /** Stores V to operand {@code n} if that has no host register. */
+  void result(Instruction i, int n) {
+    if (Home.of(i.register[n]) == Home.MEMORY) {
+      a.store(8, Home.BASE, Home.displacement(i.register[n]), Home.V);
+    }
+  }
+
+  /** Copies guest register {@code gpr} (8 bytes) into a host register. */
+  void get(int to, int gpr) {
+    int home = Home.of(gpr);
+    if (home == Home.MEMORY) {
+      a.load(8, to, Home.BASE, Home.displacement(gpr));
+    } else {
+      a.mov(8, to, home);
+    }
+  }
+
+  /** Copies a host register into guest register {@code gpr}. */
+  void put(int gpr, int from) {
+    int home = Home.of(gpr);
+    if (home == Home.MEMORY) {
+      a.store(8, Home.BASE, Home.displacement(gpr), from);
+    } else {
+      a.mov(8, home, from);
+    }
+  }
+}

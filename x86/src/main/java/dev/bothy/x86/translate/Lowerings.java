@@ -1,0 +1,34 @@
+package dev.bothy.x86.translate;
+
+import dev.bothy.x86.decode.Instruction;
+
+/** Which instruction is whose. */
+final class Lowerings {
+  private Lowerings() {}
+
+  /** Writes {@code i}; false if it is the interpreter's. */
+  static boolean write(BlockWriter w, Instruction i) {
+    if (i.vex != 0) {
+      return false;
+    }
+    return switch (i.entry.lowering()) {
+      case PLAIN, FLAGS -> Integers.write(w, i);
+      case STACK -> Branches.stack(w, i);
+      case CONTROL -> Branches.branch(w, i);
+      case NOP -> Nops.write(w, i);
+      case SSE -> Vectors.write(w, i);
+      default -> false;
+    };
+  }
+
+  /** Instructions without an effect on the guest's state. */
+  private static final class Nops {
+    static boolean write(BlockWriter w, Instruction i) {
+      return switch (i.op) {
+        // The interpreter knows whether to let others run.
+        case PAUSE -> false;
+        default -> true;
+      };
+    }
+  }
+}

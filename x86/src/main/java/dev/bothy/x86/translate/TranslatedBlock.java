@@ -1,0 +1,124 @@
+package dev.bothy.x86.translate;
+
+/**
+ * Machine code for a run of guest instructions on one page, which may be left at several places.
+ * Shared by the vCPUs of a machine; immutable but for {@link #valid}.
+ */
+public final class TranslatedBlock {
+  /** Index in the translator's list; exits name it. */
+  final int number;
+
+  /** Guest-physical address of the first instruction. */
+  public final long physical;
+
+  /** {@link Mode} it was made for. */
+  public final int mode;
+
+  /** Guest-physical addresses from the lowest byte translated up to the byte behind the last. */
+  final long from;
+
+  final long to;
+
+  /** Offset of each instruction in its page. */
+  final short[] offsets;
+
+  /** Host address of each instruction's code, from its start, after flags were saved. */
+  final int[] retry;
+
+  /** For each instruction: which registers are loaded, as in {@code EngineArea.LOADED}. */
+  final byte[] loaded;
+
+  /** For each chain exit: where its jump's displacement lies, and the target's offset in the page. */
+  final int[] chainSites;
+
+  final short[] chainTargets;
+
+  /** For each chain exit: the number of instructions executed when it is taken. */
+  final short[] chainCounts;
+
+  /** Where chained jumps enter. */
+  final long entry;
+
+  /** Where jumps enter that have the linear address xor the jump key in R11. */
+  final long farEntry;
+
+  /** Where the entry goes once the block is dropped. */
+  final long stale;
+
+  final int hostBytes;
+  volatile boolean valid = true;
+
+  TranslatedBlock(
+      int number,
+      long physical,
+      int mode,
+      long from,
+      long to,
+      short[] offsets,
+      int[] retry,
+      byte[] loaded,
+      int[] chainSites,
+      short[] chainTargets,
+      short[] chainCounts,
+      long entry,
+      long farEntry,
+      long stale,
+      int hostBytes) {
+    this.number = number;
+    this.physical = physical;
+    this.mode = mode;
+    this.from = from;
+    this.to = to;
+    this.offsets = offsets;
+    this.retry = retry;
+    this.loaded = loaded;
+    this.chainSites = chainSites;
+    this.chainTargets = chainTargets;
+    this.chainCounts = chainCounts;
+    this.entry = entry;
+    this.farEntry = farEntry;
+    this.stale = stale;
+    this.hostBytes = hostBytes;
+  }
+
+  /** True until the guest overwrites what it was made from. */
+  public boolean valid() {
+    return valid;
+  }
+
+  /** Guest instructions. */
+  public int count() {
+    return offsets.length - 1;
+  }
+
+  /** Offset of instruction {@code index} in its page. */
+  public int offset(int index) {
+    return offsets[index];
+  }
+
+  public long entry() {
+    return entry;
+  }
+
+  public long farEntry() {
+    return farEntry;
+  }
+
+  /** Where to enter to run instruction {@code index} again. */
+  public long retryAt(int index) {
+    return entry + retry[index];
+  }
+
+  /** Which registers must be loaded there, as in {@code EngineArea.LOADED}. */
+  public int loadedAt(int index) {
+    return loaded[index];
+  }
+
+  public int chainTarget(int exit) {
+    return chainTargets[exit];
+  }
+
+  public int chainCount(int exit) {
+    return chainCounts[exit];
+  }
+}

@@ -1,0 +1,440 @@
+package dev.bothy.x86.translate;
+
+import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.host.ExecutableMemory;
+import dev.bothy.host.RawMemory;
+import dev.bothy.x86.decode.Decoder;
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
+import dev.bothy.x86.decode.TableEntry;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Makes machine code from guest code and keeps it, for all vCPUs of a machine. Thread-safe; code is
+ * freed only by {@link #clear}, when no vCPU is inside.
+ */
+public final class Translator implements AutoCloseable {
+  /**
+   * How to translate.
+   *
+   * @param longestBlock guest instructions in a block at most, 1 to 64
+   * @param counting blocks take their instructions off {@code EngineArea.BUDGET}
+   * @param codeBytes room for code
+   */
+  public record Options(int longestBlock, boolean counting, long codeBytes) {}
+
+  private static final int STUBS_SIZE = 8192;
+
+  /** No block's code is longer. */
+  private static final int LONGEST_CODE = 64 << 10;
+
+  private final CpuModel model;
+  private final Options options;
+  private final ExecutableMemory memory;
+  private final Stubs stubs;
+  private final MemorySegment enter;
+  private long used;
+
+  private final ArrayList<TranslatedBlock> blocks = new ArrayList<>();
+
+  /** Blocks by the page they start on. */
+  private final Map<Long, ArrayList<TranslatedBlock>> byPage = new HashMap<>();
+
+  // The block at hand.
+  private final Instruction[] instructions = new Instruction[BlockWriter.MOST];
+  private final int[] offsets = new int[BlockWriter.MOST + 1];
+  private final boolean[] followed = new boolean[BlockWriter.MOST];
+  private final int[] live = new int[BlockWriter.MOST];
+  private final byte[] loaded = new byte[BlockWriter.MOST + 1];
+  private final int[] retry = new int[BlockWriter.MOST + 1];
+
+  // Statistics.
+  private long translated;
+  private long guestInstructions;
+  private long guestBytes;
+  private long hostBytes;
+  private long nanos;
+  private long dropped;
+  private long cleared;
+  private long chained;
+
+  /**
+   * @throws IOException if this host does not let us run generated code; the message tells why
+   */
+  public Translator(CpuModel model, Options options) throws IOException {
+    this.model = model;
+    this.options = options;
+    memory = ExecutableMemory.allocate(options.codeBytes);
+    var assembler = new dev.bothy.assemble.Assembler();
+    assembler.start(memory.address());
+    stubs = new Stubs(assembler);
+    memory.put(0, assembler.bytes());
+    enter = MemorySegment.ofAddress(stubs.enter);
+    used = STUBS_SIZE;
+    for (int i = 0; i < instructions.length; i++) {
+      instructions[i] = new Instruction();
+    }
+    blockWriter = new BlockWriter(stubs);
+  }
+
+  private final BlockWriter blockWriter;
+
+  /** Address of {@code long enter(long base, long code)}: runs code until it leaves. */
+  public MemorySegment enter() {
+    return enter;
+  }
+
+  /** Where to enter to go on at {@code EngineArea.TARGET} with vector registers loaded. */
+  public long resumeWithVectors() {
+    return stubs.resumeWithVectors;
+  }
+
+  /** Index of linear address {@code rip} in the jump cache. */
+  public static int jumpIndex(long rip) {
+    return Stubs.jumpIndex(rip);
+  }
+
+  /** The block by the number in an exit. */
+  public synchronized TranslatedBlock block(int number) {
+    return blocks.get(number);
+  }
+
+  /** The block that starts at {@code physical} in {@code mode}, or null. */
+  public synchronized TranslatedBlock find(long physical, int mode) {
+    List<TranslatedBlock> page = byPage.get(physical & ~0xfffL);
+    if (page != null) {
+      for (TranslatedBlock block : page) {
+        if (block.physical == physical && block.mode == mode) {
+          return block;
+        }
+      }
+    }
+    return null;
+  }
+
+  /** True if the next translation may not find room: {@link #clear} comes first. */
+  public synchronized boolean full() {
+    return used + LONGEST_CODE > memory.size() || blocks.size() >= 1 << 23;
+  }
+
+  /**
+   * Translates the code at {@code physical}, which the caller has marked as code, so that stores to it
+   * are told to {@link #drop}.
+   *
+   * @param pageAt host address of the page
+   * @return null if the first instruction is the interpreter's
+   */
+  public synchronized TranslatedBlock translate(long physical, long pageAt, int mode) {
+    TranslatedBlock known = find(physical, mode);
+    if (known != null) {
+      return known;
+    }
+    long start = System.nanoTime();
+    int count = decode(pageAt, (int) physical & 0xfff, (mode & Mode.LONG) != 0 ? 64 : 32);
+    TranslatedBlock block = count == 0 ? null : write(physical, mode, count);
+    nanos += System.nanoTime() - start;
+    return block;
+  }
+
+  private final byte[] page = new byte[4096];
+
+  private boolean endsByItself;
+  private int endOffset;
+
+  /** Decodes a block's instructions; their number. */
+  private int decode(long pageAt, int offset, int bits) {
+    MemorySegment.copy(
+        RawMemory.segment(pageAt, 4096),
+        java.lang.foreign.ValueLayout.JAVA_BYTE,
+        0,
+        page,
+        0,
+        4096);
+    int count = 0;
+    endsByItself = false;
+    int at = offset;
+    while (count < options.longestBlock && at < 4096) {
+      Instruction i = instructions[count];
+      if (Decoder.decode(page, at, 4096, bits, i) != Decoder.OK || !present(i)) {
+        break;
+      }
+      offsets[count] = at;
+      followed[count] = false;
+      at += i.length;
+      count++;
+      if (Branches.ends(i)) {
+        int target = at + (int) i.immediate;
+        if (i.op == Op.JMP
+            && i.kind[0] == Instruction.RELATIVE
+            && i.operandSize == bits >> 3
+            && target >= 0
+            && target < 4096
+            && i.immediate == (int) i.immediate
+            && !has(target, count)) {
+          followed[count - 1] = true;
+          at = target;
+          continue;
+        }
+        endsByItself = true;
+        break;
+      }
+    }
+    offsets[count] = at;
+    return count;
+  }
+
+  private boolean has(int offset, int count) {
+    for (int k = 0; k < count; k++) {
+      if (offsets[k] == offset) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Makes {@code i} the instruction that this processor model has; false if it has none. */
+  private boolean present(Instruction i) {
+    TableEntry entry = i.entry;
+    CpuFeature feature = entry.feature();
+    if (feature != null && !model.has(feature)) {
+      if (entry.fallback() == null) {
+        return false;
+      }
+      i.entry = entry.fallback();
+      i.op = i.entry.op();
+      i.mandatoryPrefix = 0;
+    }
+    return true;
+  }
+
+  private TranslatedBlock write(long physical, int mode, int decoded) {
+    int count = decoded;
+    boolean whole = true;
+    for (; ; ) {
+      int done = emit(physical, mode, count, whole);
+      if (done == count) {
+        break;
+      }
+      if (done == 0) {
+        return null;
+      }
+      // Instruction `done` is the interpreter's.
+      count = done;
+      whole = false;
+    }
+    BlockWriter w = blockWriter;
+    int stale = w.finish(count);
+    byte[] code = w.a.buffer();
+    int length = w.a.size();
+    MemorySegment.copy(
+        code, 0, memory.writable(), java.lang.foreign.ValueLayout.JAVA_BYTE, used, length);
+    long origin = memory.address() + used;
+    used += length + 15 & ~15;
+    int low = 4096;
+    int high = 0;
+    short[] starts = new short[count + 1];
+    for (int k = 0; k <= count; k++) {
+      starts[k] = (short) offsets[k];
+      retry[k] -= w.entry;
+      if (k < count) {
+        low = Math.min(low, offsets[k]);
+        high = Math.max(high, offsets[k] + instructions[k].length);
+      }
+    }
+    for (int c = 0; c < w.chains; c++) {
+      if (w.chainSites[c] >= 0) {
+        w.chainSites[c] -= w.entry;
+      }
+    }
+    long pagePhysical = physical & ~0xfffL;
+    TranslatedBlock block =
+        new TranslatedBlock(
+            w.number,
+            physical,
+            mode,
+            pagePhysical + low,
+            pagePhysical + high,
+            starts,
+            Arrays.copyOf(retry, count + 1),
+            Arrays.copyOf(loaded, count + 1),
+            Arrays.copyOf(w.chainSites, w.chains),
+            Arrays.copyOf(w.chainTargets, w.chains),
+            Arrays.copyOf(w.chainCounts, w.chains),
+            origin + w.entry,
+            origin + w.farEntry,
+            origin + stale,
+            length);
+    blocks.add(block);
+    byPage.computeIfAbsent(pagePhysical, p -> new ArrayList<>(4)).add(block);
+    translated++;
+    guestInstructions += count;
+    guestBytes += high - low;
+    hostBytes += length;
+    return block;
+  }
+
+  /**
+   * Writes {@code count} instructions.
+   *
+   * @param whole nothing but the end of the block follows them; else an instruction of the
+   *     interpreter's
+   * @return how many could be written
+   */
+  private int emit(long physical, int mode, int count, boolean whole) {
+    int needed = TableEntry.ARITHMETIC;
+    for (int k = count - 1; k >= 0; k--) {
+      Instruction i = instructions[k];
+      live[k] = needed;
+      needed =
+          observes(i)
+              ? TableEntry.ARITHMETIC
+              : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
+    }
+    BlockWriter w = blockWriter;
+    w.start(mode, blocks.size(), memory.address() + used);
+    w.offset = offsets[0];
+    w.head(options.counting);
+    for (int k = 0; k < count; k++) {
+      Instruction i = instructions[k];
+      w.index = k;
+      w.offset = offsets[k];
+      w.liveAfter = live[k];
+      if (observes(i)) {
+        w.observe();
+      }
+      retry[k] = w.a.size();
+      loaded[k] = (byte) ((w.vectorsLoaded ? 1 : 0) | (w.x87Loaded ? 2 : 0));
+      if (followed[k]) {
+        continue;
+      }
+      if (!w.roomForMore() || !Lowerings.write(w, i)) {
+        return k;
+      }
+    }
+    retry[count] = w.a.size();
+    if (!whole) {
+      w.index = count;
+      w.observe();
+      w.interpret();
+    } else if (!endsByItself) {
+      w.index = count - 1;
+      w.jumpTo(offsets[count]);
+    }
+    return count;
+  }
+
+  /** True if somebody may look at the flags as they are before {@code i}: it may leave the block. */
+  private static boolean observes(Instruction i) {
+    switch (i.op) {
+      case JCC, NOP, LEA, ENDBR64, ENDBR32 -> {
+        return false;
+      }
+      case DIV, IDIV -> {
+        return true;
+      }
+      case JMP -> {
+        return i.kind[0] != Instruction.RELATIVE;
+      }
+      default -> {}
+    }
+    switch (i.entry.lowering()) {
+      case PLAIN, FLAGS -> {
+        for (int n = 0; n < i.operands; n++) {
+          if (i.kind[n] == Instruction.MEMORY) {
+            return true;
+          }
+        }
+        return i.op == Op.CLD || i.op == Op.STD || i.op == Op.LAHF;
+      }
+      default -> {
+        return true;
+      }
+    }
+  }
+
+  /** Makes exit {@code exit} of {@code from} lead to {@code to} from now on. */
+  public synchronized void chain(TranslatedBlock from, int exit, TranslatedBlock to) {
+    int site = from.chainSites[exit];
+    if (site < 0 || !from.valid || !to.valid) {
+      return;
+    }
+    long at = from.entry + site;
+    RawMemory.putInt(writable(at), (int) (to.entry - (at + 4)));
+    chained++;
+  }
+
+  private long writable(long executable) {
+    return memory.writable().address() + (executable - memory.address());
+  }
+
+  /** Drops the blocks that overlap {@code length} bytes at {@code physical}, all on one page. */
+  public synchronized void drop(long physical, long length) {
+    List<TranslatedBlock> page = byPage.get(physical & ~0xfffL);
+    if (page == null) {
+      return;
+    }
+    page.removeIf(
+        block -> {
+          if (block.from >= physical + length || block.to <= physical) {
+            return false;
+          }
+          invalidate(block);
+          return true;
+        });
+    if (page.isEmpty()) {
+      byPage.remove(physical & ~0xfffL);
+    }
+  }
+
+  /** True if there is code from the page of {@code physical}. */
+  public synchronized boolean has(long physical) {
+    return byPage.containsKey(physical & ~0xfffL);
+  }
+
+  private void invalidate(TranslatedBlock block) {
+    block.valid = false;
+    // The entry's first instruction is longer than a jump; it is replaced at once.
+    long at = writable(block.entry);
+    long by = block.stale - (block.entry + 5);
+    RawMemory.putLong(
+        at, RawMemory.getLong(at) & 0xffff_ff00_0000_0000L | (by & 0xffff_ffffL) << 8 | 0xe9);
+    dropped++;
+  }
+
+  /** Forgets everything. No vCPU may be inside the code, nor return there. */
+  public synchronized void clear() {
+    for (TranslatedBlock block : blocks) {
+      block.valid = false;
+    }
+    blocks.clear();
+    byPage.clear();
+    used = STUBS_SIZE;
+    cleared++;
+  }
+
+  /** Named counters. */
+  public synchronized Map<String, Long> counters() {
+    Map<String, Long> counters = new java.util.LinkedHashMap<>();
+    counters.put("blocksTranslated", translated);
+    counters.put("instructionsTranslated", guestInstructions);
+    counters.put("guestBytesTranslated", guestBytes);
+    counters.put("hostBytesWritten", hostBytes);
+    counters.put("translationNanos", nanos);
+    counters.put("translationsDropped", dropped);
+    counters.put("codeCacheClears", cleared);
+    counters.put("chains", chained);
+    return counters;
+  }
+
+  @Override
+  public void close() {
+    memory.close();
+  }
+}
