@@ -8,4 +8,5 @@ module dev.bothy.x86 {
 
   exports dev.bothy.x86.decode;
   exports dev.bothy.x86.interpret;
+  exports dev.bothy.x86.translate;
 }

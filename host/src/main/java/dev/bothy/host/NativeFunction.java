@@ -68,6 +68,14 @@ public final class NativeFunction {
   }
 
   /**
+   * Generated code that follows the host's calling convention; its address is the handle's first
+   * argument, a segment.
+   */
+  public static MethodHandle unbound(FunctionDescriptor descriptor) {
+    return Linker.nativeLinker().downcallHandle(descriptor);
+  }
+
+  /**
    * Generated code that always returns within nanoseconds and never faults: the call skips the
    * thread state transition, so the garbage collector waits for it.
    */

@@ -2,12 +2,15 @@ package dev.bothy.x86;
 
 import dev.bothy.core.Engine;
 import dev.bothy.x86.interpret.InterpreterEngine;
+import dev.bothy.x86.translate.TranslatorEngine;
 import java.util.Locale;
 import java.util.function.Function;
 
 /** The engines that the processor's tests run on, each set up to be exact in every budget. */
 public enum EngineUnderTest {
-  INTERPRETER(InterpreterEngine::new);
+  INTERPRETER(InterpreterEngine::new),
+  TRANSLATOR(
+      machine -> new TranslatorEngine(machine, new TranslatorEngine.Options(0, 64, true, 8 << 20)));
 
   private final Function<Engine.Environment, Engine> maker;
 

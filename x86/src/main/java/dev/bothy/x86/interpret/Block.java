@@ -32,6 +32,15 @@ final class Block {
   boolean valid = true;
   Block nextInBucket;
 
+  /** Times it was looked at for translation, up to the threshold. */
+  int heat;
+
+  /** Its first instruction is the interpreter's. */
+  boolean untranslatable;
+
+  /** Machine code from its start, or null; for whatever mode it ran in last. */
+  dev.bothy.x86.translate.TranslatedBlock translation;
+
   Block(
       long physical,
       long secondPage,

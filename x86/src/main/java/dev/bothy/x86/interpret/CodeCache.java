@@ -41,7 +41,7 @@ final class CodeCache {
 
   CodeCache(Processor cpu, int index, GuestMemory memory, CodeMap map) {
     this.cpu = cpu;
-    this.index = index & 31;
+    this.index = index % CodeMap.TRANSLATIONS;
     this.memory = memory;
     this.map = map;
     builder = new BlockBuilder(cpu);

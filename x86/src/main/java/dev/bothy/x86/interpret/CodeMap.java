@@ -4,21 +4,31 @@ import dev.bothy.core.GuestMemory;
 import dev.bothy.core.WriteObserver;
 import dev.bothy.host.HostMemory;
 import dev.bothy.host.RawMemory;
+import dev.bothy.x86.translate.Translator;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 
 /**
- * Which pages of RAM have decoded code, one bit a vCPU (modulo 32) and page. Shared by the vCPUs of
+ * Which pages of RAM have decoded code, one bit a vCPU (modulo 31) and page, and one for machine code
+ * made from it. Shared by the vCPUs of
  * a machine. A vCPU that writes such a page, or a device that does, comes here, and every vCPU with
  * code there drops what was overwritten.
  */
-final class CodeMap implements WriteObserver, AutoCloseable {
+final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseable {
+  /** The bit of machine code, which the vCPUs share. */
+  static final int TRANSLATIONS = 31;
+
   private final GuestMemory memory;
   private final HostMemory masks;
   private final long start;
+  private final Translator translator;
   private final List<PagingCpu> cpus = new CopyOnWriteArrayList<>();
 
-  CodeMap(GuestMemory memory) {
+  /**
+   * @param translator what makes machine code, or null
+   */
+  CodeMap(GuestMemory memory, Translator translator) {
+    this.translator = translator;
     this.memory = memory;
     masks = HostMemory.allocate((memory.size() >>> 12) * 4);
     start = masks.address();
@@ -69,14 +79,17 @@ final class CodeMap implements WriteObserver, AutoCloseable {
 
   void unmark(long physical, int index) {
     long at = maskAddress(physical);
-    // Beyond 32 vCPUs a bit may be another's as well.
-    if (at != 0 && cpus.size() <= 32) {
+    // Beyond 31 vCPUs a bit may be another's as well.
+    if (at != 0 && (index == TRANSLATIONS || cpus.size() <= TRANSLATIONS)) {
       RawMemory.getAndBitwiseAndInt(at, ~(1 << index));
     }
   }
 
   /** {@code self} has written there: its own code goes at once, the others' before they run on. */
   void written(PagingCpu self, long physical, long length) {
+    if (translator != null) {
+      translator.drop(physical, length, this);
+    }
     for (PagingCpu cpu : cpus) {
       if (cpu == self) {
         cpu.dropCode(physical, length);
@@ -84,6 +97,16 @@ final class CodeMap implements WriteObserver, AutoCloseable {
         cpu.postDropCode(physical, length);
       }
     }
+  }
+
+  @Override
+  public boolean markTranslated(long physical) {
+    return markToo(physical, TRANSLATIONS);
+  }
+
+  @Override
+  public void unmarkTranslated(long physical) {
+    unmark(physical, TRANSLATIONS);
   }
 
   @Override

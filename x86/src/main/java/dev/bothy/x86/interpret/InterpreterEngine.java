@@ -3,6 +3,7 @@ package dev.bothy.x86.interpret;
 import dev.bothy.core.Engine;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.Vcpu;
+import dev.bothy.x86.translate.Translator;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 
@@ -13,19 +14,44 @@ import java.util.concurrent.CopyOnWriteArrayList;
  */
 public final class InterpreterEngine implements Engine {
   private final Environment machine;
+
+  /** Makes machine code of what runs often, or null. */
+  final Translator translator;
+
+  /** Executions before a block is translated. */
+  final int threshold;
+
+  /** Machine code counts instructions. */
+  final boolean counting;
+
   final CodeMap codeMap;
   final ExclusiveSection exclusive;
   private final List<InterpreterVcpu> vcpus = new CopyOnWriteArrayList<>();
 
   public InterpreterEngine(Environment machine) {
+    this(machine, null, 0, false);
+  }
+
+  /**
+   * With machine code for what runs often.
+   *
+   * @param translator closed with this engine; null for none
+   * @param threshold executions before a block is translated
+   * @param counting the translator's code counts instructions, so that budgets are kept
+   */
+  public InterpreterEngine(
+      Environment machine, Translator translator, int threshold, boolean counting) {
     this.machine = machine;
-    codeMap = new CodeMap(machine.memory());
+    this.translator = translator;
+    this.threshold = threshold;
+    this.counting = counting;
+    codeMap = new CodeMap(machine.memory(), translator);
     exclusive = new ExclusiveSection(ignored -> vcpus.forEach(InterpreterVcpu::askAttention));
   }
 
   @Override
   public String name() {
-    return "interpreter";
+    return translator == null ? "interpreter" : "translator";
   }
 
   @Override
@@ -49,8 +75,20 @@ public final class InterpreterEngine implements Engine {
     vcpus.forEach(vcpu -> vcpu.processor().dropWritesTo(physical));
   }
 
+  /** Throws all machine code away; called by a running vCPU between two blocks. */
+  void clearTranslations() {
+    exclusive.run(
+        () -> {
+          translator.clear(codeMap);
+          vcpus.forEach(vcpu -> vcpu.processor().translationsCleared());
+        });
+  }
+
   @Override
   public void close() {
+    if (translator != null) {
+      translator.close();
+    }
     codeMap.close();
   }
 }

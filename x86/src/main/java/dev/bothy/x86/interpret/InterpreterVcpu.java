@@ -131,6 +131,12 @@ final class InterpreterVcpu implements Vcpu {
     counters.put("exceptions", processor.exceptions);
     counters.put("interrupts", processor.interrupts);
     counters.put("portAccesses", processor.portAccesses);
+    if (engine.translator != null) {
+      processor.countTranslations(counters);
+      if (index == 0) {
+        counters.putAll(engine.translator.counters());
+      }
+    }
     for (int v = 0; v < 32; v++) {
       if (processor.exceptionsByVector[v] > 0) {
         counters.put("exception" + v, processor.exceptionsByVector[v]);

@@ -187,7 +187,26 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
   /** RFLAGS.AC. */
   abstract boolean alignmentFlag();
 
+  /** Which of {@link #KERNEL}, {@link #USER} and {@link #KERNEL_AC} is in use. */
+  final int tlbKind() {
+    return buffer.kindOf(tlb);
+  }
+
   // TLB maintenance.
+
+  /**
+   * Looks {@code linear} up for generated code that missed it; false if the access is one for the
+   * interpreter.
+   */
+  final boolean fill(long linear, boolean write) {
+    try {
+      translate(linear, write ? WRITE : READ);
+    } catch (GuestFault f) {
+      return false;
+    }
+    long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
+    return getLong(entry + (write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ)) == (linear & PAGE);
+  }
 
   /** Forgets all translations, of every address space. */
   final void flushAll() {

@@ -14,6 +14,7 @@ import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.translate.TranslatedBlock;
 import java.util.HashSet;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -72,6 +73,9 @@ final class Processor extends SegmentingCpu {
   /** DR6 bits of debug traps to be taken at the next boundary. */
   int pendingDebug;
 
+  /** Runs machine code instead of blocks where there is some; null in the plain interpreter. */
+  private final TranslatedExecution translated;
+
   private Block running;
   private int runningIndex;
   private End linkFrom;
@@ -122,6 +126,10 @@ final class Processor extends SegmentingCpu {
     attentionAt = state + CpuState.ATTENTION;
     scratch = state + EngineArea.STUB_RESULTS;
     alone = machine.cpus() == 1;
+    translated =
+        engine.translator == null
+            ? null
+            : new TranslatedExecution(this, engine.translator, engine.threshold, engine.counting);
     code = new CodeCache(this, index, machine.memory(), codeMap);
   }
 
@@ -174,6 +182,24 @@ final class Processor extends SegmentingCpu {
       }
       if (block == null || !block.valid) {
         block = lookUp();
+      }
+      if (translated != null && most == Integer.MAX_VALUE) {
+        boolean one = translated.takeInterpretNext();
+        if (!one) {
+          int mode = translated.mode();
+          TranslatedBlock machineCode = translated.translationOf(block, mode, limit);
+          if (machineCode != null) {
+            running = null;
+            linkFrom = null;
+            block = translated.run(machineCode, mode, limit);
+            continue;
+          }
+          one = translated.takeInterpretNext();
+        }
+        if (one) {
+          // What is behind it has machine code again.
+          most = 1;
+        }
       }
       if (codeBits != 64) {
         most = Math.min(most, insideLimit(block));
@@ -239,6 +265,12 @@ final class Processor extends SegmentingCpu {
       throw raise(GuestFault.GP, 0);
     }
     return whole;
+  }
+
+  /** The block at RIP, for who runs it otherwise. */
+  Block lookUpNext() {
+    linkFrom = null;
+    return lookUp();
   }
 
   private Block lookUp() {
@@ -462,6 +494,34 @@ final class Processor extends SegmentingCpu {
   // Code that changes.
 
   @Override
+  void pageForgotten(long linear) {
+    if (translated != null) {
+      translated.forgetJumps(linear);
+    }
+  }
+
+  @Override
+  void addressSpacesForgotten() {
+    if (translated != null) {
+      translated.forgetJumps();
+    }
+  }
+
+  /** All machine code was thrown away. */
+  void translationsCleared() {
+    if (translated != null) {
+      translated.forgetJumps();
+    }
+  }
+
+  /** Adds counters of generated code. */
+  void countTranslations(java.util.Map<String, Long> counters) {
+    if (translated != null) {
+      translated.count(counters);
+    }
+  }
+
+  @Override
   void dropCode(long physical, long length) {
     code.drop(physical, length);
   }
@@ -488,14 +548,14 @@ final class Processor extends SegmentingCpu {
   /** A page gets its first code: from now on stores to it are seen, by every vCPU. */
   void claimCodePage(long physical) {
     if (machine.cpus() == 1) {
-      if (codeMap.mark(physical, index & 31)) {
+      if (codeMap.mark(physical, index % CodeMap.TRANSLATIONS)) {
         dropWritesTo(physical);
       }
-    } else if (!codeMap.markToo(physical, index & 31)) {
+    } else if (!codeMap.markToo(physical, index % CodeMap.TRANSLATIONS)) {
       // Marked in the section only: who finds the mark may rely on no vCPU having a way around it.
       engine.exclusive.run(
           () -> {
-            codeMap.mark(physical, index & 31);
+            codeMap.mark(physical, index % CodeMap.TRANSLATIONS);
             engine.dropWritesTo(physical);
           });
     }

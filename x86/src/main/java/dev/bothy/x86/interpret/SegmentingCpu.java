@@ -275,9 +275,13 @@ abstract class SegmentingCpu extends PagingCpu {
   }
 
   private boolean flat(int segment) {
+    return segmentBase(segment) == 0 && flatButForBase(segment);
+  }
+
+  /** A data segment of 4 GiB that may be read and written, wherever it starts. */
+  final boolean flatButForBase(int segment) {
     int attributes = segmentAttributes(segment);
-    return segmentBase(segment) == 0
-        && segmentLimit(segment) == -1
+    return segmentLimit(segment) == -1
         && (attributes
                 & (Descriptor.PRESENT
                     | Descriptor.CODE_DATA

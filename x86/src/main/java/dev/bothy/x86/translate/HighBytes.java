@@ -22,7 +22,11 @@ final class HighBytes {
     boolean writesFlags = FlagUse.writes(i) != 0;
     boolean flags =
         FlagUse.reads(i) != 0 || writesFlags && (w.liveAfter & ~FlagUse.kills(i)) != 0;
-    if (i.op == Op.XCHG || i.op == Op.XADD || i.op == Op.CMPXCHG || memory && flags) {
+    if (i.op == Op.XCHG
+        || i.op == Op.XADD
+        || i.op == Op.CMPXCHG
+        || i.op == Op.CRC32
+        || memory && flags) {
       return false;
     }
     if (i.op == Op.MOVZX || i.op == Op.MOVSX) {
@@ -68,7 +72,7 @@ final class HighBytes {
         if (rm == written) {
           a.load(8, Home.A, Home.BASE, Rewriting.SCRATCH);
           w.put(i.register[rm], Home.A);
-        } else if (reg == written && !regHigh) {
+        } else if (reg >= 0 && reg == written && !regHigh) {
           w.result(i, reg);
         }
       } else {

@@ -19,7 +19,12 @@ final class Memory {
     if (i.addressSize == 2) {
       return false;
     }
-    return w.is64() || i.segment < CpuState.FS || Mode.is(w.mode, Mode.FLAT_FS_GS);
+    if (w.is64()) {
+      return true;
+    }
+    // CS may not be written, nor always read.
+    return i.segment != CpuState.CS
+        && (i.segment < CpuState.FS || Mode.is(w.mode, Mode.FLAT_FS_GS));
   }
 
   /** The operand's offset into {@link Home#A}, without its segment; for LEA. Keeps flags. */

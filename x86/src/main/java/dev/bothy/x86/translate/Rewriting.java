@@ -53,7 +53,8 @@ final class Rewriting {
 
   static int opcode(Instruction i) {
     return switch (i.map) {
-      case 0 -> i.opcode;
+      // 82 is 80 under another name, in 32-bit code only.
+      case 0 -> i.opcode == 0x82 ? 0x80 : i.opcode;
       case 1 -> 0x0f00 | i.opcode;
       case 2 -> 0x0f3800 | i.opcode;
       default -> 0x0f3a00 | i.opcode;

@@ -30,6 +30,14 @@ public final class Translator implements AutoCloseable {
    */
   public record Options(int longestBlock, boolean counting, long codeBytes) {}
 
+  /** Where pages with machine code are marked, so that stores to them are seen. */
+  public interface CodePages {
+    /** Marks the page of {@code physical}; false if that needs more than a mark: it has none yet. */
+    boolean markTranslated(long physical);
+
+    void unmarkTranslated(long physical);
+  }
+
   private static final int STUBS_SIZE = 8192;
 
   /** No block's code is longer. */
@@ -91,8 +99,8 @@ public final class Translator implements AutoCloseable {
     return enter;
   }
 
-  /** Where to enter to go on at {@code EngineArea.TARGET} with vector registers loaded. */
-  public long resumeWithVectors() {
+  /** Where to enter to go on at {@code EngineArea.TARGET} with registers loaded as in {@code EngineArea.LOADED}. */
+  public long resume(int loaded) {
     return stubs.resumeWithVectors;
   }
 
@@ -125,20 +133,27 @@ public final class Translator implements AutoCloseable {
   }
 
   /**
-   * Translates the code at {@code physical}, which the caller has marked as code, so that stores to it
-   * are told to {@link #drop}.
+   * Translates the code at {@code physical}, on a page that the caller has marked for itself.
    *
    * @param pageAt host address of the page
-   * @return null if the first instruction is the interpreter's
+   * @return null if the first instruction is the interpreter's, or the page has lost its mark
    */
-  public synchronized TranslatedBlock translate(long physical, long pageAt, int mode) {
+  public synchronized TranslatedBlock translate(
+      long physical, long pageAt, int mode, CodePages pages) {
     TranslatedBlock known = find(physical, mode);
     if (known != null) {
       return known;
     }
+    // Before the bytes are read.
+    if (!pages.markTranslated(physical)) {
+      return null;
+    }
     long start = System.nanoTime();
     int count = decode(pageAt, (int) physical & 0xfff, (mode & Mode.LONG) != 0 ? 64 : 32);
     TranslatedBlock block = count == 0 ? null : write(physical, mode, count);
+    if (block == null && !byPage.containsKey(physical & ~0xfffL)) {
+      pages.unmarkTranslated(physical);
+    }
     nanos += System.nanoTime() - start;
     return block;
   }
@@ -375,7 +390,7 @@ public final class Translator implements AutoCloseable {
   }
 
   /** Drops the blocks that overlap {@code length} bytes at {@code physical}, all on one page. */
-  public synchronized void drop(long physical, long length) {
+  public synchronized void drop(long physical, long length, CodePages pages) {
     List<TranslatedBlock> page = byPage.get(physical & ~0xfffL);
     if (page == null) {
       return;
@@ -390,12 +405,8 @@ public final class Translator implements AutoCloseable {
         });
     if (page.isEmpty()) {
       byPage.remove(physical & ~0xfffL);
+      pages.unmarkTranslated(physical);
     }
-  }
-
-  /** True if there is code from the page of {@code physical}. */
-  public synchronized boolean has(long physical) {
-    return byPage.containsKey(physical & ~0xfffL);
   }
 
   private void invalidate(TranslatedBlock block) {
@@ -409,7 +420,10 @@ public final class Translator implements AutoCloseable {
   }
 
   /** Forgets everything. No vCPU may be inside the code, nor return there. */
-  public synchronized void clear() {
+  public synchronized void clear(CodePages pages) {
+    for (long page : byPage.keySet()) {
+      pages.unmarkTranslated(page);
+    }
     for (TranslatedBlock block : blocks) {
       block.valid = false;
     }

@@ -1,0 +1,364 @@
+package dev.bothy.x86.interpret;
+
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.putInt;
+import static dev.bothy.host.RawMemory.putLong;
+
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.host.NativeFunction;
+import dev.bothy.x86.translate.Leave;
+import dev.bothy.x86.translate.Mode;
+import dev.bothy.x86.translate.TranslatedBlock;
+import dev.bothy.x86.translate.Translator;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import java.util.Map;
+
+/**
+ * Runs translations on one vCPU: enters generated code, and does what it left for. Belongs to the
+ * vCPU's thread.
+ */
+final class TranslatedExecution {
+  private static final MethodHandle ENTER =
+      NativeFunction.unbound(
+          FunctionDescriptor.of(
+              ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG));
+
+  private static final int FLAGS_OF = 1;
+
+  private final Processor cpu;
+  private final Translator translator;
+  private final MemorySegment enter;
+  private final long state;
+  private final long base;
+  private final int threshold;
+  private final boolean counting;
+
+  /** The next instruction is to be interpreted, whatever there is for it. */
+  private boolean interpretNext;
+
+  /** The last miss of the TLB that was filled: missed again, it is no matter of filling. */
+  private long lastMiss;
+
+  private int lastMissExit = -1;
+
+  /** Bits of mode seen, by the number that stands for it in the jump key; 0 is free. */
+  private final int[] modeOfNumber = new int[MODE_NUMBERS];
+
+  private final byte[] numberOfMode = new byte[Mode.COUNT];
+  private int modes;
+
+  private static final int MODE_NUMBERS = 16;
+
+  /** Pages, hashed, that have entries in the jump cache. */
+  private final long[] jumpPages = new long[64];
+
+  // Statistics.
+  private final long[] leaves = new long[Leave.KINDS];
+  private long entries;
+  private long fills;
+
+  TranslatedExecution(Processor cpu, Translator translator, int threshold, boolean counting) {
+    this.cpu = cpu;
+    this.translator = translator;
+    this.threshold = threshold;
+    this.counting = counting;
+    enter = translator.enter();
+    state = cpu.state;
+    base = state + EngineArea.CENTRE;
+    forgetJumps();
+  }
+
+  /** True once after generated code has left one instruction to the interpreter. */
+  boolean takeInterpretNext() {
+    boolean next = interpretNext;
+    interpretNext = false;
+    return next;
+  }
+
+  // Mode.
+
+  /** The present mode's {@link Mode} bits, or -1 if its code is not translated. */
+  int mode() {
+    if (!cpu.protectedMode || cpu.cpl != 0 && cpu.cpl != 3 || cpu.virtual8086()) {
+      return -1;
+    }
+    int mode = 0;
+    if (cpu.codeBits == 64) {
+      mode = Mode.LONG;
+    } else {
+      if (cpu.codeBits != 32
+          || (cpu.blockMode & 12) != 8
+          || cpu.segmentBase(CpuState.CS) != 0
+          || cpu.segmentLimit(CpuState.CS) != -1) {
+        return -1;
+      }
+      if (cpu.flatButForBase(CpuState.FS) && cpu.flatButForBase(CpuState.GS)) {
+        mode = Mode.FLAT_FS_GS;
+      }
+    }
+    if (cpu.cpl == 3) {
+      mode |= Mode.USER;
+    } else if (cpu.tlbKind() == PagingCpu.KERNEL_AC) {
+      mode |= Mode.AC;
+    }
+    long cr0 = getLong(state + CpuState.CR0);
+    if ((cr0 & (Bits.CR0_EM | Bits.CR0_TS)) != 0) {
+      mode |= Mode.NO_SSE | Mode.NO_X87;
+    }
+    if ((getLong(state + CpuState.CR4) & Bits.CR4_OSFXSR) == 0) {
+      mode |= Mode.NO_SSE;
+    }
+    if ((~getInt(state + CpuState.MXCSR) & 0x1f80) != 0) {
+      mode |= Mode.SSE_TRAPS;
+    }
+    if ((~getInt(state + CpuState.X87_CONTROL) & 0x3f) != 0) {
+      mode |= Mode.X87_TRAPS;
+    }
+    return mode;
+  }
+
+  private int numberOf(int mode) {
+    if (numberOfMode[mode] == 0) {
+      if (modes == MODE_NUMBERS - 1) {
+        // More modes than numbers: start again.
+        forgetJumps();
+        java.util.Arrays.fill(numberOfMode, (byte) 0);
+        modes = 0;
+      }
+      numberOfMode[mode] = (byte) ++modes;
+    }
+    return numberOfMode[mode];
+  }
+
+  private long jumpKey(int mode) {
+    return ((long) numberOf(mode) << 11 | cpu.addressSpaceId()) << 48;
+  }
+
+  // The jump cache.
+
+  /** Empties the jump cache. */
+  void forgetJumps() {
+    for (int i = 0; i < EngineArea.JUMP_ENTRIES; i++) {
+      // No address is as far from canonical as the key that this would take.
+      putLong(state + EngineArea.JUMP_TAGS + 8L * i, 0);
+    }
+    java.util.Arrays.fill(jumpPages, 0);
+  }
+
+  /** Forgets the entries of one page, in all modes and address spaces. */
+  void forgetJumps(long linear) {
+    int bit = (int) (linear >>> 12) & 4095;
+    if ((jumpPages[bit >> 6] & 1L << bit) == 0) {
+      return;
+    }
+    long page = linear << 16 >>> 28;
+    for (int i = 0; i < EngineArea.JUMP_ENTRIES; i++) {
+      long at = state + EngineArea.JUMP_TAGS + 8L * i;
+      long tag = getLong(at);
+      if (tag << 16 >>> 28 == page && tag != 0) {
+        putLong(at, 0);
+      }
+    }
+  }
+
+  private void rememberJump(long rip, TranslatedBlock to, long key) {
+    int index = Translator.jumpIndex(rip);
+    putLong(state + EngineArea.JUMP_TARGETS + 8L * index, to.farEntry());
+    putLong(state + EngineArea.JUMP_TAGS + 8L * index, rip ^ key);
+    int bit = (int) (rip >>> 12) & 4095;
+    jumpPages[bit >> 6] |= 1L << bit;
+  }
+
+  // Translating.
+
+  /** The translation of {@code block} for {@code mode}, made if it runs often enough; else null. */
+  TranslatedBlock translationOf(Block block, int mode, long limit) {
+    if (limit != Long.MAX_VALUE && !counting || mode < 0) {
+      return null;
+    }
+    TranslatedBlock translation = block.translation;
+    if (translation == null || !translation.valid() || translation.mode != mode) {
+      if (block.heat < threshold) {
+        block.heat++;
+        return null;
+      }
+      if (block.untranslatable) {
+        interpretNext = true;
+        return null;
+      }
+      translation = translate(block, mode);
+      if (translation == null) {
+        block.untranslatable = true;
+        interpretNext = true;
+        return null;
+      }
+      block.translation = translation;
+    }
+    return counting && limit - cpu.executed < translation.count() ? null : translation;
+  }
+
+  private TranslatedBlock translate(Block block, int mode) {
+    long page = block.physical & ~0xfffL;
+    long host = cpu.hostOf(page);
+    if (host == 0 || !block.valid || block.secondPage >= 0) {
+      return null;
+    }
+    if (translator.full()) {
+      cpu.engine.clearTranslations();
+    }
+    return translator.translate(block.physical, host, mode, cpu.codeMap);
+  }
+
+  // Running.
+
+  private void syncIn(int mode) {
+    int flags = cpu.arithmeticFlags();
+    putInt(state + EngineArea.FLAGS, (flags & 0xff | 2) << 8 | flags >>> 11 & FLAGS_OF);
+    putInt(state + EngineArea.SYSTEM_FLAGS, cpu.systemFlags);
+    putLong(state + EngineArea.JUMP_KEY, jumpKey(mode));
+  }
+
+  private void syncOut() {
+    int flags = getInt(state + EngineArea.FLAGS);
+    cpu.setArithmeticFlags(flags >>> 8 & 0xff | (flags & FLAGS_OF) << 11);
+    cpu.systemFlags = getInt(state + EngineArea.SYSTEM_FLAGS);
+  }
+
+  private void setRip(long rip) {
+    putLong(cpu.ripAt, cpu.wrapRip(rip));
+  }
+
+  /**
+   * Runs generated code from {@code translation}, the one of the processor's RIP, until something is
+   * Java's.
+   *
+   * @return the block that comes next, or null: look it up
+   */
+  Block run(TranslatedBlock translation, int mode, long limit) {
+    long rip = getLong(cpu.ripAt);
+    syncIn(mode);
+    putLong(state + EngineArea.PAGE_BASE, rip & ~0xfffL);
+    if (counting) {
+      putLong(state + EngineArea.BUDGET, limit - cpu.executed);
+    }
+    long target = translation.entry();
+    for (; ; ) {
+      int kind = enter(target);
+      int exit = getInt(state + EngineArea.EXIT);
+      leaves[kind]++;
+      switch (kind) {
+        case Leave.ATTENTION, Leave.BUDGET, Leave.STALE -> {
+          TranslatedBlock at = translator.block(exit >>> 8);
+          int back = kind == Leave.BUDGET ? at.count() : 0;
+          leave(pageBase() + at.offset(0), limit, back);
+          return null;
+        }
+        case Leave.MISS_READ, Leave.MISS_WRITE -> {
+          TranslatedBlock at = translator.block(exit >>> 8);
+          int index = exit & 0xff;
+          long address = getLong(state + EngineArea.MISS_ADDRESS);
+          if ((address != lastMiss || exit != lastMissExit)
+              && cpu.fill(address, kind == Leave.MISS_WRITE)) {
+            fills++;
+            lastMiss = address;
+            lastMissExit = exit;
+            target = at.retryAt(index);
+            if (at.loadedAt(index) != 0) {
+              putLong(state + EngineArea.TARGET, target);
+              target = translator.resume(at.loadedAt(index));
+            }
+            continue;
+          }
+          lastMissExit = -1;
+          leave(pageBase() + at.offset(index), limit, at.count() - index);
+          interpretNext = true;
+          return null;
+        }
+        case Leave.INTERPRET -> {
+          TranslatedBlock at = translator.block(exit >>> 8);
+          int index = exit & 0xff;
+          leave(pageBase() + at.offset(index), limit, at.count() - index);
+          interpretNext = true;
+          return null;
+        }
+        case Leave.CHAIN -> {
+          TranslatedBlock from = translator.block(exit >>> 8);
+          leave(pageBase() + from.chainTarget(exit & 0xff), limit, 0);
+          if (mustStop(limit)) {
+            return null;
+          }
+          Block next = cpu.lookUpNext();
+          TranslatedBlock to = translationOf(next, mode, limit);
+          if (to == null) {
+            return next;
+          }
+          if (to.valid()) {
+            translator.chain(from, exit & 0xff, to);
+          }
+          target = to.entry();
+          putLong(state + EngineArea.PAGE_BASE, getLong(cpu.ripAt) & ~0xfffL);
+        }
+        default -> {
+          long to = getLong(state + EngineArea.TARGET);
+          leave(to, limit, 0);
+          if (mustStop(limit)) {
+            return null;
+          }
+          Block next = cpu.lookUpNext();
+          TranslatedBlock found = translationOf(next, mode, limit);
+          if (found == null) {
+            return next;
+          }
+          rememberJump(getLong(cpu.ripAt), found, getLong(state + EngineArea.JUMP_KEY));
+          target = found.entry();
+          putLong(state + EngineArea.PAGE_BASE, getLong(cpu.ripAt) & ~0xfffL);
+        }
+      }
+    }
+  }
+
+  /** Something comes before the next instruction, its fetch included. */
+  private boolean mustStop(long limit) {
+    return cpu.attention() != 0 || cpu.executed >= limit;
+  }
+
+  private long pageBase() {
+    return getLong(state + EngineArea.PAGE_BASE);
+  }
+
+  /** The architectural state is as before the instruction at {@code rip}. */
+  private void leave(long rip, long limit, int notExecuted) {
+    syncOut();
+    setRip(rip);
+    if (counting) {
+      long left = getLong(state + EngineArea.BUDGET) + notExecuted;
+      putLong(state + EngineArea.BUDGET, left);
+      cpu.executed = limit - left;
+    }
+  }
+
+  private int enter(long target) {
+    entries++;
+    try {
+      return (int) (long) ENTER.invokeExact(enter, base, target);
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  /** Adds this vCPU's counters. */
+  void count(Map<String, Long> counters) {
+    counters.put("translatedEntries", entries);
+    counters.put("tlbFills", fills);
+    String[] names = {
+      "Attention", "Budget", "Stale", "Interpret", "MissRead", "MissWrite", "Chain", "Jump"
+    };
+    for (int i = 0; i < Leave.KINDS; i++) {
+      counters.put("left" + names[i], leaves[i]);
+    }
+  }
+}

@@ -1,0 +1,71 @@
+package dev.bothy.x86.translate;
+
+import dev.bothy.core.Engine;
+import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.Vcpu;
+import dev.bothy.x86.interpret.InterpreterEngine;
+import java.io.IOException;
+
+/**
+ * The fast engine: guest code that runs often becomes machine code of the host, everything else is
+ * interpreted. Needs an x86-64 Linux host that lets us run generated code. Threads as in {@link
+ * InterpreterEngine}.
+ */
+public final class TranslatorEngine implements Engine {
+  /**
+   * How to translate.
+   *
+   * @param threshold executions before a block is translated; 0: at once
+   * @param longestBlock instructions in a block at most, 1 to 64
+   * @param counting instructions are counted, so that {@link Vcpu#run} keeps its budget; costs speed
+   * @param codeBytes room for machine code; when it is full, all is thrown away
+   */
+  public record Options(int threshold, int longestBlock, boolean counting, long codeBytes) {
+    public Options(int threshold, int longestBlock, boolean counting) {
+      this(threshold, longestBlock, counting, 128L << 20);
+    }
+
+    static Options of(Environment machine) {
+      return new Options(32, 64, machine.deterministic());
+    }
+  }
+
+  private final InterpreterEngine engine;
+
+  /** With the usual options; counting where the machine is deterministic. */
+  public TranslatorEngine(Environment machine) {
+    this(machine, Options.of(machine));
+  }
+
+  /**
+   * @throws UnsupportedOperationException if this host does not let us run generated code; the message
+   *     tells why
+   */
+  public TranslatorEngine(Environment machine, Options options) {
+    Translator translator;
+    try {
+      translator =
+          new Translator(
+              machine.model(),
+              new Translator.Options(options.longestBlock, options.counting, options.codeBytes));
+    } catch (IOException e) {
+      throw new UnsupportedOperationException(e.getMessage(), e);
+    }
+    engine = new InterpreterEngine(machine, translator, options.threshold, options.counting);
+  }
+
+  @Override
+  public String name() {
+    return "translator";
+  }
+
+  @Override
+  public Vcpu createVcpu(int index, LocalInterruptController apic) {
+    return engine.createVcpu(index, apic);
+  }
+
+  @Override
+  public void close() {
+    engine.close();
+  }
+}
