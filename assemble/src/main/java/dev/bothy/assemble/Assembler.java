@@ -3,9 +3,9 @@ package dev.bothy.assemble;
 import java.util.Arrays;
 
 /**
- * Writes x86-64 machine code into a byte array. Only what a translator needs: any instruction with a
- * ModRM byte by its opcode, the common ones by name, and jumps. Encodings follow the Intel SDM, volume
- * 2, chapter 2. Not thread-safe.
+ * Writes x86-64 machine code into a byte array. Only what a translator needs: any instruction with
+ * a ModRM byte by its opcode, the common ones by name, and jumps. Encodings follow the Intel SDM,
+ * volume 2, chapter 2. Not thread-safe.
  *
  * <p>An opcode is an int that reads like its bytes: {@code 0x8b}, {@code 0x0fb6}, {@code 0x0f3817}.
  * Operand sizes are 1, 2, 4 or 8 bytes; a byte register may be {@link #AH} to {@link #BH}, but only

@@ -3,13 +3,14 @@ package dev.bothy.machine;
 import dev.bothy.machine.boot.BootSource;
 import dev.bothy.machine.boot.KernelBoot;
 import dev.bothy.x86.interpret.InterpreterEngine;
+import dev.bothy.x86.translate.TranslatorEngine;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
 
 /**
  * Boots a kernel headless, serial port to stdout: {@code BootProbe KERNEL INITRD COMMANDLINE
- * [MEGABYTES] [CPUS] [SECONDS]}.
+ * [MEGABYTES] [CPUS] [SECONDS] [translator]}.
  */
 final class BootProbe {
   private BootProbe() {}
@@ -22,7 +23,9 @@ final class BootProbe {
     MachineOptions options =
         MachineOptions.of(
                 memory,
-                InterpreterEngine::new,
+                args.length > 6 && args[6].equals("translator")
+                    ? TranslatorEngine::new
+                    : InterpreterEngine::new,
                 boot,
                 b -> {
                   System.out.write(b);

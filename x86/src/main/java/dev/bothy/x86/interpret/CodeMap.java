@@ -9,10 +9,9 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 
 /**
- * Which pages of RAM have decoded code, one bit a vCPU (modulo 31) and page, and one for machine code
- * made from it. Shared by the vCPUs of
- * a machine. A vCPU that writes such a page, or a device that does, comes here, and every vCPU with
- * code there drops what was overwritten.
+ * Which pages of RAM have decoded code, one bit a vCPU (modulo 31) and page, and one for machine
+ * code made from it. Shared by the vCPUs of a machine. A vCPU that writes such a page, or a device
+ * that does, comes here, and every vCPU with code there drops what was overwritten.
  */
 final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseable {
   /** The bit of machine code, which the vCPUs share. */

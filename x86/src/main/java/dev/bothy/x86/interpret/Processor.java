@@ -494,14 +494,14 @@ final class Processor extends SegmentingCpu {
   // Code that changes.
 
   @Override
-  void pageForgotten(long linear) {
+  public void pageForgotten(long linear) {
     if (translated != null) {
       translated.forgetJumps(linear);
     }
   }
 
   @Override
-  void addressSpacesForgotten() {
+  public void addressSpacesForgotten() {
     if (translated != null) {
       translated.forgetJumps();
     }

@@ -233,8 +233,8 @@ final class TranslatedExecution {
   }
 
   /**
-   * Runs generated code from {@code translation}, the one of the processor's RIP, until something is
-   * Java's.
+   * Runs generated code from {@code translation}, the one of the processor's RIP, until something
+   * is Java's.
    *
    * @return the block that comes next, or null: look it up
    */

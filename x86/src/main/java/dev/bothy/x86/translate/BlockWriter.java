@@ -146,8 +146,7 @@ final class BlockWriter {
   void needCarry() {
     if (!flagsInHost) {
       // BT of bit 8: AH's bit 0.
-      a.memoryExtended(
-          0, 4, 0x0fba, 4, Home.BASE, NONE, 0, Home.state(EngineArea.FLAGS));
+      a.memoryExtended(0, 4, 0x0fba, 4, Home.BASE, NONE, 0, Home.state(EngineArea.FLAGS));
       a.int8(8);
     }
   }
@@ -207,14 +206,20 @@ final class BlockWriter {
     cold(Leave.CHAIN, jump, number << 8 | chains++);
   }
 
-  /** A displacement {@code ahead} bytes from here must not cross a multiple of 8: it is replaced while others run there. */
+  /**
+   * A displacement {@code ahead} bytes from here must not cross a multiple of 8: it is replaced
+   * while others run there.
+   */
   private void alignSite(int ahead) {
     while ((a.here() + ahead & 7) > 4) {
       a.int8(0x90);
     }
   }
 
-  /** Goes to {@code target}, an offset from the page's start beyond its page, if the condition holds. */
+  /**
+   * Goes to {@code target}, an offset from the page's start beyond its page, if the condition
+   * holds.
+   */
   void farIf(int condition, int target) {
     cold(COLD_FAR, a.jumpForward(condition), target);
     coldFlags[colds - 1] = !flagsSaved;
@@ -228,8 +233,8 @@ final class BlockWriter {
   }
 
   /**
-   * Goes to linear address {@link Home#V}, through the jump cache. Flags must have been saved; 32-bit
-   * addresses must be zero-extended.
+   * Goes to linear address {@link Home#V}, through the jump cache. Flags must have been saved;
+   * 32-bit addresses must be zero-extended.
    */
   void jumpToV() {
     stubs.jumpCacheLookUp(a);
@@ -286,8 +291,7 @@ final class BlockWriter {
       a.int8(0xcc);
     }
     farEntry = a.size();
-    a.aluLoad(
-        Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
+    a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
     a.memory(0, 8, 0x8d, Home.V, Home.V, NONE, 0, delta);
     a.store(8, Home.BASE, Home.state(EngineArea.PAGE_BASE), Home.V);
     while ((a.here() & 15) != 0) {
@@ -295,8 +299,7 @@ final class BlockWriter {
     }
     entry = a.size();
     index = 0;
-    a.aluStoreImmediate(
-        Assembler.CMP, 4, Home.BASE, Home.state(CpuState.ATTENTION), 0);
+    a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, Home.state(CpuState.ATTENTION), 0);
     leaveIf(Assembler.NE, Leave.ATTENTION);
     if (counting) {
       a.memoryExtended(

@@ -98,7 +98,9 @@ final class Branches {
     w.a.lea(wide(w), Home.STACK, Home.STACK, NONE, 0, by);
   }
 
-  /** Writes a branch, after which the block goes on only if that was conditional; false if not ours. */
+  /**
+   * Writes a branch, after which the block goes on only if that was conditional; false if not ours.
+   */
   static boolean branch(BlockWriter w, Instruction i) {
     if (i.operandSize != wide(w)) {
       return false;

@@ -7,9 +7,9 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
 /**
- * Instructions on AH, CH, DH and BH. Beside registers that need REX they have no names, so the one in
- * the rm field goes through memory, where it is a byte like any other, and the one in the reg field
- * through V.
+ * Instructions on AH, CH, DH and BH. Beside registers that need REX they have no names, so the one
+ * in the rm field goes through memory, where it is a byte like any other, and the one in the reg
+ * field through V.
  */
 final class HighBytes {
   private HighBytes() {}
@@ -20,8 +20,7 @@ final class HighBytes {
     boolean regHigh = reg >= 0 && i.kind[reg] == Instruction.GPR_HIGH;
     boolean memory = i.kind[rm] == Instruction.MEMORY;
     boolean writesFlags = FlagUse.writes(i) != 0;
-    boolean flags =
-        FlagUse.reads(i) != 0 || writesFlags && (w.liveAfter & ~FlagUse.kills(i)) != 0;
+    boolean flags = FlagUse.reads(i) != 0 || writesFlags && (w.liveAfter & ~FlagUse.kills(i)) != 0;
     if (i.op == Op.XCHG
         || i.op == Op.XADD
         || i.op == Op.CMPXCHG

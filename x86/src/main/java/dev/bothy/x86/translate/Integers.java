@@ -69,8 +69,28 @@ final class Integers {
         }
         return Rewriting.write(w, i, lockAlignment(i));
       }
-      case MOVZX, MOVSX, MOVSXD, MOVBE, MOVNTI, ROL, ROR, RCL, RCR, SHL, SHR, SAR, SHLD, SHRD,
-          TZCNT, BSF, LZCNT, BSR, POPCNT, CMOVCC, SETCC, CRC32 -> {
+      case MOVZX,
+          MOVSX,
+          MOVSXD,
+          MOVBE,
+          MOVNTI,
+          ROL,
+          ROR,
+          RCL,
+          RCR,
+          SHL,
+          SHR,
+          SAR,
+          SHLD,
+          SHRD,
+          TZCNT,
+          BSF,
+          LZCNT,
+          BSR,
+          POPCNT,
+          CMOVCC,
+          SETCC,
+          CRC32 -> {
         return Rewriting.write(w, i, 1);
       }
       case CLC -> {
@@ -175,8 +195,7 @@ final class Integers {
           a.constant(Home.V, i.immediate & 0xffff_ffffL);
           a.store(8, Home.BASE, Home.displacement(i.register[0]), Home.V);
         } else {
-          a.storeImmediate(
-              size, Home.BASE, Home.displacement(i.register[0]), (int) i.immediate);
+          a.storeImmediate(size, Home.BASE, Home.displacement(i.register[0]), (int) i.immediate);
         }
       } else if (home == Home.MEMORY) {
         a.constant(Home.V, i.immediate);
@@ -468,8 +487,7 @@ final class Integers {
     w.get(Home.V, i.register[1]);
     a.aluImmediate(Assembler.AND, 4, Home.V, size * 8 - 1);
     // With a register, the host would move the address once more: not with the bit's place in it.
-    a.memory(
-        i.lock ? Assembler.LOCK : 0, size, Rewriting.opcode(i), Home.V, Home.A, NONE, 0, 0);
+    a.memory(i.lock ? Assembler.LOCK : 0, size, Rewriting.opcode(i), Home.V, Home.A, NONE, 0, 0);
     w.flagsWritten();
     return true;
   }

@@ -8,8 +8,8 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.interpret.EngineArea;
 
 /**
- * Code for memory operands: effective address, look into the TLB, host address. Flags must have been
- * saved before; they are lost.
+ * Code for memory operands: effective address, look into the TLB, host address. Flags must have
+ * been saved before; they are lost.
  */
 final class Memory {
   private Memory() {}
@@ -91,12 +91,7 @@ final class Memory {
     a.aluImmediate(Assembler.AND, 4, Home.V, (EngineArea.TLB_ENTRIES - 1) * EngineArea.TLB_ENTRY);
     a.aluLoad(Assembler.ADD, 8, Home.V, Home.BASE, NONE, Home.state(table(w)));
     a.aluLoad(
-        Assembler.XOR,
-        8,
-        Home.A,
-        Home.V,
-        NONE,
-        write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ);
+        Assembler.XOR, 8, Home.A, Home.V, NONE, write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ);
     a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
     w.leaveIf(Assembler.A, write ? Leave.MISS_WRITE : Leave.MISS_READ);
     a.aluLoad(Assembler.ADD, 8, Home.A, Home.V, NONE, EngineArea.TLB_HOST);
@@ -109,8 +104,8 @@ final class Memory {
   }
 
   /**
-   * Host address of the memory operand into {@link Home#A}; leaves to the interpreter where it is not
-   * a multiple of {@code alignment}.
+   * Host address of the memory operand into {@link Home#A}; leaves to the interpreter where it is
+   * not a multiple of {@code alignment}.
    */
   static void operand(
       BlockWriter w, Instruction i, int nextOffset, int size, boolean write, int alignment) {

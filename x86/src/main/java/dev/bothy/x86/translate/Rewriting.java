@@ -10,8 +10,8 @@ import dev.bothy.x86.decode.TableEntry;
 import dev.bothy.x86.interpret.EngineArea;
 
 /**
- * Instructions that stay what they are: the same opcode, with the guest's registers replaced by their
- * homes and the memory operand by a host address.
+ * Instructions that stay what they are: the same opcode, with the guest's registers replaced by
+ * their homes and the memory operand by a host address.
  */
 final class Rewriting {
   /** For each row: which operand is in ModRM's reg field, and which in its rm field; or -1. */

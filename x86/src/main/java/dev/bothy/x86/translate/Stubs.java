@@ -54,8 +54,7 @@ final class Stubs {
     a.memoryExtended(0, 4, 0x0fae, 3, Home.BASE, NONE, 0, Home.state(EngineArea.SCRATCH));
     a.load(4, Assembler.RCX, Home.BASE, Home.state(EngineArea.SCRATCH));
     a.aluImmediate(Assembler.AND, 4, Assembler.RCX, 0x3f);
-    a.memory(
-        0, 4, 0x09, Assembler.RCX, Home.BASE, NONE, 0, Home.state(CpuState.MXCSR));
+    a.memory(0, 4, 0x09, Assembler.RCX, Home.BASE, NONE, 0, Home.state(CpuState.MXCSR));
     a.memoryExtended(0, 4, 0x0fae, 2, Home.BASE, NONE, 0, Home.state(EngineArea.HOST_MXCSR));
     a.bind(noVectors);
     a.storeImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), 0);
@@ -80,8 +79,7 @@ final class Stubs {
           a.store(8, Home.BASE, Home.state(EngineArea.MISS_ADDRESS), Home.A);
         }
         case Leave.JUMP -> {
-          a.aluLoad(
-              Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
+          a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
           a.store(8, Home.BASE, Home.state(EngineArea.TARGET), Home.V);
         }
         default -> {}
@@ -135,8 +133,7 @@ final class Stubs {
     a.alu(Assembler.XOR, 4, Home.A, Home.V);
     a.aluImmediate(Assembler.AND, 4, Home.A, EngineArea.JUMP_ENTRIES - 1);
     a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
-    a.memory(
-        0, 8, 0x3b, Home.V, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMP_TAGS));
+    a.memory(0, 8, 0x3b, Home.V, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMP_TAGS));
     a.jump(Assembler.NE, leave[Leave.JUMP]);
     a.jumpIndirect(Home.BASE, Home.A, 3, Home.state(EngineArea.JUMP_TARGETS));
   }

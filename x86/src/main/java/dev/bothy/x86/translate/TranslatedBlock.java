@@ -28,7 +28,9 @@ public final class TranslatedBlock {
   /** For each instruction: which registers are loaded, as in {@code EngineArea.LOADED}. */
   final byte[] loaded;
 
-  /** For each chain exit: where its jump's displacement lies, and the target's offset in the page. */
+  /**
+   * For each chain exit: where its jump's displacement lies, and the target's offset in the page.
+   */
   final int[] chainSites;
 
   final short[] chainTargets;

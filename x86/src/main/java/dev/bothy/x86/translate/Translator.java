@@ -32,7 +32,9 @@ public final class Translator implements AutoCloseable {
 
   /** Where pages with machine code are marked, so that stores to them are seen. */
   public interface CodePages {
-    /** Marks the page of {@code physical}; false if that needs more than a mark: it has none yet. */
+    /**
+     * Marks the page of {@code physical}; false if that needs more than a mark: it has none yet.
+     */
     boolean markTranslated(long physical);
 
     void unmarkTranslated(long physical);
@@ -99,7 +101,10 @@ public final class Translator implements AutoCloseable {
     return enter;
   }
 
-  /** Where to enter to go on at {@code EngineArea.TARGET} with registers loaded as in {@code EngineArea.LOADED}. */
+  /**
+   * Where to enter to go on at {@code EngineArea.TARGET} with registers loaded as in {@code
+   * EngineArea.LOADED}.
+   */
   public long resume(int loaded) {
     return stubs.resumeWithVectors;
   }
@@ -166,12 +171,7 @@ public final class Translator implements AutoCloseable {
   /** Decodes a block's instructions; their number. */
   private int decode(long pageAt, int offset, int bits) {
     MemorySegment.copy(
-        RawMemory.segment(pageAt, 4096),
-        java.lang.foreign.ValueLayout.JAVA_BYTE,
-        0,
-        page,
-        0,
-        4096);
+        RawMemory.segment(pageAt, 4096), java.lang.foreign.ValueLayout.JAVA_BYTE, 0, page, 0, 4096);
     int count = 0;
     endsByItself = false;
     int at = offset;
@@ -307,10 +307,7 @@ public final class Translator implements AutoCloseable {
     for (int k = count - 1; k >= 0; k--) {
       Instruction i = instructions[k];
       live[k] = needed;
-      needed =
-          observes(i)
-              ? TableEntry.ARITHMETIC
-              : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
+      needed = observes(i) ? TableEntry.ARITHMETIC : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
     }
     BlockWriter w = blockWriter;
     w.start(mode, blocks.size(), memory.address() + used);
@@ -345,7 +342,9 @@ public final class Translator implements AutoCloseable {
     return count;
   }
 
-  /** True if somebody may look at the flags as they are before {@code i}: it may leave the block. */
+  /**
+   * True if somebody may look at the flags as they are before {@code i}: it may leave the block.
+   */
   private static boolean observes(Instruction i) {
     switch (i.op) {
       case JCC, NOP, LEA, ENDBR64, ENDBR32 -> {

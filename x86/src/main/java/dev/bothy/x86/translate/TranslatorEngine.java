@@ -17,7 +17,8 @@ public final class TranslatorEngine implements Engine {
    *
    * @param threshold executions before a block is translated; 0: at once
    * @param longestBlock instructions in a block at most, 1 to 64
-   * @param counting instructions are counted, so that {@link Vcpu#run} keeps its budget; costs speed
+   * @param counting instructions are counted, so that {@link Vcpu#run} keeps its budget; costs
+   *     speed
    * @param codeBytes room for machine code; when it is full, all is thrown away
    */
   public record Options(int threshold, int longestBlock, boolean counting, long codeBytes) {
@@ -38,8 +39,8 @@ public final class TranslatorEngine implements Engine {
   }
 
   /**
-   * @throws UnsupportedOperationException if this host does not let us run generated code; the message
-   *     tells why
+   * @throws UnsupportedOperationException if this host does not let us run generated code; the
+   *     message tells why
    */
   public TranslatorEngine(Environment machine, Options options) {
     Translator translator;

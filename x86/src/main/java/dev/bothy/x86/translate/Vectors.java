@@ -63,9 +63,38 @@ final class Vectors {
 
   private static boolean isArithmetic(Op op) {
     return switch (op) {
-      case ADDPS, ADDPD, ADDSS, ADDSD, SUBPS, SUBPD, SUBSS, SUBSD, MULPS, MULPD, MULSS, MULSD, DIVPS,
-          DIVPD, DIVSS, DIVSD, SQRTPS, SQRTPD, SQRTSS, SQRTSD, MINPS, MINPD, MINSS, MINSD, MAXPS,
-          MAXPD, MAXSS, MAXSD, CMPPS, CMPPD, CMPSS, CMPSD ->
+      case ADDPS,
+          ADDPD,
+          ADDSS,
+          ADDSD,
+          SUBPS,
+          SUBPD,
+          SUBSS,
+          SUBSD,
+          MULPS,
+          MULPD,
+          MULSS,
+          MULSD,
+          DIVPS,
+          DIVPD,
+          DIVSS,
+          DIVSD,
+          SQRTPS,
+          SQRTPD,
+          SQRTSS,
+          SQRTSD,
+          MINPS,
+          MINPD,
+          MINSS,
+          MINSD,
+          MAXPS,
+          MAXPD,
+          MAXSS,
+          MAXSD,
+          CMPPS,
+          CMPPD,
+          CMPSS,
+          CMPSD ->
           true;
       default -> false;
     };
