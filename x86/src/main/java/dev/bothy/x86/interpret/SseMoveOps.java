@@ -15,11 +15,7 @@ final class SseMoveOps {
   private SseMoveOps() {}
 
   private static long address(Cpu cpu, Instruction i) {
-    long at = cpu.linear(i, 16);
-    if ((at & 15) != 0 && !isUnaligned(i.op)) {
-      throw cpu.raise(GuestFault.GP, 0);
-    }
-    return at;
+    return isUnaligned(i.op) ? cpu.linear(i, 16) : SseOperand.aligned(cpu, i);
   }
 
   /** May its 16-byte memory operand lie anywhere? */

@@ -1,5 +1,6 @@
 package dev.bothy.x86.interpret;
 
+import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.simd.FloatEnvironment;
 
@@ -12,9 +13,13 @@ final class SseOperand {
 
   /**
    * Linear address of a 16-byte operand of an instruction that wants it aligned: #GP(0) if it is
-   * not.
+   * not, also where a non-canonical address would be #SS(0).
    */
   static long aligned(Cpu cpu, Instruction i) {
+    boolean flatStack = i.mode == 64 && i.segment == CpuState.SS;
+    if (flatStack && (cpu.offset(i) & 15) != 0) {
+      throw cpu.raise(GuestFault.GP, 0);
+    }
     long at = cpu.linear(i, 16);
     if ((at & 15) != 0) {
       throw cpu.raise(GuestFault.GP, 0);

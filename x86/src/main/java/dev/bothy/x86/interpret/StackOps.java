@@ -65,9 +65,8 @@ final class StackOps {
   private static void pushAll(Processor cpu, Instruction i) {
     int size = i.operandSize;
     long sp = cpu.rsp();
-    // All or nothing: the last word is the lowest.
-    cpu.probeStore(cpu.stackLinear(sp - size, size, true), size);
-    cpu.probeStore(cpu.stackLinear(sp - 8L * size, size, true), size);
+    // One after the other, as AMD processors do: a fault on the way leaves the words stored before
+    // it, and the stack pointer as it was.
     for (int r = 0; r < 8; r++) {
       long value = r == CpuState.RSP ? sp : cpu.gpr(r);
       cpu.storeSized(cpu.stackLinear(sp - (r + 1L) * size, size, true), size, value);

@@ -538,4 +538,16 @@ class LongModeTest extends EngineTest {
       assertEquals(CODE64, m.selector(CpuState.CS));
     }
   }
+
+  @Test
+  void misalignmentOfVectorOperandsComesBeforeStackFaults() {
+    try (var m = newMachine()) {
+      for (int low : new int[] {0, 1}) {
+        m.long64(3).setGpr(RBP, NON_CANONICAL + low);
+        m.code(64, m.assembler(64).hex("66 0f ef 45 00")); // pxor xmm0, [rbp]
+        m.run();
+        assertEquals(low == 0 ? 12 : 13, m.vector());
+      }
+    }
+  }
 }

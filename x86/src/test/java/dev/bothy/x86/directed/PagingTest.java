@@ -758,4 +758,25 @@ class PagingTest extends EngineTest {
           m.memory.readInt(PAGE + 0xffc) & 0xffff_ffffL | (long) m.memory.readInt(DATA) << 32);
     }
   }
+
+  @Test
+  void pushAllStoresWordByWordUpToTheFault() {
+    try (var m = newMachine()) {
+      CpuState s = m.compatibility(3);
+      m.page(PAGE - 0x1000, PAGE, ALL & ~P);
+      s.setGpr(RSP, PAGE + 10);
+      s.setGpr(RAX, 0x11);
+      s.setGpr(RCX, 0x22);
+      s.setGpr(RDX, 0x33);
+      m.memory.writeLong(PAGE, -1);
+      m.code(32, m.assembler(32).hex("60"));
+      m.run();
+      assertEquals(14, m.vector());
+      assertEquals(PAGE - 2, m.state().get(CpuState.CR2));
+      assertEquals(PAGE + 10, m.stack(8, 4), "the stack pointer as it was");
+      assertEquals(0x11, m.memory.readInt(PAGE + 6));
+      assertEquals(0x22, m.memory.readInt(PAGE + 2));
+      assertEquals(0xffff, m.memory.readShort(PAGE), "the third is on both pages");
+    }
+  }
 }

@@ -8,7 +8,6 @@ import static dev.bothy.x86.oracle.Layout.*;
 
 import dev.bothy.host.RawMemory;
 import dev.bothy.x86.decode.Instruction;
-import dev.bothy.x86.decode.TableEntry;
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -31,15 +30,21 @@ final class Comparison {
   private boolean quiet;
   private boolean equal;
 
-  /** True if the records and the data agree. */
-  boolean agree(Instruction instruction, MemorySegment guestData) {
+  /**
+   * True if the records and the data agree.
+   *
+   * @param instruction the one that both ended with
+   * @param undefined flags that do not count
+   */
+  boolean agree(Instruction instruction, int undefined, MemorySegment guestData) {
     quiet = true;
-    compare(instruction, guestData);
+    compare(instruction, undefined, guestData);
     return equal;
   }
 
   /** What differs, line by line: before, host, guest. */
-  String report(Instruction instruction, MemorySegment guestData, byte[] dataBefore) {
+  String report(
+      Instruction instruction, int undefined, MemorySegment guestData, byte[] dataBefore) {
     quiet = false;
     text.setLength(0);
     for (int i = 0; i < 16; i++) {
@@ -48,7 +53,7 @@ final class Comparison {
               "%s%-3s %016x", i % 4 == 0 ? "  " : " ", REGISTERS[i], getLong(INPUT + 8 * i)));
       text.append(i % 4 == 3 ? "\n" : "");
     }
-    compare(instruction, guestData);
+    compare(instruction, undefined, guestData);
     MemorySegment data = RawMemory.segment(DATA, DATA_SIZE);
     long at = data.mismatch(guestData);
     if (at >= 0) {
@@ -65,7 +70,7 @@ final class Comparison {
     return text.toString();
   }
 
-  private void compare(Instruction instruction, MemorySegment guestData) {
+  private void compare(Instruction instruction, int undefined, MemorySegment guestData) {
     equal = true;
     field("vector", VECTOR);
     field("error", ERROR_CODE);
@@ -74,8 +79,7 @@ final class Comparison {
       field(REGISTERS[i], 8 * i);
     }
     field("gs base", GS_BASE);
-    TableEntry entry = instruction.entry;
-    int defined = FLAGS & ~entry.flagsUndefined();
+    int defined = FLAGS & ~undefined;
     long flags = (getLong(NATIVE + RFLAGS) ^ getLong(GUEST + RFLAGS)) & defined;
     check(flags == 0, "flags", RFLAGS);
     boolean faulted = getLong(NATIVE + VECTOR) >= 0;

@@ -84,6 +84,9 @@ final class Encoding {
     }
   }
 
+  /** Where {@link #random} last put the ModRM byte, -1 without one. */
+  int modrmAt;
+
   /**
    * Fills {@code out} with prefixes, opcode and ModRM that fit, then random bytes. {@code mode} is
    * 32 or 64.
@@ -113,6 +116,7 @@ final class Encoding {
     if (registers != 0) {
       out[at - 1] |= (byte) (dice.next() & registers);
     }
+    modrmAt = modrm ? at : -1;
     if (modrm) {
       int value = (int) dice.next() & 0xff;
       if (digit >= 0) {

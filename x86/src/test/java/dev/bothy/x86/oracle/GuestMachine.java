@@ -174,17 +174,17 @@ final class GuestMachine implements AutoCloseable {
   }
 
   /**
-   * Runs one instruction of {@code mode} from the state in {@link Layout#INPUT}; fills {@link
+   * Runs {@code instructions} of {@code mode} from the state in {@link Layout#INPUT}; fills {@link
    * Layout#GUEST}.
    */
-  void run(int mode) {
+  void run(int mode, int instructions) {
     resetProcessor(mode);
     for (int i = 0; i < 18; i++) {
       // General registers, RIP, RFLAGS lie alike in both.
       RawMemory.putLong(state + CpuState.GPR + 8L * i, RawMemory.getLong(INPUT + GPR + 8L * i));
     }
     FloatingState.load(INPUT + FX, state);
-    Exit exit = cpu.run(1);
+    Exit exit = cpu.run(instructions);
     RawMemory.segment(GUEST, RECORD_SIZE).fill((byte) 0);
     for (int i = 0; i < 18; i++) {
       RawMemory.putLong(GUEST + GPR + 8L * i, RawMemory.getLong(state + CpuState.GPR + 8L * i));

@@ -14,18 +14,21 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
-/** The interpreter against the processor that runs these tests. */
+/** Every engine against the processor that runs these tests. */
 class HostOracleTest {
   private static final long CASES = 1_000_000;
 
-  @Test
-  void interpreterDoesWhatTheHostProcessorDoes() throws Exception {
+  @ParameterizedTest
+  @EnumSource(EngineUnderTest.class)
+  void engineDoesWhatTheHostProcessorDoes(EngineUnderTest engine) throws Exception {
     assumeTrue(OracleRun.refusal().isEmpty(), () -> OracleRun.refusal().orElse(""));
     int jobs = Math.min(2, Runtime.getRuntime().availableProcessors());
-    OracleRun.Summary summary =
-        OracleRun.run(EngineUnderTest.INTERPRETER, 1, CASES, jobs, ".*", false);
-    assertEquals(0, summary.failures(), summary::output);
+    var request = new OracleRun.Request(engine, OracleRun.Kind.BOTH, 1, CASES);
+    OracleRun.Summary summary = OracleRun.run(request, jobs, false);
+    assertEquals(0, summary.failed(), summary::output);
     assertTrue(summary.cases() >= CASES);
     assertEquals(List.of(), summary.rowsNotRun(), "rows that no case reached");
   }

@@ -12,7 +12,12 @@ final class Layout {
 
   static final int SLOT_SIZE = 128;
   static final int SLOTS = 512;
-  static final int CODE_SIZE = SLOTS * SLOT_SIZE;
+
+  /** Sequences under test, anywhere in there. */
+  static final long SEQUENCES = CODE + SLOTS * SLOT_SIZE;
+
+  static final int SEQUENCES_SIZE = 0x1_0000;
+  static final int CODE_SIZE = SLOTS * SLOT_SIZE + SEQUENCES_SIZE;
 
   /** In a slot: where a branch back lands, the instruction, where a branch forward lands. */
   static final int SLOT_BACK = 0;

@@ -9,6 +9,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
@@ -18,24 +19,43 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
 /**
- * The host-CPU differential test as a command: {@code --cases N} (1,000,000), {@code --seed S} (1),
- * {@code --jobs J} (the processors there are), {@code --rows REGEX} (of "OP encoding operands"),
- * {@code --engine NAME} (interpreter). The work is done by child processes, because the fixed
- * addresses and the signal handlers want a process of their own. Status 1 if anything differed.
+ * The host-CPU differential test as a command: {@code --engine NAME} (interpreter), {@code --kind
+ * both|instructions|sequences} (both), {@code --cases N} (1,000,000), {@code --seed S} (1), {@code
+ * --jobs J} (the processors there are), {@code --rows REGEX} (of "OP encoding operands"), {@code
+ * --first N} (the instruction or sequence to start with: what a mismatch reports). The work is done
+ * by child processes, because the fixed addresses and the signal handlers want a process of their
+ * own. Status 1 if anything differed.
  */
 public final class OracleRun {
+  /** What a case is. */
+  enum Kind {
+    INSTRUCTIONS,
+    SEQUENCES,
+    /** Half and half. */
+    BOTH
+  }
+
+  /** What to run. */
+  record Request(
+      EngineUnderTest engine, Kind kind, long seed, long first, long cases, String rows) {
+    Request(EngineUnderTest engine, Kind kind, long seed, long cases) {
+      this(engine, kind, seed, 0, cases, ".*");
+    }
+  }
+
   /**
    * The whole of a run.
    *
+   * @param failures by row of the table, or by the instructions of the sequence
    * @param output everything the processes printed, mismatches included
    */
   record Summary(
       long cases,
-      long failures,
+      long failed,
       long signals,
       int rows,
       int skippedRows,
-      Map<String, Long> failuresByRow,
+      Map<String, Long> failures,
       List<String> rowsNotRun,
       String output) {}
 
@@ -51,25 +71,30 @@ public final class OracleRun {
   }
 
   public static void main(String[] args) throws IOException, InterruptedException {
+    EngineUnderTest engine = EngineUnderTest.INTERPRETER;
+    Kind kind = Kind.BOTH;
     long cases = 1_000_000;
     long seed = 1;
+    long first = 0;
     int jobs = Runtime.getRuntime().availableProcessors();
     String rows = ".*";
-    EngineUnderTest engine = EngineUnderTest.INTERPRETER;
     boolean child = false;
     for (int i = 0; i < args.length; i++) {
       switch (args[i]) {
+        case "--engine" -> engine = EngineUnderTest.of(args[++i]);
+        case "--kind" -> kind = Kind.valueOf(args[++i].toUpperCase(Locale.ROOT));
         case "--cases" -> cases = Long.parseLong(args[++i]);
         case "--seed" -> seed = Long.parseLong(args[++i]);
+        case "--first" -> first = Long.parseLong(args[++i]);
         case "--jobs" -> jobs = Integer.parseInt(args[++i]);
         case "--rows" -> rows = args[++i];
-        case "--engine" -> engine = EngineUnderTest.of(args[++i]);
         case "--child" -> child = true;
         default -> throw new IllegalArgumentException("no such option: " + args[i]);
       }
     }
+    Request request = new Request(engine, kind, seed, first, cases, rows);
     if (child) {
-      runHere(engine, seed, cases, rows);
+      runHere(request);
       return;
     }
     Optional<String> refusal = refusal();
@@ -78,53 +103,62 @@ public final class OracleRun {
       System.exit(2);
     }
     long start = System.nanoTime();
-    Summary summary = run(engine, seed, cases, jobs, rows, true);
+    Summary summary = run(request, jobs, true);
     double seconds = (System.nanoTime() - start) / 1e9;
     System.out.printf(
-        "%d cases of %d rows (%d skipped: not on this processor), %d faults, seeds %d to %d:"
+        "%s: %d cases of %d rows (%d skipped: not on this processor), %d faults, seeds %d to %d:"
             + " %d mismatches, %.0f s, %.0f cases/s%n",
+        engine,
         summary.cases,
         summary.rows,
         summary.skippedRows,
         summary.signals,
         seed,
         seed + jobs - 1,
-        summary.failures,
+        summary.failed,
         seconds,
         summary.cases / seconds);
-    summary.failuresByRow.forEach((row, count) -> System.out.println("  " + count + "  " + row));
-    System.exit(summary.failures == 0 ? 0 : 1);
+    summary.failures.forEach((what, count) -> System.out.println("  " + count + "  " + what));
+    System.exit(summary.failed == 0 ? 0 : 1);
   }
 
-  private static void runHere(EngineUnderTest engine, long seed, long cases, String rows) {
-    try (HostOracle oracle = new HostOracle(engine::create, rows)) {
-      HostOracle.Result result = oracle.run(seed, cases);
-      result
-          .failuresByRow()
-          .forEach((row, count) -> System.out.println(FAILED + count + " " + row));
-      oracle.rowsNotRun().forEach(row -> System.out.println(NOT_RUN + row));
-      System.out.printf(
-          "%s%d %d %d %d %d%n",
-          RESULT,
-          result.cases(),
-          result.failures(),
-          result.signals(),
-          oracle.rows(),
-          oracle.skippedRows());
+  private static void runHere(Request request) {
+    try (Processors processors = new Processors(request.engine::create)) {
+      HostOracle instructions = new HostOracle(processors, request.rows);
+      SequenceOracle sequences = new SequenceOracle(processors, instructions.encodings());
+      List<HostOracle.Result> results = new ArrayList<>();
+      if (request.kind != Kind.SEQUENCES) {
+        long half = request.kind == Kind.BOTH ? (request.cases + 1) / 2 : request.cases;
+        results.add(instructions.run(request.seed, request.first, half));
+        instructions.rowsNotRun().forEach(row -> System.out.println(NOT_RUN + row));
+      }
+      if (request.kind != Kind.INSTRUCTIONS) {
+        long half = request.kind == Kind.BOTH ? request.cases / 2 : request.cases;
+        results.add(sequences.run(request.seed, request.first, half));
+        sequences.rowsNotRun().forEach(row -> System.out.println(NOT_RUN + "in sequences: " + row));
+      }
+      for (HostOracle.Result result : results) {
+        result.failures().forEach((what, count) -> System.out.println(FAILED + count + " " + what));
+        System.out.printf(
+            "%s%d %d %d %d %d%n",
+            RESULT,
+            result.cases(),
+            result.failed(),
+            result.signals(),
+            instructions.rows(),
+            instructions.skippedRows());
+      }
     }
   }
 
-  /**
-   * Runs {@code cases} in {@code jobs} processes; {@code echo}: their output goes to ours as it
-   * comes.
-   */
-  static Summary run(
-      EngineUnderTest engine, long seed, long cases, int jobs, String rows, boolean echo)
+  /** Runs the cases in {@code jobs} processes; {@code echo}: their output goes to ours at once. */
+  static Summary run(Request request, int jobs, boolean echo)
       throws IOException, InterruptedException {
     List<Future<List<String>>> outputs = new ArrayList<>();
     try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
       for (int job = 0; job < jobs; job++) {
-        List<String> command = command(engine, seed + job, (cases + jobs - 1) / jobs, rows);
+        List<String> command =
+            command(request, request.seed + job, (request.cases + jobs - 1) / jobs);
         Callable<List<String>> task = () -> child(command, echo);
         outputs.add(threads.submit(task));
       }
@@ -140,7 +174,7 @@ public final class OracleRun {
     return summarize(lines);
   }
 
-  private static List<String> command(EngineUnderTest engine, long seed, long cases, String rows) {
+  private static List<String> command(Request request, long seed, long cases) {
     return List.of(
         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
         "--enable-native-access=ALL-UNNAMED",
@@ -156,13 +190,17 @@ public final class OracleRun {
         OracleRun.class.getName(),
         "--child",
         "--engine",
-        engine.toString(),
+        request.engine.toString(),
+        "--kind",
+        request.kind.toString(),
         "--seed",
         Long.toString(seed),
+        "--first",
+        Long.toString(request.first),
         "--cases",
         Long.toString(cases),
         "--rows",
-        rows);
+        request.rows);
   }
 
   private static List<String> child(List<String> command, boolean echo)
@@ -189,35 +227,28 @@ public final class OracleRun {
 
   private static Summary summarize(List<String> lines) {
     long cases = 0;
-    long failures = 0;
+    long failed = 0;
     long signals = 0;
     int rows = 0;
     int skippedRows = 0;
-    Map<String, Long> failuresByRow = new TreeMap<>();
+    Map<String, Long> failures = new TreeMap<>();
     List<String> notRun = new ArrayList<>();
     for (String line : lines) {
       if (line.startsWith(RESULT)) {
         String[] numbers = line.substring(RESULT.length()).split(" ");
         cases += Long.parseLong(numbers[0]);
-        failures += Long.parseLong(numbers[1]);
+        failed += Long.parseLong(numbers[1]);
         signals += Long.parseLong(numbers[2]);
         rows = Integer.parseInt(numbers[3]);
         skippedRows = Integer.parseInt(numbers[4]);
       } else if (line.startsWith(FAILED)) {
         String[] parts = line.substring(FAILED.length()).split(" ", 2);
-        failuresByRow.merge(parts[1], Long.parseLong(parts[0]), Long::sum);
+        failures.merge(parts[1], Long.parseLong(parts[0]), Long::sum);
       } else if (line.startsWith(NOT_RUN)) {
         notRun.add(line.substring(NOT_RUN.length()));
       }
     }
     return new Summary(
-        cases,
-        failures,
-        signals,
-        rows,
-        skippedRows,
-        failuresByRow,
-        notRun,
-        String.join("\n", lines));
+        cases, failed, signals, rows, skippedRows, failures, notRun, String.join("\n", lines));
   }
 }

@@ -1,7 +1,6 @@
 package dev.bothy.x86.oracle;
 
 import static dev.bothy.host.RawMemory.getLong;
-import static dev.bothy.host.RawMemory.putByte;
 import static dev.bothy.host.RawMemory.putInt;
 import static dev.bothy.host.RawMemory.putLong;
 import static dev.bothy.host.RawMemory.putShort;
@@ -14,16 +13,12 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Lowering;
 import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.decode.TableEntry;
-import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /**
  * One instruction in its slot and the random states it is run with. Reused; belongs to one thread.
  */
 final class Snippet {
-  /** Bytes around an operand that get values of its kind. */
-  private static final int POOL_SIZE = 1 << 16;
-
   /** Null, kernel and user segments, system segments, the local table, beyond the table. */
   private static final int[] SELECTORS_TRIED = {
     0, 3, 0x08, 0x10, 0x18, 0x23, 0x2b, 0x2b, 0x33, 0x38, 0x40, 0x48, 0x50, 0x60, 0x0c, 0x80, 0x2b,
@@ -40,18 +35,11 @@ final class Snippet {
   long operand;
 
   private final Dice dice;
-  private final MemorySegment pool;
+  private final RandomState random;
 
-  Snippet(Dice dice) {
+  Snippet(Dice dice, RandomState random) {
     this.dice = dice;
-    Dice fill = new Dice(1);
-    byte[] bytes = new byte[POOL_SIZE];
-    pool = MemorySegment.ofArray(bytes);
-    long scratch = CONTROL + 0x380;
-    for (int at = 0; at < POOL_SIZE; at += 16) {
-      Values.vector(fill, scratch);
-      MemorySegment.copy(RawMemory.segment(scratch, 16), 0, pool, at, 16);
-    }
+    this.random = random;
   }
 
   /**
@@ -67,6 +55,8 @@ final class Snippet {
     }
     address = CODE + (long) slot * SLOT_SIZE + SLOT_INSTRUCTION;
     operand = 0;
+    // The host's own FS base is taken; GS is ours.
+    putLong(INPUT + GS_BASE, mode == 64 && dice.chance(50) ? (dice.below(4096) - 2048) * 16L : 0);
     if (!reachable()) {
       return false;
     }
@@ -233,9 +223,7 @@ final class Snippet {
 
   /** Fills {@link Layout#INPUT} and {@link Layout#DATA} with a new random state. */
   void newState() {
-    MemorySegment data = RawMemory.segment(DATA, DATA_SIZE);
-    int from = dice.below((POOL_SIZE - DATA_SIZE) / 16) * 16;
-    MemorySegment.copy(pool, from, data, 0, DATA_SIZE);
+    random.data();
     for (int i = 0; i < 16; i++) {
       putLong(INPUT + GPR + 8 * i, Values.integer(dice));
     }
@@ -251,11 +239,11 @@ final class Snippet {
     }
     putLong(INPUT + RIP, address);
     putLong(INPUT + RFLAGS, 0x202 | dice.next() & 0xcd5);
-    floatingState();
+    random.floating(75);
     implicitOperands();
     if (memoryOperand() >= 0) {
       aimOperand();
-      fillOperand();
+      random.operand(instruction, memorySize(), operand);
     }
     aimIndirectBranch();
     chooseSelector();
@@ -308,28 +296,6 @@ final class Snippet {
       putLong(INPUT + GPR + 8 * instruction.register[0], target);
     } else if (memoryOperand() >= 0 && operand >= DATA && operand <= DATA + DATA_SIZE - 8) {
       putLong(operand, target);
-    }
-  }
-
-  private void floatingState() {
-    int control = dice.chance(40) ? 0x37f : (int) dice.next() & 0x1f3f | 0x40;
-    if (dice.chance(75)) {
-      control |= 0x3f;
-    }
-    int status = (int) dice.next() & 0x7f00 | (dice.chance(80) ? 0 : (int) dice.next() & 0x7f);
-    if ((status & ~control & 0x3f) != 0) {
-      status |= 0x8080;
-    }
-    putShort(INPUT + FX, (short) control);
-    putShort(INPUT + FX + 2, (short) status);
-    putByte(INPUT + FX + 4, (byte) (dice.chance(60) ? 0xff : dice.next()));
-    int mxcsr = dice.chance(50) ? 0x1f80 : (int) dice.next() & 0xffff;
-    putInt(INPUT + FX_MXCSR, dice.chance(80) ? mxcsr | 0x1f80 : mxcsr);
-    for (int i = 0; i < 8; i++) {
-      Values.extendedFloat(dice, INPUT + FX_ST + 16 * i);
-    }
-    for (int i = 0; i < 16; i++) {
-      Values.vector(dice, INPUT + FX_XMM + 16 * i);
     }
   }
 
@@ -426,45 +392,6 @@ final class Snippet {
     return instruction.addressSize == 4
         ? (value & 0xffff_ffffL) / divisor
         : Math.floorDiv(value, divisor);
-  }
-
-  private void fillOperand() {
-    if (operand < DATA || operand > DATA + DATA_SIZE - 16) {
-      return;
-    }
-    int size = memorySize();
-    if (instruction.op == Op.FBLD) {
-      Values.decimal(dice, operand);
-    } else if (instruction.entry.lowering() == Lowering.X87 && size == 10) {
-      extendedOperand();
-    } else if (size == 4 || size == 2 || size == 8) {
-      number(size);
-    } else if (size == 16) {
-      Values.vector(dice, operand);
-    }
-  }
-
-  private void extendedOperand() {
-    long kept = getLong(operand + 8);
-    Values.extendedFloat(dice, operand);
-    putLong(operand + 8, kept & ~0xffffL | getLong(operand + 8) & 0xffff);
-  }
-
-  private void number(int size) {
-    boolean floating =
-        switch (instruction.entry.lowering()) {
-          case X87, SSE, AVX -> dice.chance(70);
-          default -> false;
-        };
-    if (instruction.op == Op.LDMXCSR) {
-      putInt(operand, (int) dice.next() & (dice.chance(95) ? 0xffff : -1));
-    } else if (size == 2) {
-      putShort(operand, (short) Values.integer(dice));
-    } else if (size == 4) {
-      putInt(operand, floating ? Values.singleFloat(dice) : (int) Values.integer(dice));
-    } else {
-      putLong(operand, floating ? Values.doubleFloat(dice) : Values.integer(dice));
-    }
   }
 
   /** The instruction's bytes in hexadecimal. */

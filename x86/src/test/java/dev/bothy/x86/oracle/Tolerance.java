@@ -28,7 +28,8 @@ public final class Tolerance {
 
   private Tolerance() {}
 
-  private static boolean reciprocal(Op op) {
+  /** True for the approximations. */
+  static boolean reciprocal(Op op) {
     return switch (op) {
       case RCPPS, RCPSS, RSQRTPS, RSQRTSS -> true;
       default -> false;
