@@ -180,19 +180,20 @@ class AddressSpaceTest extends EngineTest {
       for (int n = 0; n < 8; n++) {
         look(switchTo(a, n, KEEP), n);
       }
-      switchTo(a, 0, KEEP);
+      switchTo(switchTo(a, 0, KEEP), 1, KEEP);
       Assembler b = rest();
       look(switchTo(b, 8, KEEP), 8);
-      int[] back = {2, 0, 7, 1};
+      int[] back = {3, 0, 7, 1, 2};
       for (int i = 0; i < back.length; i++) {
         look(switchTo(b, back[i], KEEP), 10 + i);
       }
       runWithRemap(m, a, b, 0);
       assertEquals(208, result(m, 8));
-      assertEquals(102, result(m, 10));
+      assertEquals(103, result(m, 10));
       assertEquals(100, result(m, 11));
       assertEquals(107, result(m, 12));
-      assertEquals(201, result(m, 13));
+      assertEquals(101, result(m, 13));
+      assertEquals(202, result(m, 14));
     }
   }
 
@@ -247,11 +248,22 @@ class AddressSpaceTest extends EngineTest {
     try (var m = machine(rights)) {
       long global = Long.decode(bits);
       map(m, 0, OLD, global);
-      Assembler b = switchTo(rest(), 1, KEEP).interrupt(INVLPG);
-      look(switchTo(b, 0, KEEP), 1);
-      runWithRemap(m, look(code(m), 0), b, global);
-      assertEquals(100, result(m, 0));
-      assertEquals(200, result(m, 1));
+      Assembler a = look(code(m), 0);
+      Assembler b = switchTo(rest(), 6, KEEP).interrupt(INVLPG);
+      for (int n = 1; n < 6; n++) {
+        map(m, n, OLD + n * 0x1000L, global);
+        look(switchTo(a, n, KEEP), n);
+      }
+      for (int n = 0; n < 6; n++) {
+        look(switchTo(b, n, KEEP), 10 + n);
+        b.interrupt(INVLPG);
+      }
+      runWithRemap(m, a, b, global);
+      for (int n = 0; n < 6; n++) {
+        // A global page is the first space's in all of them.
+        assertEquals(100 + (rights == Rights.KERNEL && global != 0 ? 0 : n), result(m, n));
+        assertEquals(200 + n, result(m, 10 + n));
+      }
     }
   }
 

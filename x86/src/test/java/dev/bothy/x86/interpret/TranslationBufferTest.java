@@ -84,6 +84,7 @@ class TranslationBufferTest {
 
   @Test
   void emptyTagsAreHitByNothing() {
+    long span = EngineArea.TLB_ENTRIES * 0x1000L;
     for (int table = 0; table < 1 + 2 * EngineArea.SPACES; table++) {
       for (int index = 0; index < EngineArea.TLB_ENTRIES; index++) {
         long entry =
@@ -91,7 +92,7 @@ class TranslationBufferTest {
                 + EngineArea.TLB
                 + (long) table * EngineArea.TLB_TABLE
                 + (long) index * EngineArea.TLB_ENTRY;
-        for (long linear : new long[] {0, 1L << 12 + 11, -1L << 12 + 11, 1L << 47}) {
+        for (long linear : new long[] {0, span, -span, 1L << 47}) {
           for (int tag = 0; tag < EngineArea.TLB_HOST; tag += 8) {
             assertTrue(!hits(entry, tag, linear + index * 0x1000L, 1), "entry " + index);
           }
