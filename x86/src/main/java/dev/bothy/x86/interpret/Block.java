@@ -1,5 +1,7 @@
 package dev.bothy.x86.interpret;
 
+import dev.bothy.x86.decode.Op;
+
 /**
  * A straight run of decoded instructions on one page (or one instruction that straddles two),
  * private to a vCPU.
@@ -28,6 +30,9 @@ final class Block {
   /** Instructions, the end's included. */
   final int count;
 
+  /** What its first instruction does; null if that is none. */
+  final Op first;
+
   End end;
   boolean valid = true;
   Block nextInBucket;
@@ -49,7 +54,8 @@ final class Block {
       Node[] body,
       short[] offsets,
       boolean endCounts,
-      End end) {
+      End end,
+      Op first) {
     this.physical = physical;
     this.secondPage = secondPage;
     this.mode = mode;
@@ -58,6 +64,7 @@ final class Block {
     this.offsets = offsets;
     this.count = body.length + (endCounts ? 1 : 0);
     this.end = end;
+    this.first = first;
   }
 
   /** Makes what is left of this block leave at once: it has been overwritten while it runs. */

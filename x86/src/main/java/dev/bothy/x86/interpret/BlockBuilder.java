@@ -4,6 +4,7 @@ import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.host.RawMemory;
 import dev.bothy.x86.decode.Decoder;
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.decode.TableEntry;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -35,6 +36,7 @@ final class BlockBuilder {
     nodes.clear();
     int at = 0;
     End end = null;
+    Op first = null;
     boolean endCounts = false;
     long second = -1;
     while (end == null) {
@@ -66,6 +68,9 @@ final class BlockBuilder {
         end = new RaiseEnd(status == Decoder.TOO_LONG ? GuestFault.GP : GuestFault.UD);
         at += 1;
       } else {
+        if (at == 0) {
+          first = i.op;
+        }
         end = factory.end(i, at, (int) (physical & 0xfff));
         if (end != null) {
           endCounts = true;
@@ -92,7 +97,8 @@ final class BlockBuilder {
         nodes.toArray(new Node[count]),
         starts,
         endCounts,
-        end);
+        end,
+        first);
   }
 
   private long pageAfter(long linear) {

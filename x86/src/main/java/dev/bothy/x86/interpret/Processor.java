@@ -199,6 +199,7 @@ final class Processor extends SegmentingCpu {
         if (one) {
           // What is behind it has machine code again.
           most = 1;
+          translated.countInterpreted(block);
         }
       }
       if (codeBits != 64) {

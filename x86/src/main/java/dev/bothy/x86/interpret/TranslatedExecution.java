@@ -7,6 +7,7 @@ import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.host.NativeFunction;
+import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.translate.Leave;
 import dev.bothy.x86.translate.Mode;
 import dev.bothy.x86.translate.TranslatedBlock;
@@ -27,6 +28,7 @@ final class TranslatedExecution {
           FunctionDescriptor.of(
               ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG));
 
+  private static final Op[] OPS = Op.values();
   private static final int FLAGS_OF = 1;
 
   private final Processor cpu;
@@ -61,6 +63,9 @@ final class TranslatedExecution {
   private long entries;
   private long fills;
 
+  /** Instructions that generated code left to the interpreter one by one, by {@link Op}. */
+  private final long[] interpreted = new long[OPS.length];
+
   TranslatedExecution(Processor cpu, Translator translator, int threshold, boolean counting) {
     this.cpu = cpu;
     this.translator = translator;
@@ -77,6 +82,13 @@ final class TranslatedExecution {
     boolean next = interpretNext;
     interpretNext = false;
     return next;
+  }
+
+  /** The first instruction of {@code block} is interpreted between pieces of generated code. */
+  void countInterpreted(Block block) {
+    if (block.first != null) {
+      interpreted[block.first.ordinal()]++;
+    }
   }
 
   // Mode.
@@ -359,6 +371,11 @@ final class TranslatedExecution {
     };
     for (int i = 0; i < Leave.KINDS; i++) {
       counters.put("left" + names[i], leaves[i]);
+    }
+    for (Op op : OPS) {
+      if (interpreted[op.ordinal()] != 0) {
+        counters.put("interpreted." + op, interpreted[op.ordinal()]);
+      }
     }
   }
 }
