@@ -14,8 +14,12 @@ final class GuestProcess implements AutoCloseable {
   private final long started;
 
   private GuestProcess(List<String> command) throws IOException {
+    this(command, ProcessBuilder.Redirect.DISCARD);
+  }
+
+  private GuestProcess(List<String> command, ProcessBuilder.Redirect errors) throws IOException {
     ProcessBuilder builder = new ProcessBuilder(command);
-    builder.redirectError(ProcessBuilder.Redirect.DISCARD);
+    builder.redirectError(errors);
     started = System.nanoTime();
     process = builder.start();
   }
@@ -61,6 +65,11 @@ final class GuestProcess implements AutoCloseable {
   /** A program on the host itself. */
   static GuestProcess plain(List<String> command) throws IOException {
     return new GuestProcess(command);
+  }
+
+  /** A command with its standard error in a file. */
+  static GuestProcess plain(List<String> command, Path errors) throws IOException {
+    return new GuestProcess(command, ProcessBuilder.Redirect.to(errors.toFile()));
   }
 
   long pid() {

@@ -12,27 +12,29 @@ final class HostReport {
   private HostReport() {}
 
   static void print(String title) throws IOException, InterruptedException {
-    System.out.println("# " + title + "\n");
-    System.out.println("- Date: " + LocalDate.now(ZoneOffset.UTC));
-    System.out.println(
+    System.out.println(of(title));
+  }
+
+  /** The same as text, with an empty line at its end. */
+  static String of(String title) throws IOException, InterruptedException {
+    return String.join(
+        "\n",
+        "# " + title + "\n",
+        "- Date: " + LocalDate.now(ZoneOffset.UTC),
         "- Processor: "
             + processor()
             + ", "
             + Runtime.getRuntime().availableProcessors()
-            + " cores");
-    System.out.println(
-        "- Host: " + System.getProperty("os.name") + " " + System.getProperty("os.version"));
-    System.out.println(
+            + " cores",
+        "- Host: " + System.getProperty("os.name") + " " + System.getProperty("os.version"),
         "- Java: "
             + System.getProperty("java.vendor")
             + " "
-            + System.getProperty("java.vm.version"));
-    System.out.println("- QEMU: " + firstLine("qemu-system-x86_64", "--version"));
-    System.out.println(
+            + System.getProperty("java.vm.version"),
+        "- QEMU: " + firstLine("qemu-system-x86_64", "--version"),
         "- Load average of the host at the start: "
-            + Measured.fixed(
-                1, ManagementFactory.getOperatingSystemMXBean().getSystemLoadAverage()));
-    System.out.println();
+            + Measured.fixed(1, ManagementFactory.getOperatingSystemMXBean().getSystemLoadAverage())
+            + "\n");
   }
 
   private static String processor() throws IOException {

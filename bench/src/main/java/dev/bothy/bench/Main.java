@@ -6,8 +6,8 @@ import java.nio.file.Path;
 import java.util.Arrays;
 
 /**
- * Runs a benchmark: {@code CHECKOUT boot|programs|memory [option]...}; the launchers in {@code
- * bench/} call it.
+ * Runs a benchmark: {@code CHECKOUT boot|compare|programs|memory [option]...}; the launchers in
+ * {@code bench/} call it.
  */
 public final class Main {
   private Main() {}
@@ -19,6 +19,7 @@ public final class Main {
     try {
       switch (arguments[1]) {
         case "boot" -> Boot.run(home, folder, options);
+        case "compare" -> Compare.run(home, folder, options);
         case "memory" -> Memory.run(home, folder, options);
         default -> Programs.run(home, folder, options);
       }

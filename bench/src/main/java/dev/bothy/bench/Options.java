@@ -9,18 +9,24 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * The options of a benchmark, {@code --name value}, and the words behind them. Wrong usage ends the
- * process with status 2.
+ * The options of a benchmark, {@code --name value} or {@code --flag}, and the words behind them.
+ * Wrong usage ends the process with status 2.
  */
 final class Options {
   private final Map<String, String> values = new HashMap<>();
   private final List<String> words = new ArrayList<>();
 
   Options(String[] arguments, String usage, Set<String> names) {
+    this(arguments, usage, names, Set.of());
+  }
+
+  Options(String[] arguments, String usage, Set<String> names, Set<String> flags) {
     for (int i = 0; i < arguments.length; i++) {
       String argument = arguments[i];
       if (!argument.startsWith("--")) {
         words.add(argument);
+      } else if (flags.contains(argument.substring(2))) {
+        values.put(argument.substring(2), "");
       } else if (names.contains(argument.substring(2)) && i + 1 < arguments.length) {
         values.put(argument.substring(2), arguments[++i]);
       } else {
@@ -32,6 +38,14 @@ final class Options {
 
   List<String> words() {
     return words;
+  }
+
+  boolean flag(String name) {
+    return values.containsKey(name);
+  }
+
+  String text(String name, String preset) {
+    return values.getOrDefault(name, preset);
   }
 
   int number(String name, int preset) {

@@ -68,7 +68,8 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
     return Files.isDirectory(cacheFolder().resolve("guest-" + recipe()));
   }
 
-  private static Path cacheFolder() {
+  /** Where prepared guests are kept for this user. */
+  public static Path cacheFolder() {
     String cache = System.getenv("XDG_CACHE_HOME");
     Path base =
         cache == null || cache.isEmpty() || !Path.of(cache).isAbsolute()

@@ -1,0 +1,128 @@
+package dev.bothy.bench;
+
+import dev.bothy.bench.Subject.Kind;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
+
+/** Medians, ratios and geometric means as Markdown. */
+final class CompareTable {
+  private final List<Workload> workloads;
+  private final Set<Integer> cpus;
+  private final Times times;
+
+  CompareTable(List<Workload> workloads, List<Subject> subjects, Times times) {
+    this.workloads = workloads;
+    this.cpus = subjects.stream().map(Subject::cpus).collect(Collectors.toCollection(TreeSet::new));
+    this.times = times;
+  }
+
+  String markdown() {
+    StringBuilder text = new StringBuilder();
+    for (int count : cpus) {
+      text.append(count == 1 ? "## One processor\n\n" : "## %d processors\n\n".formatted(count));
+      times(text, count);
+    }
+    if (cpus.size() > 1) {
+      scaling(text);
+    }
+    text.append("The guest's and the host's clock differed by at most ");
+    text.append(Measured.fixed(1, 100 * times.clockError())).append(" %.\n");
+    for (String wrong : times.wrong()) {
+      text.append("\nWrong result: ").append(wrong).append('\n');
+    }
+    return text.toString();
+  }
+
+  private void times(StringBuilder text, int count) {
+    row(
+        text,
+        "workload",
+        "native, s",
+        "TCG, s",
+        "Bothy, s",
+        "TCG / native",
+        "Bothy / native",
+        "TCG / Bothy");
+    text.append("|---|---:|---:|---:|---:|---:|---:|\n");
+    for (Workload workload : workloads) {
+      if (!times.any(count, workload)) {
+        continue;
+      }
+      row(
+          text,
+          workload.what(),
+          cell(3, times.median(Kind.NATIVE, count, workload)),
+          cell(2, times.median(Kind.TCG, count, workload)),
+          cell(2, times.median(Kind.BOTHY, count, workload)),
+          cell(1, times.ratio(Kind.TCG, Kind.NATIVE, count, workload)),
+          cell(1, times.ratio(Kind.BOTHY, Kind.NATIVE, count, workload)),
+          cell(2, times.ratio(Kind.TCG, Kind.BOTHY, count, workload)));
+    }
+    mean(text, count, "geometric mean", w -> w.kind() != Workload.Kind.PARALLEL);
+    mean(text, count, "compute", w -> w.kind() == Workload.Kind.COMPUTE);
+    mean(
+        text,
+        count,
+        "shell loop, fork and exec, pipe, context switch, gcc",
+        w -> w.kind() == Workload.Kind.SYSTEM);
+    text.append('\n');
+  }
+
+  private void mean(StringBuilder text, int count, String name, Predicate<Workload> which) {
+    if (workloads.stream().noneMatch(w -> which.test(w) && times.any(count, w))) {
+      return;
+    }
+    row(
+        text,
+        "**" + name + "**",
+        "",
+        "",
+        "",
+        bold(1, times.mean(Kind.TCG, Kind.NATIVE, count, workloads.stream().filter(which))),
+        bold(1, times.mean(Kind.BOTHY, Kind.NATIVE, count, workloads.stream().filter(which))),
+        bold(2, times.mean(Kind.TCG, Kind.BOTHY, count, workloads.stream().filter(which))));
+  }
+
+  /** The same work, one processor's time over several processors'. */
+  private void scaling(StringBuilder text) {
+    text.append("## Scaling\n\nOne processor's time over that of several, after one run.\n\n");
+    row(text, "workload", "processors", "native", "TCG", "Bothy");
+    text.append("|---|---:|---:|---:|---:|\n");
+    for (Workload workload : workloads) {
+      if (workload.kind() == Workload.Kind.PARALLEL) {
+        for (int count : cpus) {
+          if (count > 1) {
+            row(
+                text,
+                workload.what(),
+                Integer.toString(count),
+                scaling(Kind.NATIVE, count, workload),
+                scaling(Kind.TCG, count, workload),
+                scaling(Kind.BOTHY, count, workload));
+          }
+        }
+      }
+    }
+    text.append('\n');
+  }
+
+  private String scaling(Kind kind, int count, Workload workload) {
+    return cell(2, times.median(kind, 1, workload) / times.median(kind, count, workload));
+  }
+
+  private static String cell(int digits, double value) {
+    return Double.isNaN(value) ? "" : Measured.fixed(digits, value);
+  }
+
+  private static String bold(int digits, double value) {
+    return Double.isNaN(value) ? "" : "**" + cell(digits, value) + "**";
+  }
+
+  private static void row(StringBuilder text, String... cells) {
+    text.append(Arrays.stream(cells).collect(Collectors.joining(" | ", "| ", " |\n")));
+  }
+}

@@ -1,0 +1,148 @@
+package dev.bothy.bench;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/** What the workloads run on, with a number of processors. */
+record Subject(Kind kind, int cpus) {
+  /** In the order of a table's columns. */
+  enum Kind {
+    NATIVE("native"),
+    TCG("QEMU TCG"),
+    BOTHY("Bothy");
+
+    final String label;
+
+    Kind(String label) {
+      this.label = label;
+    }
+  }
+
+  /**
+   * How everything is run.
+   *
+   * @param home Bothy's checkout
+   * @param options of the workloads' runner
+   * @param timeoutSeconds for one boot
+   */
+  record Setting(
+      Path home,
+      Path folder,
+      DebianRoot debian,
+      String engine,
+      int memoryMib,
+      List<String> options,
+      int timeoutSeconds) {}
+
+  /**
+   * A workload's time.
+   *
+   * @param seconds by the guest's monotonic clock
+   * @param hostSeconds by the host's, from line to line of the console
+   * @param said what the workload said instead of what it should, or empty
+   */
+  record Timed(String name, double seconds, double hostSeconds, String said) {}
+
+  /** Runs workloads in one boot; fewer come back if the guest ends early. */
+  List<Timed> run(Setting setting, List<Workload> workloads) throws IOException {
+    List<Timed> results = new ArrayList<>();
+    long[] began = {0};
+    Path errors = setting.folder.resolve(this + ".err");
+    List<String> tail = new ArrayList<>();
+    boolean[] done = {kind == Kind.NATIVE};
+    try (var process = GuestProcess.plain(command(setting, workloads), errors)) {
+      Thread watchdog = Thread.ofVirtual().start(() -> endAfter(process, setting.timeoutSeconds));
+      process.read(
+          (line, time) -> {
+            int at = line.indexOf("bench-");
+            String[] words = at < 0 ? new String[] {""} : line.substring(at).strip().split(" ", 4);
+            switch (words[0]) {
+              case "bench-begin" -> began[0] = time;
+              case "bench-done" -> done[0] = true;
+              case "bench-result" -> {
+                if (words.length == 4 && words[2].matches("[0-9]{1,18}")) {
+                  results.add(
+                      new Timed(
+                          words[1],
+                          Long.parseLong(words[2]) / 1e9,
+                          (time - began[0]) / 1e9,
+                          words[3].equals("ok") ? "" : words[3].replaceFirst("wrong ?", "")));
+                }
+              }
+              default -> {
+                tail.add(line);
+                if (tail.size() > 20) {
+                  tail.removeFirst();
+                }
+              }
+            }
+          });
+      watchdog.interrupt();
+    }
+    if (!done[0] || results.size() < workloads.size()) {
+      System.err.println(
+          "bench: "
+              + this
+              + " did not get to the end; its last lines:\n"
+              + String.join("\n", tail));
+      System.err.print(Files.readString(errors));
+    }
+    return results;
+  }
+
+  private static void endAfter(GuestProcess process, int seconds) {
+    try {
+      TimeUnit.SECONDS.sleep(seconds);
+      process.close();
+    } catch (InterruptedException e) {
+      // It came to an end before.
+    }
+  }
+
+  /** The command that runs workloads and prints their times. */
+  List<String> command(Setting setting, List<Workload> workloads) {
+    List<String> names = workloads.stream().map(Workload::name).toList();
+    DebianRoot debian = setting.debian;
+    if (kind == Kind.NATIVE) {
+      List<String> command = new ArrayList<>();
+      command.addAll(List.of("taskset", "-c", cpus == 1 ? "0" : "0-" + (cpus - 1)));
+      command.add(setting.home.resolve("bench/debian/enter").toString());
+      command.addAll(List.of(debian.root().toString(), debian.bench().toString()));
+      command.addAll(List.of("sh", "/bench/run"));
+      command.addAll(setting.options);
+      command.addAll(names);
+      return command;
+    }
+    String append =
+        "console=ttyS0 quiet rdinit=/bench/init bench.run="
+            + String.join(",", names)
+            + (setting.options.isEmpty()
+                ? ""
+                : " bench.options=" + String.join(",", setting.options));
+    String memory = Integer.toString(setting.memoryMib);
+    List<String> command = new ArrayList<>();
+    if (kind == Kind.TCG) {
+      command.addAll(
+          List.of("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", memory));
+      command.addAll(List.of("-smp", Integer.toString(cpus), "-nographic", "-no-reboot"));
+      command.addAll(List.of("-kernel", debian.kernel().toString()));
+      command.addAll(List.of("-initrd", debian.initrd().toString(), "-append", append));
+    } else {
+      command.addAll(List.of(setting.home.resolve("bothy").toString(), "run"));
+      command.addAll(List.of("--engine", setting.engine, "--cpus", Integer.toString(cpus)));
+      command.addAll(List.of("--memory", memory + "M", "--no-reboot"));
+      command.addAll(List.of("--kernel", debian.kernel().toString()));
+      command.addAll(List.of("--initrd", debian.initrd().toString(), "--append", append));
+    }
+    return command;
+  }
+
+  @Override
+  public String toString() {
+    return kind.name().toLowerCase(java.util.Locale.ROOT) + "-" + cpus;
+  }
+}
