@@ -148,6 +148,9 @@ public final class Assembler {
   // Any instruction with a ModRM byte.
 
   private void opcode(int prefix, int size, int opcode, int rex, boolean needed, boolean high) {
+    if (high && (rex != 0 || needed || (size & 0xff) == 8)) {
+      throw new IllegalArgumentException("AH to BH beside an operand that needs REX");
+    }
     if ((prefix & LOCK) != 0) {
       int8(0xf0);
     }
@@ -162,9 +165,6 @@ public final class Assembler {
       rex |= 8;
     }
     if (rex != 0 || needed) {
-      if (high) {
-        throw new IllegalArgumentException("AH to BH beside an operand that needs REX");
-      }
       int8(0x40 | rex);
     }
     if (opcode > 0xffff) {
@@ -396,28 +396,32 @@ public final class Assembler {
 
   /** Jumps to a host address within 2 GiB. */
   public void jump(long target) {
+    int by = relative(target, 5);
     int8(0xe9);
-    relative(target);
+    int32(by);
   }
 
   /** Jumps to a host address on a condition. */
   public void jump(int condition, long target) {
+    int by = relative(target, 6);
     int8(0x0f);
     int8(0x80 | condition);
-    relative(target);
+    int32(by);
   }
 
   public void call(long target) {
+    int by = relative(target, 5);
     int8(0xe8);
-    relative(target);
+    int32(by);
   }
 
-  private void relative(long target) {
-    long by = target - (here() + 4);
+  /** How far {@code target} is from the end of an instruction of {@code length} bytes. */
+  private int relative(long target, int length) {
+    long by = target - (here() + length);
     if (by != (int) by) {
       throw new IllegalArgumentException("jump too far");
     }
-    int32((int) by);
+    return (int) by;
   }
 
   /** A jump whose target comes later; give the result to {@link #bind} or {@link #bindTo}. */
