@@ -488,7 +488,16 @@ final class Integers {
     a.aluImmediate(Assembler.AND, 4, Home.V, size * 8 - 1);
     // With a register, the host would move the address once more: not with the bit's place in it.
     a.memory(i.lock ? Assembler.LOCK : 0, size, Rewriting.opcode(i), Home.V, Home.A, NONE, 0, 0);
-    w.flagsWritten();
+    if ((w.liveAfter & ~FlagUse.kills(i)) == 0) {
+      w.flagsWritten();
+      return true;
+    }
+    // CF alone changes; the others lie in memory, where it joins them: bit 0 of the byte from LAHF.
+    int flags = Home.state(EngineArea.FLAGS);
+    a.setcc(Assembler.B, Home.V);
+    a.shift(Assembler.SHL, 4, Home.V, 8);
+    a.aluStoreImmediate(Assembler.AND, 2, Home.BASE, flags, ~0x100);
+    a.memory(0, 2, Assembler.OR << 3 | 1, Home.V, Home.BASE, NONE, 0, flags);
     return true;
   }
 }

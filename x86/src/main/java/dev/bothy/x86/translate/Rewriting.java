@@ -135,16 +135,18 @@ final class Rewriting {
       }
       if (reg < 0) {
         a.memoryExtended(prefix, size, opcode(i), i.reg(), address, NONE, 0, 0);
+        immediate(w, i);
       } else if (regGeneral) {
         int register = w.source(i, reg);
         a.memory(prefix, size, opcode(i), register, address, NONE, 0, 0);
+        immediate(w, i);
         if (writes(i, reg)) {
           w.result(i, reg);
         }
       } else {
         a.memory(prefix, size, opcode(i), i.register[reg], address, NONE, 0, 0);
+        immediate(w, i);
       }
-      immediate(w, i);
     }
     if (!memory) {
       immediate(w, i);

@@ -32,6 +32,7 @@ final class HostOracle {
   record Result(long cases, long failed, long signals, Map<String, Long> failures) {}
 
   private final Processors processors;
+  private final boolean trace;
   private final List<Encoding> encodings = new ArrayList<>();
   private final int skippedRows;
   private final Dice dice = new Dice(0);
@@ -43,8 +44,9 @@ final class HostOracle {
   private long cases;
   private long signals;
 
-  HostOracle(Processors processors, String filter) {
+  HostOracle(Processors processors, String filter, boolean trace) {
     this.processors = processors;
+    this.trace = trace;
     for (int slot = 0; slot < SLOTS; slot++) {
       long at = CODE + (long) slot * SLOT_SIZE;
       landing(at + SLOT_BACK, modeOf(slot), Trampoline.EXIT_BACK);
@@ -120,6 +122,9 @@ final class HostOracle {
         continue;
       }
       writeCode();
+      if (trace) {
+        System.out.printf("instruction %d: %s %s%n", n, snippet.hex(), snippet.instruction);
+      }
       runs[snippet.instruction.entry.index()] += STATES;
       for (int i = 0; i < STATES; i++) {
         runCase(seed, n);

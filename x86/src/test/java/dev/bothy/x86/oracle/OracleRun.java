@@ -22,8 +22,8 @@ import java.util.concurrent.Future;
  * The host-CPU differential test as a command: {@code --engine NAME} (interpreter), {@code --kind
  * both|instructions|sequences} (both), {@code --cases N} (1,000,000), {@code --seed S} (1), {@code
  * --jobs J} (the processors there are), {@code --rows REGEX} (of "OP encoding operands"), {@code
- * --first N} (the instruction or sequence to start with: what a mismatch reports). The work is done
- * by child processes, because the fixed addresses and the signal handlers want a process of their
+ * --first N} (the instruction or sequence to start with: what a mismatch reports), {@code --trace}
+ * (names each before it runs, for engines that end the process). The work is done by child processes, because the fixed addresses and the signal handlers want a process of their
  * own. Status 1 if anything differed.
  */
 public final class OracleRun {
@@ -37,9 +37,15 @@ public final class OracleRun {
 
   /** What to run. */
   record Request(
-      EngineUnderTest engine, Kind kind, long seed, long first, long cases, String rows) {
+      EngineUnderTest engine,
+      Kind kind,
+      long seed,
+      long first,
+      long cases,
+      String rows,
+      boolean trace) {
     Request(EngineUnderTest engine, Kind kind, long seed, long cases) {
-      this(engine, kind, seed, 0, cases, ".*");
+      this(engine, kind, seed, 0, cases, ".*", false);
     }
   }
 
@@ -78,6 +84,7 @@ public final class OracleRun {
     long first = 0;
     int jobs = Runtime.getRuntime().availableProcessors();
     String rows = ".*";
+    boolean trace = false;
     boolean child = false;
     for (int i = 0; i < args.length; i++) {
       switch (args[i]) {
@@ -88,11 +95,12 @@ public final class OracleRun {
         case "--first" -> first = Long.parseLong(args[++i]);
         case "--jobs" -> jobs = Integer.parseInt(args[++i]);
         case "--rows" -> rows = args[++i];
+        case "--trace" -> trace = true;
         case "--child" -> child = true;
         default -> throw new IllegalArgumentException("no such option: " + args[i]);
       }
     }
-    Request request = new Request(engine, kind, seed, first, cases, rows);
+    Request request = new Request(engine, kind, seed, first, cases, rows, trace);
     if (child) {
       runHere(request);
       return;
@@ -124,8 +132,8 @@ public final class OracleRun {
 
   private static void runHere(Request request) {
     try (Processors processors = new Processors(request.engine::create)) {
-      HostOracle instructions = new HostOracle(processors, request.rows);
-      SequenceOracle sequences = new SequenceOracle(processors, instructions.encodings());
+      HostOracle instructions = new HostOracle(processors, request.rows, request.trace);
+      SequenceOracle sequences = new SequenceOracle(processors, instructions.encodings(), request.trace);
       List<HostOracle.Result> results = new ArrayList<>();
       if (request.kind != Kind.SEQUENCES) {
         long half = request.kind == Kind.BOTH ? (request.cases + 1) / 2 : request.cases;
@@ -175,7 +183,7 @@ public final class OracleRun {
   }
 
   private static List<String> command(Request request, long seed, long cases) {
-    return List.of(
+    List<String> command = new ArrayList<>(List.of(
         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
         "--enable-native-access=ALL-UNNAMED",
         "-Xmx512m",
@@ -185,6 +193,7 @@ public final class OracleRun {
         "-XX:CompressedClassSpaceSize=32m",
         "-XX:+UnlockDiagnosticVMOptions",
         "-XX:ArchiveRelocationMode=0",
+        "-XX:ErrorFile=" + Path.of(System.getProperty("java.io.tmpdir"), "oracle-%p.log"),
         "-cp",
         System.getProperty("java.class.path"),
         OracleRun.class.getName(),
@@ -200,7 +209,11 @@ public final class OracleRun {
         "--cases",
         Long.toString(cases),
         "--rows",
-        request.rows);
+        request.rows));
+    if (request.trace) {
+      command.add("--trace");
+    }
+    return command;
   }
 
   private static List<String> child(List<String> command, boolean echo)
@@ -220,7 +233,9 @@ public final class OracleRun {
     int status = process.waitFor();
     if (status != 0 || lines.stream().noneMatch(line -> line.startsWith(RESULT))) {
       throw new IOException(
-          "the oracle's process ended with status " + status + ":\n" + String.join("\n", lines));
+          "the oracle's process ended with status "
+              + status
+              + (echo ? "" : ":\n" + String.join("\n", lines)));
     }
     return lines;
   }

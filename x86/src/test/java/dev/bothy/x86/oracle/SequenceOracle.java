@@ -25,6 +25,7 @@ final class SequenceOracle {
   private static final int REPORTS = 20;
 
   private final Processors processors;
+  private final boolean trace;
   private final Dice dice = new Dice(0);
   private final Sequence sequence;
   private final Comparison comparison = new Comparison();
@@ -35,8 +36,9 @@ final class SequenceOracle {
   private long signals;
   private long failed;
 
-  SequenceOracle(Processors processors, List<Encoding> rows) {
+  SequenceOracle(Processors processors, List<Encoding> rows, boolean trace) {
     this.processors = processors;
+    this.trace = trace;
     sequence = new Sequence(dice, new RandomState(dice), rows);
   }
 
@@ -47,6 +49,9 @@ final class SequenceOracle {
       dice.reseed(seed * 0x9e37_79b9_7f4a_7c15L + 0x5e9 + n);
       sequence.choose();
       write();
+      if (trace) {
+        System.out.printf("sequence %d:%n%s", n, sequence.listing());
+      }
       for (Step step : sequence.steps) {
         runs[step.in.entry.index()] += STATES;
       }
