@@ -174,15 +174,16 @@ final class GuestMachine implements AutoCloseable {
   }
 
   /**
-   * Runs {@code instructions} of {@code mode} from the state in {@link Layout#INPUT}; fills {@link
-   * Layout#GUEST}.
+   * Runs {@code instructions} of {@code mode} from the state in {@link Layout#INPUT}, but for RIP;
+   * fills {@link Layout#GUEST}.
    */
-  void run(int mode, int instructions) {
+  void run(int mode, int instructions, long start) {
     resetProcessor(mode);
     for (int i = 0; i < 18; i++) {
       // General registers, RIP, RFLAGS lie alike in both.
       RawMemory.putLong(state + CpuState.GPR + 8L * i, RawMemory.getLong(INPUT + GPR + 8L * i));
     }
+    RawMemory.putLong(state + CpuState.RIP, start);
     FloatingState.load(INPUT + FX, state);
     Exit exit = cpu.run(instructions);
     RawMemory.segment(GUEST, RECORD_SIZE).fill((byte) 0);

@@ -160,7 +160,7 @@ final class HostOracle {
   private void runCase(long seed, long n) {
     snippet.newState();
     Instruction instruction = snippet.instruction;
-    processors.run(instruction.mode, 1 + SLACK);
+    processors.run(instruction.mode, 1 + SLACK, snippet.address);
     normalizeHost();
     normalizeGuest();
     cases++;

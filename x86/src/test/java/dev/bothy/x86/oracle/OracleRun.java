@@ -23,8 +23,9 @@ import java.util.concurrent.Future;
  * both|instructions|sequences} (both), {@code --cases N} (1,000,000), {@code --seed S} (1), {@code
  * --jobs J} (the processors there are), {@code --rows REGEX} (of "OP encoding operands"), {@code
  * --first N} (the instruction or sequence to start with: what a mismatch reports), {@code --trace}
- * (names each before it runs, for engines that end the process). The work is done by child processes, because the fixed addresses and the signal handlers want a process of their
- * own. Status 1 if anything differed.
+ * (names each before it runs, for engines that end the process). The work is done by child
+ * processes, because the fixed addresses and the signal handlers want a process of their own.
+ * Status 1 if anything differed.
  */
 public final class OracleRun {
   /** What a case is. */
@@ -133,7 +134,8 @@ public final class OracleRun {
   private static void runHere(Request request) {
     try (Processors processors = new Processors(request.engine::create)) {
       HostOracle instructions = new HostOracle(processors, request.rows, request.trace);
-      SequenceOracle sequences = new SequenceOracle(processors, instructions.encodings(), request.trace);
+      SequenceOracle sequences =
+          new SequenceOracle(processors, instructions.encodings(), request.trace);
       List<HostOracle.Result> results = new ArrayList<>();
       if (request.kind != Kind.SEQUENCES) {
         long half = request.kind == Kind.BOTH ? (request.cases + 1) / 2 : request.cases;
@@ -183,33 +185,35 @@ public final class OracleRun {
   }
 
   private static List<String> command(Request request, long seed, long cases) {
-    List<String> command = new ArrayList<>(List.of(
-        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-        "--enable-native-access=ALL-UNNAMED",
-        "-Xmx512m",
-        "-XX:+UseSerialGC",
-        // All that the virtual machine might put below 2 GiB goes elsewhere.
-        "-XX:HeapBaseMinAddress=16g",
-        "-XX:CompressedClassSpaceSize=32m",
-        "-XX:+UnlockDiagnosticVMOptions",
-        "-XX:ArchiveRelocationMode=0",
-        "-XX:ErrorFile=" + Path.of(System.getProperty("java.io.tmpdir"), "oracle-%p.log"),
-        "-cp",
-        System.getProperty("java.class.path"),
-        OracleRun.class.getName(),
-        "--child",
-        "--engine",
-        request.engine.toString(),
-        "--kind",
-        request.kind.toString(),
-        "--seed",
-        Long.toString(seed),
-        "--first",
-        Long.toString(request.first),
-        "--cases",
-        Long.toString(cases),
-        "--rows",
-        request.rows));
+    List<String> command =
+        new ArrayList<>(
+            List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED",
+                "-Xmx512m",
+                "-XX:+UseSerialGC",
+                // All that the virtual machine might put below 2 GiB goes elsewhere.
+                "-XX:HeapBaseMinAddress=16g",
+                "-XX:CompressedClassSpaceSize=32m",
+                "-XX:+UnlockDiagnosticVMOptions",
+                "-XX:ArchiveRelocationMode=0",
+                "-XX:ErrorFile=" + Path.of(System.getProperty("java.io.tmpdir"), "oracle-%p.log"),
+                "-cp",
+                System.getProperty("java.class.path"),
+                OracleRun.class.getName(),
+                "--child",
+                "--engine",
+                request.engine.toString(),
+                "--kind",
+                request.kind.toString(),
+                "--seed",
+                Long.toString(seed),
+                "--first",
+                Long.toString(request.first),
+                "--cases",
+                Long.toString(cases),
+                "--rows",
+                request.rows));
     if (request.trace) {
       command.add("--trace");
     }

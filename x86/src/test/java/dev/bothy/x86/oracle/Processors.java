@@ -51,11 +51,11 @@ final class Processors implements AutoCloseable {
     guest.writeCode(address, guestCode);
   }
 
-  /** Runs both from {@link Layout#INPUT} and {@link Layout#DATA}. */
-  void run(int mode, int instructions) {
+  /** Runs both from {@link Layout#INPUT} and {@link Layout#DATA}, the guest from its own RIP. */
+  void run(int mode, int instructions, long guestStart) {
     guest.dataSegment().copyFrom(RawMemory.segment(DATA, DATA_SIZE));
     host.run(mode);
-    guest.run(mode, instructions);
+    guest.run(mode, instructions, guestStart);
   }
 
   /** True if the host ended in an exception; takes what is Linux's own out of its record. */

@@ -28,8 +28,13 @@ final class Sequence {
   private static final int TRIES = 24;
   private static final int LANDING_SIZE = 8;
 
+  private static final int WARM_UP = 64;
+
+  /** Instructions from {@link #warm} to {@link #start}. */
+  static final int WARM_UP_LENGTH = 5;
+
   /** Room for the longest one with its landing places. */
-  private static final int SPAN = MOST * 15 + 4 * LANDING_SIZE + 64;
+  private static final int SPAN = MOST * 15 + 4 * LANDING_SIZE + WARM_UP;
 
   private final Dice dice;
   private final RandomState random;
@@ -48,6 +53,9 @@ final class Sequence {
 
   /** Linear address of the first instruction. */
   long start;
+
+  /** Where the guest may start instead: code that touches the data pages and goes on there. */
+  long warm;
 
   /** Linear addresses behind the last one, and where branches land. */
   long end;
@@ -108,7 +116,7 @@ final class Sequence {
   /** Chooses instructions; where they are and how many is random too. */
   void choose() {
     mode = dice.below(4) == 0 ? 32 : 64;
-    start = SEQUENCES + 64 + dice.below(SEQUENCES_SIZE - SPAN);
+    start = SEQUENCES + WARM_UP + dice.below(SEQUENCES_SIZE - SPAN);
     gsBase = mode == 64 && dice.chance(50) ? (dice.below(64) - 32) * 16L : 0;
     branchesBack = dice.chance(50);
     known.reset();
@@ -182,6 +190,7 @@ final class Sequence {
     end = at;
     forward = end + LANDING_SIZE;
     back = start - 2 * LANDING_SIZE;
+    warm = start - WARM_UP;
     if (line.isEmpty() || !line.getLast().branchesRelative()) {
       return true;
     }
@@ -207,9 +216,10 @@ final class Sequence {
     return true;
   }
 
-  /** All bytes from {@link #back} on: landing, instructions, landings. */
+  /** All bytes from {@link #warm} on: warm-up, landing, instructions, landings. */
   byte[] code(Landing landing) {
-    byte[] bytes = new byte[(int) (forward + LANDING_SIZE - back)];
+    byte[] bytes = new byte[(int) (forward + LANDING_SIZE - warm)];
+    put(bytes, warm, warmUp());
     put(bytes, back, landing.code(mode, back, Trampoline.EXIT_BACK));
     for (Step step : steps) {
       put(bytes, step.address, step.bytes());
@@ -219,8 +229,17 @@ final class Sequence {
     return bytes;
   }
 
+  /** Exchanges a word of either page twice: nothing changes, not even flags. */
+  private byte[] warmUp() {
+    CodeBuffer code = new CodeBuffer(warm);
+    for (int i = 0; i < WARM_UP_LENGTH - 1; i++) {
+      code.at(mode == 64 ? "48870425" : "8705", DATA + i / 2 * PAGE); // xchg [page], rax
+    }
+    return code.jump("e9", start).bytes();
+  }
+
   private void put(byte[] bytes, long address, byte[] part) {
-    System.arraycopy(part, 0, bytes, (int) (address - back), part.length);
+    System.arraycopy(part, 0, bytes, (int) (address - warm), part.length);
   }
 
   /** Code that ends a test at an address: different on host and guest. */

@@ -20,7 +20,7 @@ final class SequenceOracle {
   private static final int STATES = 8;
 
   /** What a guest may run beyond the sequence before it is stopped, so that none is cut. */
-  private static final int SLACK = 20;
+  private static final int SLACK = 20 + Sequence.WARM_UP_LENGTH;
 
   private static final int REPORTS = 20;
 
@@ -35,6 +35,9 @@ final class SequenceOracle {
   private long cases;
   private long signals;
   private long failed;
+
+  /** The guest has the data pages in its TLB when it comes to the sequence. */
+  private boolean warm;
 
   SequenceOracle(Processors processors, List<Encoding> rows, boolean trace) {
     this.processors = processors;
@@ -57,6 +60,7 @@ final class SequenceOracle {
       }
       for (int i = 0; i < STATES; i++) {
         sequence.newState();
+        warm = dice.chance(75);
         MemorySegment.copy(
             RawMemory.segment(DATA, DATA_SIZE), ValueLayout.JAVA_BYTE, 0, dataBefore, 0, DATA_SIZE);
         cases++;
@@ -81,12 +85,13 @@ final class SequenceOracle {
 
   private void write() {
     processors.write(
-        sequence.back, sequence.code(processors::leave), sequence.code(Processors::spin));
+        sequence.warm, sequence.code(processors::leave), sequence.code(Processors::spin));
   }
 
   /** Runs the sequence from the state that is set up; true if both come to the same. */
   private boolean agree() {
-    processors.run(sequence.mode, sequence.steps.size() + SLACK);
+    long guestStart = warm ? sequence.warm : sequence.start;
+    processors.run(sequence.mode, sequence.steps.size() + SLACK, guestStart);
     switch ((int) getLong(Trampoline.LANDING)) {
       case Trampoline.EXIT_NEXT -> putLong(NATIVE + RIP, sequence.end);
       case Trampoline.EXIT_BACK -> putLong(NATIVE + RIP, sequence.back);
@@ -135,7 +140,7 @@ final class SequenceOracle {
     }
     boolean agrees = agreeAgain();
     System.out.printf(
-        "MISMATCH seed %d sequence %d state %d, %d-bit code, %d of %d instructions%n  %s%n",
+        "MISMATCH seed %d sequence %d state %d (%s), %d-bit code, %d of %d instructions%n  %s%n",
         seed, n, state, sequence.mode, sequence.steps.size(), length, Sequence.controls());
     if (agrees) {
       System.out.printf("it did not happen again:%n%s", whole);
