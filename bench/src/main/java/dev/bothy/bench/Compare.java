@@ -28,6 +28,7 @@ final class Compare {
         --engine NAME     of Bothy, default auto
         --memory MIB      of the guests, default 2048
         --warm            run each workload once before it is timed
+        --processor-time  compare processor time instead, on a host that has other work
         --timeout SECONDS for one boot, default 3600
         --output FOLDER   for compare.md and compare.svg
         --skip-native, --skip-tcg, --skip-bothy\
@@ -41,7 +42,7 @@ final class Compare {
             arguments,
             USAGE,
             Set.of("rounds", "only", "cpus", "engine", "memory", "timeout", "output"),
-            Set.of("prepare", "every", "warm", "skip-native", "skip-tcg", "skip-bothy"));
+            Set.of("prepare", "every", "warm", "processor-time", "skip-native", "skip-tcg", "skip-bothy"));
     Pattern only = Pattern.compile(options.text("only", ".*"));
     List<Workload> workloads =
         Workload.ALL.stream().filter(w -> only.matcher(w.name()).find()).toList();
@@ -66,7 +67,7 @@ final class Compare {
     List<Subject> subjects = subjects(options);
     int rounds = options.number("rounds", 3);
     String host = HostReport.of("Programs in a Debian guest");
-    Times times = new Times();
+    Times times = new Times(options.flag("processor-time"));
     for (int round = 1; round <= rounds; round++) {
       for (Subject subject : subjects) {
         List<Workload> some = workloads;
@@ -79,8 +80,8 @@ final class Compare {
       }
     }
     Files.createDirectories(output);
-    CompareTable table = new CompareTable(workloads, subjects, times);
-    String text = host + "\n" + conditions(setting, rounds) + table.markdown();
+    CompareTable table = new CompareTable(workloads, subjects, times, !options.flag("processor-time"));
+    String text = host + "\n" + conditions(setting, rounds, options.flag("processor-time")) + table.markdown();
     Files.writeString(output.resolve("compare.md"), text);
     Files.writeString(output.resolve("compare.svg"), new CompareChart(workloads, times).svg());
     System.out.print(text);
@@ -119,14 +120,21 @@ final class Compare {
         "bench: round %d, %s: %.0f s%n", round, subject, (System.nanoTime() - began) / 1e9);
     for (Subject.Timed timed : results) {
       System.err.printf(
-          "bench:   %-20s %8.3f s, on the host's clock %8.3f s %s%n",
-          timed.name(), timed.seconds(), timed.hostSeconds(), timed.said());
+          "bench:   %-20s %8.3f s, on the host's clock %8.3f s, processor time %8.3f s %s%n",
+          timed.name(),
+          timed.seconds(),
+          timed.hostSeconds(),
+          timed.processorSeconds(),
+          timed.said());
       times.add(subject, timed);
     }
   }
 
-  private static String conditions(Subject.Setting setting, int rounds) {
-    return "Seconds by the guest's monotonic clock, medians of "
+  private static String conditions(
+      Subject.Setting setting, int rounds, boolean processorTime) {
+    return (processorTime
+            ? "Seconds of processor time (of the whole process of QEMU or Bothy), medians of "
+            : "Seconds by the guest's monotonic clock, medians of ")
         + rounds
         + (rounds == 1 ? " round" : " rounds")
         + (setting.options().isEmpty() ? ", each program's first run" : ", each after one run")

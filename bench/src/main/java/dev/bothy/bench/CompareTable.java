@@ -13,11 +13,14 @@ final class CompareTable {
   private final List<Workload> workloads;
   private final Set<Integer> cpus;
   private final Times times;
+  private final boolean scaling;
 
-  CompareTable(List<Workload> workloads, List<Subject> subjects, Times times) {
+  /** With {@code scaling}, also how much faster several processors are. */
+  CompareTable(List<Workload> workloads, List<Subject> subjects, Times times, boolean scaling) {
     this.workloads = workloads;
     this.cpus = subjects.stream().map(Subject::cpus).collect(Collectors.toCollection(TreeSet::new));
     this.times = times;
+    this.scaling = scaling;
   }
 
   String markdown() {
@@ -26,7 +29,7 @@ final class CompareTable {
       text.append(count == 1 ? "## One processor\n\n" : "## %d processors\n\n".formatted(count));
       times(text, count);
     }
-    if (cpus.size() > 1) {
+    if (scaling && cpus.size() > 1) {
       scaling(text);
     }
     text.append("The guest's and the host's clock differed by at most ");

@@ -13,6 +13,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -57,7 +60,9 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
         delete(work);
         lay(scripts, files, debian, work);
         Files.move(work, ready, StandardCopyOption.ATOMIC_MOVE);
+        deleteOld(debian, ready);
       }
+      Files.setLastModifiedTime(ready, FileTime.from(Instant.now()));
       return new DebianRoot(
           kernel, ready.resolve("initrd"), debian.resolve("root"), ready.resolve("bench"));
     }
@@ -148,6 +153,19 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
       sum.update(Files.readAllBytes(file));
     }
     return "%08x".formatted(sum.getValue());
+  }
+
+  /** Earlier versions that nobody has made or asked for since yesterday. */
+  private static void deleteOld(Path debian, Path current) throws IOException {
+    Instant yesterday = Instant.now().minus(Duration.ofDays(1));
+    try (Stream<Path> all = Files.list(debian)) {
+      for (Path folder : all.filter(f -> f.getFileName().toString().startsWith("bench-")).toList()) {
+        if (!folder.equals(current)
+            && Files.getLastModifiedTime(folder).toInstant().isBefore(yesterday)) {
+          delete(folder);
+        }
+      }
+    }
   }
 
   private static void delete(Path tree) throws IOException {

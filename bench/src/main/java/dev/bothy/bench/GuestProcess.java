@@ -4,6 +4,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ObjLongConsumer;
@@ -74,6 +75,11 @@ final class GuestProcess implements AutoCloseable {
 
   long pid() {
     return process.pid();
+  }
+
+  /** Processor time of all its threads until now, in steps of the kernel's clock. */
+  double processorSeconds() {
+    return process.info().totalCpuDuration().map(Duration::toNanos).orElse(0L) / 1e9;
   }
 
   boolean alive() {

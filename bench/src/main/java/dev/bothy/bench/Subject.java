@@ -6,9 +6,12 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.function.ObjLongConsumer;
 
 /** What the workloads run on, with a number of processors. */
 record Subject(Kind kind, int cpus) {
+  private static final int TAIL_LINES = 20;
+
   /** In the order of a table's columns. */
   enum Kind {
     NATIVE("native"),
@@ -43,55 +46,81 @@ record Subject(Kind kind, int cpus) {
    *
    * @param seconds by the guest's monotonic clock
    * @param hostSeconds by the host's, from line to line of the console
+   * @param processorSeconds of the workload itself natively, else of the guest's whole process
    * @param said what the workload said instead of what it should, or empty
    */
-  record Timed(String name, double seconds, double hostSeconds, String said) {}
+  record Timed(
+      String name, double seconds, double hostSeconds, double processorSeconds, String said) {}
+
+  /** Takes the times out of what the console says, and keeps the last of the rest. */
+  private final class Listener implements ObjLongConsumer<String> {
+    final List<Timed> results = new ArrayList<>();
+    final List<String> tail = new ArrayList<>();
+    boolean done = kind == Kind.NATIVE;
+    private final GuestProcess process;
+    private long began;
+    private double beganProcessor;
+
+    Listener(GuestProcess process) {
+      this.process = process;
+    }
+
+    @Override
+    public void accept(String line, long time) {
+      int at = line.indexOf("bench-");
+      String[] words = at < 0 ? new String[] {""} : line.substring(at).strip().split(" ", 5);
+      switch (words[0]) {
+        case "bench-begin" -> {
+          began = time;
+          beganProcessor = process.processorSeconds();
+        }
+        case "bench-result" -> result(words, time);
+        case "bench-done" -> done = true;
+        default -> {
+          tail.add(line);
+          if (tail.size() > TAIL_LINES) {
+            tail.removeFirst();
+          }
+        }
+      }
+    }
+
+    private void result(String[] words, long time) {
+      if (words.length < 5 || !(words[2] + words[3]).matches("[0-9]{1,36}")) {
+        return;
+      }
+      double processor =
+          kind == Kind.NATIVE
+              ? Double.parseDouble(words[3]) / 1e9
+              : process.processorSeconds() - beganProcessor;
+      results.add(
+          new Timed(
+              words[1],
+              Double.parseDouble(words[2]) / 1e9,
+              (time - began) / 1e9,
+              processor,
+              words[4].equals("ok") ? "" : words[4]));
+    }
+  }
 
   /** Runs workloads in one boot; fewer come back if the guest ends early. */
   List<Timed> run(Setting setting, List<Workload> workloads) throws IOException {
-    List<Timed> results = new ArrayList<>();
-    long[] began = {0};
     Path errors = setting.folder.resolve(this + ".err");
-    List<String> tail = new ArrayList<>();
-    boolean[] done = {kind == Kind.NATIVE};
     try (var process = GuestProcess.plain(command(setting, workloads), errors)) {
       Thread watchdog = Thread.ofVirtual().start(() -> endAfter(process, setting.timeoutSeconds));
-      process.read(
-          (line, time) -> {
-            int at = line.indexOf("bench-");
-            String[] words = at < 0 ? new String[] {""} : line.substring(at).strip().split(" ", 4);
-            switch (words[0]) {
-              case "bench-begin" -> began[0] = time;
-              case "bench-done" -> done[0] = true;
-              case "bench-result" -> {
-                if (words.length == 4 && words[2].matches("[0-9]{1,18}")) {
-                  results.add(
-                      new Timed(
-                          words[1],
-                          Long.parseLong(words[2]) / 1e9,
-                          (time - began[0]) / 1e9,
-                          words[3].equals("ok") ? "" : words[3].replaceFirst("wrong ?", "")));
-                }
-              }
-              default -> {
-                tail.add(line);
-                if (tail.size() > 20) {
-                  tail.removeFirst();
-                }
-              }
-            }
-          });
+      Listener listener = new Listener(process);
+      process.read(listener);
       watchdog.interrupt();
+      if (!listener.done || listener.results.size() < workloads.size()) {
+        System.err.println(
+            "bench: "
+                + this
+                + " did not get to the end; its last lines:\n"
+                + String.join("\n", listener.tail));
+        System.err.print(Files.readString(errors));
+      }
+      return listener.results;
     }
-    if (!done[0] || results.size() < workloads.size()) {
-      System.err.println(
-          "bench: "
-              + this
-              + " did not get to the end; its last lines:\n"
-              + String.join("\n", tail));
-      System.err.print(Files.readString(errors));
-    }
-    return results;
   }
 
   private static void endAfter(GuestProcess process, int seconds) {

@@ -11,7 +11,13 @@ import java.util.stream.Stream;
 final class Times {
   private final Map<Subject, Map<String, List<Double>>> seconds = new HashMap<>();
   private final List<String> wrong = new ArrayList<>();
+  private final boolean processorTime;
   private double clockError;
+
+  /** Of the clock, or of processors. */
+  Times(boolean processorTime) {
+    this.processorTime = processorTime;
+  }
 
   void add(Subject subject, Subject.Timed timed) {
     if (!timed.said().isEmpty()) {
@@ -21,7 +27,7 @@ final class Times {
     seconds
         .computeIfAbsent(subject, _ -> new HashMap<>())
         .computeIfAbsent(timed.name(), _ -> new ArrayList<>())
-        .add(timed.seconds());
+        .add(processorTime ? timed.processorSeconds() : timed.seconds());
     if (timed.seconds() >= 1) {
       clockError = Math.max(clockError, Math.abs(timed.hostSeconds() / timed.seconds() - 1));
     }
