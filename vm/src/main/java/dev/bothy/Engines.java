@@ -1,13 +1,15 @@
 package dev.bothy;
 
+import dev.bothy.host.ExecutableMemory;
 import dev.bothy.machine.EngineFactory;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
 import java.util.List;
+import java.util.Optional;
 
 /** The engines by name. */
 public final class Engines {
-  /** The first of the others that works here. */
+  /** The fastest of the others that works here. */
   public static final String AUTO = "auto";
 
   /** Java; works everywhere. */
@@ -23,16 +25,45 @@ public final class Engines {
     return List.of(AUTO, TRANSLATOR, INTERPRETER);
   }
 
-  static EngineFactory factory(String name) {
-    return switch (name) {
-      case AUTO, INTERPRETER -> InterpreterEngine::new;
-      case TRANSLATOR -> TranslatorEngine::new;
-      case "kvm" ->
-          throw new IllegalArgumentException(
-              "engine \"" + name + "\" is not built yet: give auto or interpreter");
-      default ->
-          throw new IllegalArgumentException(
-              "no engine \"" + name + "\": give auto or interpreter");
-    };
+  /** The engine that {@link #AUTO} stands for on this host. */
+  public static String automatic() {
+    return INTERPRETER;
+  }
+
+  /**
+   * Why this host cannot run an engine; empty if nothing speaks against it.
+   *
+   * @throws IllegalArgumentException if there is none of that name
+   */
+  public static Optional<String> refusal(String name) {
+    requireKnown(name);
+    return name.equals(TRANSLATOR) ? ExecutableMemory.refusal() : Optional.empty();
+  }
+
+  /** Throws an IllegalArgumentException that tells the names, if {@code name} is none of them. */
+  static void requireKnown(String name) {
+    if (!names().contains(name)) {
+      throw new IllegalArgumentException(
+          (name.equals("kvm")
+                  ? "engine \"" + name + "\" is not built yet"
+                  : "no engine \"" + name + "\"")
+              + ": give auto, translator or interpreter");
+    }
+  }
+
+  /**
+   * What makes an engine.
+   *
+   * @throws VmException if this host cannot run it; the message says why
+   */
+  static EngineFactory factory(String name) throws VmException {
+    Optional<String> refusal = refusal(name);
+    if (refusal.isPresent()) {
+      throw new VmException(
+          "engine " + name + " cannot run here (" + refusal.get() + "): give interpreter or auto",
+          null);
+    }
+    String engine = name.equals(AUTO) ? automatic() : name;
+    return engine.equals(TRANSLATOR) ? TranslatorEngine::new : InterpreterEngine::new;
   }
 }

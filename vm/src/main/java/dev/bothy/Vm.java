@@ -246,9 +246,13 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
-    /** "auto" or "interpreter". */
+    /**
+     * What runs guest code, by one of the names in {@link Engines}.
+     *
+     * @throws IllegalArgumentException if there is none of that name
+     */
     public Builder engine(String engineName) {
-      Engines.factory(engineName);
+      Engines.requireKnown(engineName);
       engine = engineName;
       return this;
     }
@@ -293,7 +297,8 @@ public final class Vm implements AutoCloseable {
      * Makes the machine, switched off. Without a kernel, prepares the default guest, which the
      * first time takes a while and the host's apt.
      *
-     * @throws VmException if there is no default guest here, or the host has no room for the memory
+     * @throws VmException if the host cannot run the engine or has no room for the memory, or there
+     *     is no default guest here
      */
     public Vm build() throws VmException {
       ConsoleOutput output = new ConsoleOutput(consoleStream);
@@ -311,6 +316,8 @@ public final class Vm implements AutoCloseable {
         throw new VmException(e.getMessage(), e);
       } catch (UncheckedIOException e) {
         throw new VmException(e.getMessage() + ": give the machine less memory", e);
+      } catch (UnsupportedOperationException e) {
+        throw new VmException("engine " + engine + " cannot run here: " + e.getMessage(), e);
       } catch (IOException e) {
         throw new VmException("cannot prepare the guest: " + e.getMessage(), e);
       }

@@ -8,7 +8,8 @@ import dev.bothy.host.NativeAccess;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Locale;
+import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 
@@ -22,21 +23,29 @@ final class Doctor implements Callable<Integer> {
   public Integer call() throws InterruptedException {
     System.out.println("engines:");
     System.out.println("  kvm          no   not built yet; this host: " + kvm());
-    System.out.println("  translator   no   not built yet; this host: " + processor());
-    String trouble = interpreterTrouble();
-    System.out.println(
-        trouble.isEmpty()
-            ? "  interpreter  yes  ran a guest on Java " + Runtime.version()
-            : "  interpreter  no   " + trouble);
+    boolean sound = true;
+    for (String engine : List.of(Engines.TRANSLATOR, Engines.INTERPRETER)) {
+      Optional<String> refusal = Engines.refusal(engine);
+      String trouble = refusal.isPresent() ? "" : trouble(engine);
+      boolean works = refusal.isEmpty() && trouble.isEmpty();
+      sound &= trouble.isEmpty();
+      System.out.printf(
+          "  %-12s %-4s %s%n",
+          engine,
+          works ? "yes" : "no",
+          works ? "ran a guest on Java " + Runtime.version() : refusal.orElse(trouble));
+    }
+    System.out.println("  auto takes the " + Engines.automatic());
     System.out.println("host:");
     System.out.println("  " + calls());
     System.out.println("  default guest: " + guest());
-    return trouble.isEmpty() ? ExitStatus.OK : ExitStatus.HOST_ERROR;
+    return sound ? ExitStatus.OK : ExitStatus.HOST_ERROR;
   }
 
-  private static String interpreterTrouble() throws InterruptedException {
+  /** What goes wrong with an engine that nothing speaks against; empty: nothing. */
+  private static String trouble(String engine) throws InterruptedException {
     try {
-      EchoKernel.check(Engines.INTERPRETER);
+      EchoKernel.check(engine);
       return "";
     } catch (VmException e) {
       return e.getMessage();
@@ -53,17 +62,10 @@ final class Doctor implements Callable<Integer> {
         : "has /dev/kvm, but you may not use it (usually: join the group kvm)";
   }
 
-  private static String processor() {
-    String architecture = System.getProperty("os.arch").toLowerCase(Locale.ROOT);
-    return architecture.equals("amd64") || architecture.equals("x86_64")
-        ? "has an x86-64 processor, as the translator will need"
-        : "has a processor of another kind (" + architecture + ")";
-  }
-
   private static String calls() {
     return NativeAccess.allowed()
         ? "calls into the C library: allowed"
-        : "calls into the C library: off; the interpreter does without";
+        : "calls into the C library: off; only the interpreter does without";
   }
 
   private static String guest() {

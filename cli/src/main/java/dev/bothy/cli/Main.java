@@ -11,7 +11,7 @@ import picocli.CommandLine.ParameterException;
     versionProvider = Version.class,
     usageHelpAutoWidth = true,
     description = "x86-64 machines in Java.",
-    subcommands = {Run.class, Doctor.class},
+    subcommands = {Run.class, Doctor.class, Train.class},
     footer = {"", "'bothy run' starts a Linux shell; 'bothy run --help' says what else it can do."})
 public final class Main implements Runnable {
   @CommandLine.Spec private CommandLine.Model.CommandSpec spec;

@@ -56,7 +56,9 @@ final class Run implements Callable<Integer> {
   @Option(
       names = "--engine",
       paramLabel = "NAME",
-      description = "What runs guest code: auto or interpreter (default: auto).")
+      description =
+          "What runs guest code: auto, translator or interpreter (default: auto, which takes the"
+              + " fastest that 'bothy doctor' finds working here).")
   private String engine = Engines.AUTO;
 
   @Option(

@@ -65,7 +65,7 @@ class WrongUsageTest {
         "--cpus|two|no number",
         "--cpu|pentium|v2",
         "--engine|kvm|not built yet",
-        "--engine|warp|auto or interpreter",
+        "--engine|warp|translator or interpreter",
         "--timeout|0|above 0",
         "--timeout|-3|above 0",
         "--timeout|NaN|above 0",
