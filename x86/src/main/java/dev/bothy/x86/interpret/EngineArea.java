@@ -19,7 +19,10 @@ public final class EngineArea {
   /** Linear address that a jump leads to which generated code could not follow. */
   public static final int TARGET = WORDS + 8;
 
-  /** An interrupt waits for RFLAGS.IF: STI leaves to Java. 4 bytes. */
+  /**
+   * Not 0: an interrupt waits for RFLAGS.IF, or NMIs are blocked; then what sets IF is Java's. 4
+   * bytes.
+   */
   public static final int INTERRUPT_WAITS = WORDS + 0x10;
 
   /** Linear address of the page that the running code lies on. */
@@ -72,6 +75,20 @@ public final class EngineArea {
 
   /** A word that is never written by generated code's hot paths: counters, by their own offsets. */
   public static final int COUNTERS = WORDS + 0x100;
+
+  // Words that generated code needs less often.
+
+  /**
+   * What {@link #JUMP_KEY} becomes with a change between supervisor mode, user mode and supervisor
+   * mode with AC set; nothing else of the mode changes there.
+   */
+  public static final int KEY_KERNEL = WORDS + 0x200;
+
+  public static final int KEY_USER = WORDS + 0x208;
+  public static final int KEY_AC = WORDS + 0x210;
+
+  /** PAUSE instructions until the next one that lets others run. 4 bytes. */
+  public static final int PAUSES = WORDS + 0x218;
 
   // The TLB.
 

@@ -184,6 +184,11 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     tlb = buffer.table(cpl == 3 ? USER : alignmentFlag() && walker.smap() ? KERNEL_AC : KERNEL);
   }
 
+  /** CR4.SMAP. */
+  final boolean smap() {
+    return walker.smap();
+  }
+
   /** RFLAGS.AC. */
   abstract boolean alignmentFlag();
 

@@ -53,6 +53,16 @@ final class TranslatedExecution {
   private final byte[] numberOfMode = new byte[Mode.COUNT];
   private int modes;
 
+  // What the keys in the state were made for.
+  private int keyedMode = -1;
+  private int keyedSpace;
+  private boolean keyedSmap;
+
+  /** The mode that generated code was left in, as far as it is taken over. */
+  private int present;
+
+  private long presentKey;
+
   private static final int MODE_NUMBERS = 16;
 
   /** Pages, hashed, that have entries in the jump cache. */
@@ -135,19 +145,56 @@ final class TranslatedExecution {
 
   private int numberOf(int mode) {
     if (numberOfMode[mode] == 0) {
-      if (modes == MODE_NUMBERS - 1) {
-        // More modes than numbers: start again.
-        forgetJumps();
-        java.util.Arrays.fill(numberOfMode, (byte) 0);
-        modes = 0;
-      }
       numberOfMode[mode] = (byte) ++modes;
+      modeOfNumber[modes] = mode;
     }
     return numberOfMode[mode];
   }
 
   private long jumpKey(int mode) {
     return ((long) numberOf(mode) << 11 | cpu.addressSpaceId()) << 48;
+  }
+
+  /** Makes the keys for {@code mode}, and for those that generated code goes to by itself. */
+  private void makeKeys(int mode) {
+    int common = mode & ~(Mode.USER | Mode.AC);
+    int space = cpu.addressSpaceId();
+    boolean smap = cpu.smap();
+    if (common != keyedMode || space != keyedSpace || smap != keyedSmap) {
+      if (modes > MODE_NUMBERS - 4
+          && (numberOfMode[common] == 0
+              || numberOfMode[common | Mode.USER] == 0
+              || numberOfMode[common | Mode.AC] == 0)) {
+        // There may be more modes than numbers: start again.
+        forgetJumps();
+        java.util.Arrays.fill(numberOfMode, (byte) 0);
+        modes = 0;
+      }
+      keyedMode = common;
+      keyedSpace = space;
+      keyedSmap = smap;
+      putLong(state + EngineArea.KEY_KERNEL, jumpKey(common));
+      putLong(state + EngineArea.KEY_USER, jumpKey(common | Mode.USER));
+      putLong(state + EngineArea.KEY_AC, jumpKey(smap ? common | Mode.AC : common));
+    }
+    present = mode;
+    presentKey =
+        getLong(
+            state
+                + ((mode & Mode.USER) != 0
+                    ? EngineArea.KEY_USER
+                    : (mode & Mode.AC) != 0 ? EngineArea.KEY_AC : EngineArea.KEY_KERNEL));
+    putLong(state + EngineArea.JUMP_KEY, presentKey);
+  }
+
+  /** Takes over a mode that generated code has gone to; RFLAGS must have been taken over. */
+  private void syncMode() {
+    long key = getLong(state + EngineArea.JUMP_KEY);
+    if (key != presentKey) {
+      presentKey = key;
+      present = modeOfNumber[(int) (key >>> 59)];
+      cpu.setCpl((present & Mode.USER) != 0 ? 3 : 0);
+    }
   }
 
   // The jump cache.
@@ -231,13 +278,17 @@ final class TranslatedExecution {
     int flags = cpu.arithmeticFlags();
     putInt(state + EngineArea.FLAGS, (flags & 0xff | 2) << 8 | flags >>> 11 & FLAGS_OF);
     putInt(state + EngineArea.SYSTEM_FLAGS, cpu.systemFlags);
-    putLong(state + EngineArea.JUMP_KEY, jumpKey(mode));
+    makeKeys(mode);
+    boolean waits =
+        (cpu.systemFlags & Bits.IF) == 0 && cpu.apic.interruptPending() || cpu.nmiBlocked;
+    putInt(state + EngineArea.INTERRUPT_WAITS, waits ? 1 : 0);
   }
 
   private void syncOut() {
     int flags = getInt(state + EngineArea.FLAGS);
     cpu.setArithmeticFlags(flags >>> 8 & 0xff | (flags & FLAGS_OF) << 11);
     cpu.systemFlags = getInt(state + EngineArea.SYSTEM_FLAGS);
+    syncMode();
   }
 
   private void setRip(long rip) {
@@ -273,6 +324,9 @@ final class TranslatedExecution {
           TranslatedBlock at = translator.block(exit >>> 8);
           int index = exit & 0xff;
           long address = getLong(state + EngineArea.MISS_ADDRESS);
+          if (getLong(state + EngineArea.JUMP_KEY) != presentKey) {
+            syncOut();
+          }
           if ((address != lastMiss || exit != lastMissExit)
               && cpu.fill(address, kind == Leave.MISS_WRITE)) {
             fills++;
@@ -286,14 +340,14 @@ final class TranslatedExecution {
             continue;
           }
           lastMissExit = -1;
-          leave(pageBase() + at.offset(index), limit, at.count() - index);
+          leaveAt(at, index, limit);
           interpretNext = true;
           return null;
         }
         case Leave.INTERPRET -> {
           TranslatedBlock at = translator.block(exit >>> 8);
           int index = exit & 0xff;
-          leave(pageBase() + at.offset(index), limit, at.count() - index);
+          leaveAt(at, index, limit);
           interpretNext = true;
           return null;
         }
@@ -304,7 +358,7 @@ final class TranslatedExecution {
             return null;
           }
           Block next = cpu.lookUpNext();
-          TranslatedBlock to = translationOf(next, mode, limit);
+          TranslatedBlock to = translationOf(next, present, limit);
           if (to == null) {
             return next;
           }
@@ -321,7 +375,7 @@ final class TranslatedExecution {
             return null;
           }
           Block next = cpu.lookUpNext();
-          TranslatedBlock found = translationOf(next, mode, limit);
+          TranslatedBlock found = translationOf(next, present, limit);
           if (found == null) {
             return next;
           }
@@ -350,6 +404,15 @@ final class TranslatedExecution {
       long left = getLong(state + EngineArea.BUDGET) + notExecuted;
       putLong(state + EngineArea.BUDGET, left);
       cpu.executed = limit - left;
+    }
+  }
+
+  /** Leaves before instruction {@code index} of {@code at}. */
+  private void leaveAt(TranslatedBlock at, int index, long limit) {
+    leave(pageBase() + at.offset(index), limit, at.count() - index);
+    if (at.shadowedAt(index)) {
+      cpu.shadowAt = cpu.executed;
+      cpu.shadowByStack = false;
     }
   }
 

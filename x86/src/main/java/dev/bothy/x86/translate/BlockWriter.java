@@ -32,6 +32,12 @@ final class BlockWriter {
   /** Offset of the present instruction in its page. */
   int offset;
 
+  /** Nothing follows the present instruction in this block, not even a way to the interpreter. */
+  boolean last;
+
+  /** A bit for each instruction that STI keeps interrupts off for. */
+  long shadowed;
+
   /** Flags that some later instruction needs, as RFLAGS bits. */
   int liveAfter;
 
@@ -82,6 +88,7 @@ final class BlockWriter {
     flagsSaved = true;
     vectorsLoaded = false;
     x87Loaded = false;
+    shadowed = 0;
   }
 
   boolean is64() {
@@ -238,6 +245,17 @@ final class BlockWriter {
    */
   void jumpToV() {
     stubs.jumpCacheLookUp(a);
+  }
+
+  /** The next instruction is in STI's shadow. */
+  void shadowNext() {
+    shadowed |= 1L << (index + 1);
+  }
+
+  /** The mode is that of the key at {@code key} from now on; clobbers {@link Home#A}. */
+  void takeKey(int key) {
+    a.load(8, Home.A, Home.BASE, Home.state(key));
+    a.store(8, Home.BASE, Home.state(EngineArea.JUMP_KEY), Home.A);
   }
 
   /** Linear address of offset {@code target} from the page's start, into {@link Home#V}. */

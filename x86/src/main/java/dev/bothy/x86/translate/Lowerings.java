@@ -11,6 +11,12 @@ final class Lowerings {
     if (i.vex != 0) {
       return false;
     }
+    switch (i.op) {
+      case CLI, STI, PUSHF, POPF, STAC, CLAC, SAHF -> {
+        return FlagInstructions.write(w, i);
+      }
+      default -> {}
+    }
     return switch (i.entry.lowering()) {
       case PLAIN, FLAGS -> Integers.write(w, i);
       case STACK -> Branches.stack(w, i);
@@ -19,6 +25,11 @@ final class Lowerings {
       case SSE -> Vectors.write(w, i);
       default -> false;
     };
+  }
+
+  /** True if nothing follows {@code i} in its block. */
+  static boolean ends(Instruction i, int mode) {
+    return Branches.ends(i) || FlagInstructions.ends(i, mode);
   }
 
   /** Instructions without an effect on the guest's state. */

@@ -25,6 +25,9 @@ public final class TranslatedBlock {
   /** Host address of each instruction's code, from its start, after flags were saved. */
   final int[] retry;
 
+  /** A bit for each instruction that an STI before it keeps interrupts off for. */
+  final long shadowed;
+
   /** For each instruction: which registers are loaded, as in {@code EngineArea.LOADED}. */
   final byte[] loaded;
 
@@ -59,6 +62,7 @@ public final class TranslatedBlock {
       short[] offsets,
       int[] retry,
       byte[] loaded,
+      long shadowed,
       int[] chainSites,
       short[] chainTargets,
       short[] chainCounts,
@@ -74,6 +78,7 @@ public final class TranslatedBlock {
     this.offsets = offsets;
     this.retry = retry;
     this.loaded = loaded;
+    this.shadowed = shadowed;
     this.chainSites = chainSites;
     this.chainTargets = chainTargets;
     this.chainCounts = chainCounts;
@@ -114,6 +119,11 @@ public final class TranslatedBlock {
   /** Which registers must be loaded there, as in {@code EngineArea.LOADED}. */
   public int loadedAt(int index) {
     return loaded[index];
+  }
+
+  /** True if STI was executed right before instruction {@code index}. */
+  public boolean shadowedAt(int index) {
+    return (shadowed >>> index & 1) != 0;
   }
 
   public int chainTarget(int exit) {

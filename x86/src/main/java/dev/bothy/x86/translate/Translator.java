@@ -154,7 +154,7 @@ public final class Translator implements AutoCloseable {
       return null;
     }
     long start = System.nanoTime();
-    int count = decode(pageAt, (int) physical & 0xfff, (mode & Mode.LONG) != 0 ? 64 : 32);
+    int count = decode(pageAt, (int) physical & 0xfff, mode);
     TranslatedBlock block = count == 0 ? null : write(physical, mode, count);
     if (block == null && !byPage.containsKey(physical & ~0xfffL)) {
       pages.unmarkTranslated(physical);
@@ -169,7 +169,8 @@ public final class Translator implements AutoCloseable {
   private int endOffset;
 
   /** Decodes a block's instructions; their number. */
-  private int decode(long pageAt, int offset, int bits) {
+  private int decode(long pageAt, int offset, int mode) {
+    int bits = Mode.is(mode, Mode.LONG) ? 64 : 32;
     MemorySegment.copy(
         RawMemory.segment(pageAt, 4096), java.lang.foreign.ValueLayout.JAVA_BYTE, 0, page, 0, 4096);
     int count = 0;
@@ -184,7 +185,7 @@ public final class Translator implements AutoCloseable {
       followed[count] = false;
       at += i.length;
       count++;
-      if (Branches.ends(i)) {
+      if (Lowerings.ends(i, mode)) {
         int target = at + (int) i.immediate;
         if (i.op == Op.JMP
             && i.kind[0] == Instruction.RELATIVE
@@ -279,6 +280,7 @@ public final class Translator implements AutoCloseable {
             starts,
             Arrays.copyOf(retry, count + 1),
             Arrays.copyOf(loaded, count + 1),
+            w.shadowed,
             Arrays.copyOf(w.chainSites, w.chains),
             Arrays.copyOf(w.chainTargets, w.chains),
             Arrays.copyOf(w.chainCounts, w.chains),
@@ -318,6 +320,7 @@ public final class Translator implements AutoCloseable {
       w.index = k;
       w.offset = offsets[k];
       w.liveAfter = live[k];
+      w.last = whole && k == count - 1;
       if (observes(i)) {
         w.observe();
       }
