@@ -38,30 +38,26 @@ public final class ExecutableMemory implements AutoCloseable {
     if (foreignHost.isPresent()) {
       throw new IOException(foreignHost.get());
     }
-    int file = LinuxMemory.createFile("bothy-code", size);
+    // Anonymous, since perf(1) reads its map of generated code for such memory alone.
+    long write = LinuxMemory.mapShared(size, LinuxMemory.PROT_READ | LinuxMemory.PROT_WRITE);
+    long execute;
     try {
-      long write = LinuxMemory.map(file, size, LinuxMemory.PROT_READ | LinuxMemory.PROT_WRITE);
-      long execute;
-      try {
-        execute = LinuxMemory.map(file, size, LinuxMemory.PROT_READ | LinuxMemory.PROT_EXEC);
-      } catch (IOException e) {
-        LinuxMemory.unmap(write, size);
-        throw new IOException("the host forbids executable mappings: " + e.getMessage(), e);
-      }
-      Arena arena = Arena.ofShared();
-      MemorySegment segment =
-          MemorySegment.ofAddress(write)
-              .reinterpret(
-                  size,
-                  arena,
-                  s -> {
-                    LinuxMemory.unmap(write, size);
-                    LinuxMemory.unmap(execute, size);
-                  });
-      return new ExecutableMemory(arena, segment, execute);
-    } finally {
-      LinuxMemory.close(file);
+      execute = LinuxMemory.mapAgain(write, size, LinuxMemory.PROT_READ | LinuxMemory.PROT_EXEC);
+    } catch (IOException e) {
+      LinuxMemory.unmap(write, size);
+      throw new IOException("the host forbids executable mappings: " + e.getMessage(), e);
     }
+    Arena arena = Arena.ofShared();
+    MemorySegment segment =
+        MemorySegment.ofAddress(write)
+            .reinterpret(
+                size,
+                arena,
+                s -> {
+                  LinuxMemory.unmap(write, size);
+                  LinuxMemory.unmap(execute, size);
+                });
+    return new ExecutableMemory(arena, segment, execute);
   }
 
   /** Why generated code cannot run here, or empty if it can. */
