@@ -249,6 +249,11 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     return buffer.flushes;
   }
 
+  /** True if supervisor code on the page of {@code linear} is there in every address space. */
+  final boolean fetchesGlobally(long linear) {
+    return buffer.fetchesGlobally(linear);
+  }
+
   /**
    * 1 to 2047, for what else is known by linear address: as long as it is the same, translations of
    * the present address space, the kernel's included, hold but for what {@link #pageForgotten}

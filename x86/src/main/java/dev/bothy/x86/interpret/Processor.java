@@ -502,6 +502,13 @@ final class Processor extends SegmentingCpu {
   }
 
   @Override
+  public void allForgotten() {
+    if (translated != null) {
+      translated.forgetKernelJumps();
+    }
+  }
+
+  @Override
   public void addressSpacesForgotten() {
     if (translated != null) {
       translated.forgetJumps();

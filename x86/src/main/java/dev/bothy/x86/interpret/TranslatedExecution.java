@@ -65,6 +65,19 @@ final class TranslatedExecution {
 
   private static final int MODE_NUMBERS = 16;
 
+  private static final int MOST_SPACES = 2047;
+
+  /**
+   * Stands for the address space in the jump keys of supervisor code, which most kernels have at the
+   * same addresses in all of them.
+   */
+  private int kernelSpace = 1;
+
+  /** The jump cache has supervisor code that is the present address space's alone. */
+  private boolean localKernelJumps;
+
+  private int lastSpace;
+
   /** Pages, hashed, that have entries in the jump cache. */
   private final long[] jumpPages = new long[64];
 
@@ -152,7 +165,24 @@ final class TranslatedExecution {
   }
 
   private long jumpKey(int mode) {
-    return ((long) numberOf(mode) << 11 | cpu.addressSpaceId()) << 48;
+    int space = cpu.addressSpaceId();
+    if (space != lastSpace) {
+      lastSpace = space;
+      if (localKernelJumps) {
+        forgetKernelJumps();
+      }
+    }
+    return ((long) numberOf(mode) << 11 | ((mode & Mode.USER) != 0 ? space : kernelSpace)) << 48;
+  }
+
+  /** Supervisor code may be elsewhere than the jump cache has it. */
+  void forgetKernelJumps() {
+    localKernelJumps = false;
+    if (kernelSpace == MOST_SPACES) {
+      kernelSpace = 0;
+      forgetJumps();
+    }
+    kernelSpace++;
   }
 
   /** Makes the keys for {@code mode}, and for those that generated code goes to by itself. */
@@ -314,11 +344,26 @@ final class TranslatedExecution {
       int exit = getInt(state + EngineArea.EXIT);
       leaves[kind]++;
       switch (kind) {
-        case Leave.ATTENTION, Leave.BUDGET, Leave.STALE -> {
+        case Leave.ATTENTION, Leave.BUDGET -> {
           TranslatedBlock at = translator.block(exit >>> 8);
           int back = kind == Leave.BUDGET ? at.count() : 0;
           leave(pageBase() + at.offset(0), limit, back);
           return null;
+        }
+        case Leave.STALE -> {
+          TranslatedBlock old = translator.block(exit >>> 8);
+          leave(pageBase() + old.offset(0), limit, 0);
+          if (mustStop(limit)) {
+            return null;
+          }
+          Block next = cpu.lookUpNext();
+          TranslatedBlock to = translationOf(next, mode, limit);
+          if (to == null) {
+            return next;
+          }
+          translator.redirect(old, to);
+          target = to.entry();
+          putLong(state + EngineArea.PAGE_BASE, getLong(cpu.ripAt) & ~0xfffL);
         }
         case Leave.MISS_READ, Leave.MISS_WRITE -> {
           TranslatedBlock at = translator.block(exit >>> 8);
@@ -378,6 +423,9 @@ final class TranslatedExecution {
           TranslatedBlock found = translationOf(next, present, limit);
           if (found == null) {
             return next;
+          }
+          if ((mode & Mode.USER) == 0 && !cpu.fetchesGlobally(getLong(cpu.ripAt))) {
+            localKernelJumps = true;
           }
           rememberJump(getLong(cpu.ripAt), found, getLong(state + EngineArea.JUMP_KEY));
           target = found.entry();

@@ -386,6 +386,14 @@ final class TranslationBuffer {
             || getLong(entry + EngineArea.TLB_FETCH) == tag);
   }
 
+  /** True if supervisor code on the page of {@code linear} is there in every address space. */
+  boolean fetchesGlobally(long linear) {
+    int index = (int) (linear >>> 12) & ENTRIES - 1;
+    return getLong(start + (long) index * EngineArea.TLB_ENTRY + EngineArea.TLB_FETCH)
+            == (linear & PAGE)
+        && (local[index >>> 6] & 1L << index) == 0;
+  }
+
   // Stores to pages with code.
 
   /**

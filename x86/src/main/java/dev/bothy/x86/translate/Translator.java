@@ -387,6 +387,21 @@ public final class Translator implements AutoCloseable {
     chained++;
   }
 
+  /** Who still jumps to {@code old}, which was dropped, goes on in {@code to} if that is its successor. */
+  public synchronized void redirect(TranslatedBlock old, TranslatedBlock to) {
+    if (!old.valid && to.valid && old.physical == to.physical && old.mode == to.mode) {
+      jumpFromEntry(old, to.entry);
+    }
+  }
+
+  /** Makes a block's entry a jump. Its first instruction is longer than one; it is replaced at once. */
+  private void jumpFromEntry(TranslatedBlock block, long target) {
+    long at = writable(block.entry);
+    long by = target - (block.entry + 5);
+    RawMemory.putLong(
+        at, RawMemory.getLong(at) & 0xffff_ff00_0000_0000L | (by & 0xffff_ffffL) << 8 | 0xe9);
+  }
+
   private long writable(long executable) {
     return memory.writable().address() + (executable - memory.address());
   }
@@ -413,11 +428,7 @@ public final class Translator implements AutoCloseable {
 
   private void invalidate(TranslatedBlock block) {
     block.valid = false;
-    // The entry's first instruction is longer than a jump; it is replaced at once.
-    long at = writable(block.entry);
-    long by = block.stale - (block.entry + 5);
-    RawMemory.putLong(
-        at, RawMemory.getLong(at) & 0xffff_ff00_0000_0000L | (by & 0xffff_ffffL) << 8 | 0xe9);
+    jumpFromEntry(block, block.stale);
     dropped++;
   }
 
