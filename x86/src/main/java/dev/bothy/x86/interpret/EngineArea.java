@@ -93,7 +93,7 @@ public final class EngineArea {
   // The TLB.
 
   /** Entries of a table. */
-  public static final int TLB_ENTRIES = 2048;
+  public static final int TLB_ENTRIES = 8192;
 
   /** Bytes of an entry: read tag, write tag, fetch tag, host page; 8 each. */
   public static final int TLB_ENTRY = 32;
@@ -115,16 +115,13 @@ public final class EngineArea {
 
   // The jump cache.
 
-  public static final int JUMP_ENTRIES = 8192;
+  public static final int JUMP_ENTRIES = 16384;
 
-  /** Keys: the linear address xor {@link #JUMP_KEY}; 8 bytes each. */
-  public static final int JUMP_TAGS = TLB + TLB_SIZE;
-
-  /** Host addresses of code, 8 bytes each. */
-  public static final int JUMP_TARGETS = JUMP_TAGS + 8 * JUMP_ENTRIES;
+  /** Entries of 16 bytes: the linear address xor {@link #JUMP_KEY}, then the host address of code. */
+  public static final int JUMPS = TLB + TLB_SIZE;
 
   /** A page that nobody uses, behind the stack copies while they are empty. */
-  public static final int SPARE_PAGE = JUMP_TARGETS + 8 * JUMP_ENTRIES;
+  public static final int SPARE_PAGE = JUMPS + 16 * JUMP_ENTRIES;
 
   /** Results of atomic stubs. 64 bytes. */
   public static final int STUB_RESULTS = SPARE_PAGE + 0x1000;

@@ -47,6 +47,9 @@ final class TranslatedExecution {
 
   private int lastMissExit = -1;
 
+  /** The one before it, of the same instruction. */
+  private long missBefore;
+
   /** Bits of mode seen, by the number that stands for it in the jump key; 0 is free. */
   private final int[] modeOfNumber = new int[MODE_NUMBERS];
 
@@ -233,20 +236,26 @@ final class TranslatedExecution {
   void forgetJumps() {
     for (int i = 0; i < EngineArea.JUMP_ENTRIES; i++) {
       // No address is as far from canonical as the key that this would take.
-      putLong(state + EngineArea.JUMP_TAGS + 8L * i, 0);
+      putLong(state + EngineArea.JUMPS + 16L * i, 0);
     }
     java.util.Arrays.fill(jumpPages, 0);
   }
 
   /** Forgets the entries of one page, in all modes and address spaces. */
   void forgetJumps(long linear) {
+    // An instruction that starts on the page before may go on here.
+    forgetJumpsOn(linear);
+    forgetJumpsOn(linear - 4096);
+  }
+
+  private void forgetJumpsOn(long linear) {
     int bit = (int) (linear >>> 12) & 4095;
     if ((jumpPages[bit >> 6] & 1L << bit) == 0) {
       return;
     }
     long page = linear << 16 >>> 28;
     for (int i = 0; i < EngineArea.JUMP_ENTRIES; i++) {
-      long at = state + EngineArea.JUMP_TAGS + 8L * i;
+      long at = state + EngineArea.JUMPS + 16L * i;
       long tag = getLong(at);
       if (tag << 16 >>> 28 == page && tag != 0) {
         putLong(at, 0);
@@ -257,7 +266,7 @@ final class TranslatedExecution {
   private void rememberJump(long rip, TranslatedBlock to, long key) {
     int index = Translator.jumpIndex(rip);
     putLong(state + EngineArea.JUMP_TARGETS + 8L * index, to.farEntry());
-    putLong(state + EngineArea.JUMP_TAGS + 8L * index, rip ^ key);
+    putLong(state + EngineArea.JUMPS + 16L * index, rip ^ key);
     int bit = (int) (rip >>> 12) & 4095;
     jumpPages[bit >> 6] |= 1L << bit;
   }
@@ -293,13 +302,15 @@ final class TranslatedExecution {
   private TranslatedBlock translate(Block block, int mode) {
     long page = block.physical & ~0xfffL;
     long host = cpu.hostOf(page);
-    if (host == 0 || !block.valid || block.secondPage >= 0) {
+    long second = block.secondPage < 0 ? 0 : cpu.hostOf(block.secondPage);
+    if (host == 0 || !block.valid || block.secondPage >= 0 && second == 0) {
       return null;
     }
     if (translator.full()) {
       cpu.engine.clearTranslations();
     }
-    return translator.translate(block.physical, host, mode, cpu.codeMap);
+    return translator.translate(
+        block.physical, host, block.secondPage, second, mode, cpu.codeMap);
   }
 
   // Running.
@@ -372,9 +383,11 @@ final class TranslatedExecution {
           if (getLong(state + EngineArea.JUMP_KEY) != presentKey) {
             syncOut();
           }
-          if ((address != lastMiss || exit != lastMissExit)
+          // Two accesses of one instruction may take each other's entry.
+          if ((exit != lastMissExit || address != lastMiss && address != missBefore)
               && cpu.fill(address, kind == Leave.MISS_WRITE)) {
             fills++;
+            missBefore = exit == lastMissExit ? lastMiss : address;
             lastMiss = address;
             lastMissExit = exit;
             target = at.retryAt(index);

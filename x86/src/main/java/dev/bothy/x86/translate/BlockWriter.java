@@ -271,10 +271,15 @@ final class BlockWriter {
     if (target >= 0 && target < 4096) {
       chain(target);
     } else {
-      observe();
-      addressToV(target);
-      jumpToV();
+      jumpFar(target);
     }
+  }
+
+  /** Jumps to {@code target}, an offset from the page's start, through the jump cache. */
+  void jumpFar(int target) {
+    observe();
+    addressToV(target);
+    jumpToV();
   }
 
   /** XMM registers and MXCSR are the guest's from here on. Flags must have been saved. */

@@ -128,20 +128,23 @@ final class Stubs {
 
   /** Goes to the block at linear address V, if the jump cache knows it; else leaves. */
   void jumpCacheLookUp(Assembler a) {
-    a.mov(4, Home.A, Home.V);
+    // Multiplied by a number without pattern, so that close addresses come to lie far apart.
+    a.registers(0, 4, 0x69, Home.A, Home.V);
+    a.int32(JUMP_FACTOR);
     a.shift(Assembler.SHR, 4, Home.A, JUMP_SHIFT);
-    a.alu(Assembler.XOR, 4, Home.A, Home.V);
-    a.aluImmediate(Assembler.AND, 4, Home.A, EngineArea.JUMP_ENTRIES - 1);
+    a.aluImmediate(Assembler.AND, 4, Home.A, 2 * (EngineArea.JUMP_ENTRIES - 1));
     a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
-    a.memory(0, 8, 0x3b, Home.V, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMP_TAGS));
+    a.memory(0, 8, 0x3b, Home.V, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS));
     a.jump(Assembler.NE, leave[Leave.JUMP]);
-    a.jumpIndirect(Home.BASE, Home.A, 3, Home.state(EngineArea.JUMP_TARGETS));
+    a.jumpIndirect(Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS) + 8);
   }
 
-  private static final int JUMP_SHIFT = 12;
+  private static final int JUMP_FACTOR = 0x9e37_79b1;
+  private static final int JUMP_SHIFT = 17;
 
-  /** The jump cache's entry for linear address {@code rip}. */
-  static int jumpIndex(long rip) {
-    return ((int) rip >>> JUMP_SHIFT ^ (int) rip) & EngineArea.JUMP_ENTRIES - 1;
+  /** Offset of the jump cache's entry for linear address {@code rip}. */
+  static int jumpEntry(long rip) {
+    return EngineArea.JUMPS
+        + ((int) rip * JUMP_FACTOR >>> JUMP_SHIFT & 2 * (EngineArea.JUMP_ENTRIES - 1)) * 8;
   }
 }

@@ -11,6 +11,12 @@ public final class TranslatedBlock {
   /** Guest-physical address of the first instruction. */
   public final long physical;
 
+  /**
+   * Guest-physical page where its only instruction goes on, or -1. Such a block is entered only by who
+   * has seen that both pages are mapped so: through the jump cache.
+   */
+  public final long secondPage;
+
   /** {@link Mode} it was made for. */
   public final int mode;
 
@@ -56,6 +62,7 @@ public final class TranslatedBlock {
   TranslatedBlock(
       int number,
       long physical,
+      long secondPage,
       int mode,
       long from,
       long to,
@@ -72,6 +79,7 @@ public final class TranslatedBlock {
       int hostBytes) {
     this.number = number;
     this.physical = physical;
+    this.secondPage = secondPage;
     this.mode = mode;
     this.from = from;
     this.to = to;
@@ -86,6 +94,17 @@ public final class TranslatedBlock {
     this.farEntry = farEntry;
     this.stale = stale;
     this.hostBytes = hostBytes;
+  }
+
+  /** True if any of {@code length} bytes at {@code address}, all on one page, went into it. */
+  boolean overlaps(long address, long length) {
+    if (secondPage < 0) {
+      return from < address + length && to > address;
+    }
+    // What is beyond its page is on the second.
+    long pageEnd = (physical | 0xfff) + 1;
+    return from < address + length && pageEnd > address
+        || secondPage < address + length && secondPage + (to - pageEnd) > address;
   }
 
   /** True until the guest overwrites what it was made from. */

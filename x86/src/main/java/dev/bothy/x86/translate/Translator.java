@@ -109,9 +109,9 @@ public final class Translator implements AutoCloseable {
     return stubs.resumeWithVectors;
   }
 
-  /** Index of linear address {@code rip} in the jump cache. */
-  public static int jumpIndex(long rip) {
-    return Stubs.jumpIndex(rip);
+  /** Offset in the state of the jump cache's entry for linear address {@code rip}. */
+  public static int jumpEntry(long rip) {
+    return Stubs.jumpEntry(rip);
   }
 
   /** The block by the number in an exit. */
@@ -119,12 +119,13 @@ public final class Translator implements AutoCloseable {
     return blocks.get(number);
   }
 
-  /** The block that starts at {@code physical} in {@code mode}, or null. */
-  public synchronized TranslatedBlock find(long physical, int mode) {
+  private TranslatedBlock find(long physical, long secondPage, int mode) {
     List<TranslatedBlock> page = byPage.get(physical & ~0xfffL);
     if (page != null) {
       for (TranslatedBlock block : page) {
-        if (block.physical == physical && block.mode == mode) {
+        if (block.physical == physical
+            && block.secondPage == secondPage
+            && block.mode == mode) {
           return block;
         }
       }
@@ -141,11 +142,13 @@ public final class Translator implements AutoCloseable {
    * Translates the code at {@code physical}, on a page that the caller has marked for itself.
    *
    * @param pageAt host address of the page
+   * @param secondPage guest-physical page where the first instruction goes on, marked as well, or -1
+   * @param secondAt its host address
    * @return null if the first instruction is the interpreter's, or the page has lost its mark
    */
   public synchronized TranslatedBlock translate(
-      long physical, long pageAt, int mode, CodePages pages) {
-    TranslatedBlock known = find(physical, mode);
+      long physical, long pageAt, long secondPage, long secondAt, int mode, CodePages pages) {
+    TranslatedBlock known = find(physical, secondPage, mode);
     if (known != null) {
       return known;
     }
@@ -153,32 +156,64 @@ public final class Translator implements AutoCloseable {
     if (!pages.markTranslated(physical)) {
       return null;
     }
+    if (secondPage >= 0 && !pages.markTranslated(secondPage)) {
+      unmarkIfEmpty(physical, pages);
+      return null;
+    }
     long start = System.nanoTime();
-    int count = decode(pageAt, (int) physical & 0xfff, mode);
-    TranslatedBlock block = count == 0 ? null : write(physical, mode, count);
-    if (block == null && !byPage.containsKey(physical & ~0xfffL)) {
-      pages.unmarkTranslated(physical);
+    int count = decode(pageAt, secondAt, (int) physical & 0xfff, mode);
+    TranslatedBlock block = count == 0 ? null : write(physical, secondPage, mode, count);
+    if (block == null) {
+      unmarkIfEmpty(physical, pages);
+      if (secondPage >= 0) {
+        unmarkIfEmpty(secondPage, pages);
+      }
     }
     nanos += System.nanoTime() - start;
     return block;
   }
 
-  private final byte[] page = new byte[4096];
+  private void unmarkIfEmpty(long physical, CodePages pages) {
+    if (!byPage.containsKey(physical & ~0xfffL)) {
+      pages.unmarkTranslated(physical);
+    }
+  }
+
+  /** The page at hand, and the bytes behind it that its last instruction may reach into. */
+  private final byte[] page = new byte[4096 + Decoder.MAX_LENGTH];
+
+  /** What follows the block is an instruction that goes on on the next page. */
+  private boolean straddleFollows;
 
   private boolean endsByItself;
   private int endOffset;
 
   /** Decodes a block's instructions; their number. */
-  private int decode(long pageAt, int offset, int mode) {
+  private int decode(long pageAt, long secondAt, int offset, int mode) {
     int bits = Mode.is(mode, Mode.LONG) ? 64 : 32;
     MemorySegment.copy(
         RawMemory.segment(pageAt, 4096), java.lang.foreign.ValueLayout.JAVA_BYTE, 0, page, 0, 4096);
+    int end = 4096;
+    if (secondAt != 0) {
+      end += Decoder.MAX_LENGTH;
+      MemorySegment.copy(
+          RawMemory.segment(secondAt, Decoder.MAX_LENGTH),
+          java.lang.foreign.ValueLayout.JAVA_BYTE,
+          0,
+          page,
+          4096,
+          Decoder.MAX_LENGTH);
+    }
+    int longest = secondAt == 0 ? options.longestBlock : 1;
     int count = 0;
     endsByItself = false;
+    straddleFollows = false;
     int at = offset;
-    while (count < options.longestBlock && at < 4096) {
+    while (count < longest && at < 4096) {
       Instruction i = instructions[count];
-      if (Decoder.decode(page, at, 4096, bits, i) != Decoder.OK || !present(i)) {
+      int status = Decoder.decode(page, at, end, bits, i);
+      if (status != Decoder.OK || !present(i)) {
+        straddleFollows = status == Decoder.TRUNCATED;
         break;
       }
       offsets[count] = at;
@@ -230,7 +265,7 @@ public final class Translator implements AutoCloseable {
     return true;
   }
 
-  private TranslatedBlock write(long physical, int mode, int decoded) {
+  private TranslatedBlock write(long physical, long secondPage, int mode, int decoded) {
     int count = decoded;
     boolean whole = true;
     for (; ; ) {
@@ -274,6 +309,7 @@ public final class Translator implements AutoCloseable {
         new TranslatedBlock(
             w.number,
             physical,
+            secondPage,
             mode,
             pagePhysical + low,
             pagePhysical + high,
@@ -290,6 +326,9 @@ public final class Translator implements AutoCloseable {
             length);
     blocks.add(block);
     byPage.computeIfAbsent(pagePhysical, p -> new ArrayList<>(4)).add(block);
+    if (secondPage >= 0) {
+      byPage.computeIfAbsent(secondPage, p -> new ArrayList<>(4)).add(block);
+    }
     translated++;
     guestInstructions += count;
     guestBytes += high - low;
@@ -340,7 +379,11 @@ public final class Translator implements AutoCloseable {
       w.interpret();
     } else if (!endsByItself) {
       w.index = count - 1;
-      w.jumpTo(offsets[count]);
+      if (straddleFollows) {
+        w.jumpFar(offsets[count]);
+      } else {
+        w.jumpTo(offsets[count]);
+      }
     }
     return count;
   }
@@ -382,14 +425,17 @@ public final class Translator implements AutoCloseable {
     if (site < 0 || !from.valid || !to.valid) {
       return;
     }
+    long target = to.secondPage < 0 ? to.entry : farJump(from.chainTargets[exit], to.mode);
     long at = from.entry + site;
-    RawMemory.putInt(writable(at), (int) (to.entry - (at + 4)));
+    RawMemory.putInt(writable(at), (int) (target - (at + 4)));
     chained++;
   }
 
   /** Who still jumps to {@code old}, which was dropped, goes on in {@code to} if that is its successor. */
   public synchronized void redirect(TranslatedBlock old, TranslatedBlock to) {
-    if (!old.valid && to.valid && old.physical == to.physical && old.mode == to.mode) {
+    if (!old.valid && to.valid && old.physical == to.physical
+        && old.secondPage == to.secondPage
+        && old.mode == to.mode) {
       jumpFromEntry(old, to.entry);
     }
   }
@@ -402,6 +448,16 @@ public final class Translator implements AutoCloseable {
         at, RawMemory.getLong(at) & 0xffff_ff00_0000_0000L | (by & 0xffff_ffffL) << 8 | 0xe9);
   }
 
+  /** Code that goes to offset {@code target} of the present page through the jump cache. */
+  private long farJump(int target, int mode) {
+    BlockWriter w = blockWriter;
+    w.start(mode, 0, memory.address() + used);
+    w.jumpFar(target);
+    long at = memory.put(used, w.a.bytes());
+    used += w.a.size() + 15 & ~15;
+    return at;
+  }
+
   private long writable(long executable) {
     return memory.writable().address() + (executable - memory.address());
   }
@@ -412,17 +468,26 @@ public final class Translator implements AutoCloseable {
     if (page == null) {
       return;
     }
-    page.removeIf(
-        block -> {
-          if (block.from >= physical + length || block.to <= physical) {
-            return false;
-          }
-          invalidate(block);
-          return true;
-        });
-    if (page.isEmpty()) {
-      byPage.remove(physical & ~0xfffL);
-      pages.unmarkTranslated(physical);
+    List<TranslatedBlock> overlapped = new ArrayList<>();
+    for (TranslatedBlock block : page) {
+      if (block.overlaps(physical, length)) {
+        overlapped.add(block);
+      }
+    }
+    for (TranslatedBlock block : overlapped) {
+      invalidate(block);
+      forget(block, block.physical & ~0xfffL, pages);
+      if (block.secondPage >= 0) {
+        forget(block, block.secondPage, pages);
+      }
+    }
+  }
+
+  private void forget(TranslatedBlock block, long page, CodePages pages) {
+    List<TranslatedBlock> blocks = byPage.get(page);
+    if (blocks != null && blocks.remove(block) && blocks.isEmpty()) {
+      byPage.remove(page);
+      pages.unmarkTranslated(page);
     }
   }
 
