@@ -264,9 +264,9 @@ final class TranslatedExecution {
   }
 
   private void rememberJump(long rip, TranslatedBlock to, long key) {
-    int index = Translator.jumpIndex(rip);
-    putLong(state + EngineArea.JUMP_TARGETS + 8L * index, to.farEntry());
-    putLong(state + EngineArea.JUMPS + 16L * index, rip ^ key);
+    long entry = state + Translator.jumpEntry(rip);
+    putLong(entry + 8, to.farEntry());
+    putLong(entry, rip ^ key);
     int bit = (int) (rip >>> 12) & 4095;
     jumpPages[bit >> 6] |= 1L << bit;
   }
