@@ -61,7 +61,9 @@ final class XsaveOps {
   private static void fxsave(Cpu cpu, Instruction i) {
     cpu.requireX87Quietly();
     long at = aligned(cpu, i, LEGACY_SIZE, 16);
-    cpu.probeStore(at, LEGACY_SIZE);
+    // A fault on the second page is one at the last byte: so it is on AMD processors.
+    cpu.probeStore(at, 1);
+    cpu.probeStore(at + LEGACY_SIZE - 1, 1);
     saveX87(cpu, i, at);
     if (savesSse(cpu)) {
       saveMxcsr(cpu, at);

@@ -1,6 +1,9 @@
 package dev.bothy.x86.directed;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
 import dev.bothy.x86.EngineUnderTest;
+import java.util.function.Consumer;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -17,5 +20,20 @@ abstract class EngineTest {
 
   final TestMachine newMachine(int cpus) {
     return new TestMachine(engine, cpus);
+  }
+
+  /**
+   * Runs a program on this engine and on the interpreter, and compares all state and memory. {@code
+   * check} sees the machine of this engine.
+   */
+  final void likeTheInterpreter(
+      String what, Consumer<TestMachine> program, Consumer<TestMachine> check) {
+    try (var m = newMachine();
+        var reference = new TestMachine(EngineUnderTest.INTERPRETER, 1)) {
+      program.accept(m);
+      program.accept(reference);
+      assertEquals("", m.differencesFrom(reference), what);
+      check.accept(m);
+    }
   }
 }

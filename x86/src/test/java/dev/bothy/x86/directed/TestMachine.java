@@ -433,6 +433,25 @@ final class TestMachine implements AutoCloseable {
     return state().getInt32(CpuState.segment(segment, CpuState.SEGMENT_SELECTOR));
   }
 
+  /** Where the state of the first vCPU and memory differ from another machine's; empty: nowhere. */
+  String differencesFrom(TestMachine other) {
+    StringBuilder out = new StringBuilder();
+    for (int at = 0; at < CpuState.PORTABLE_SIZE; at += 8) {
+      long own = state().get(at);
+      long others = other.state().get(at);
+      if (at != CpuState.ATTENTION && own != others) {
+        out.append(String.format("state+%x: %x instead of %x%n", at, own, others));
+      }
+    }
+    long at = memory.all().mismatch(other.memory.all());
+    if (at >= 0) {
+      out.append(
+          String.format(
+              "memory %x: %x instead of %x%n", at, memory.readLong(at), other.memory.readLong(at)));
+    }
+    return out.toString();
+  }
+
   @Override
   public void close() {
     for (Vcpu vcpu : cpus) {
