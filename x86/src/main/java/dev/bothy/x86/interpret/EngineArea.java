@@ -70,6 +70,15 @@ public final class EngineArea {
   /** Host stack pointer while generated code runs. */
   public static final int HOST_STACK = WORDS + 0x88;
 
+  /** x87 control word of the host. 4 bytes. */
+  public static final int HOST_X87_CONTROL = WORDS + 0xec;
+
+  /** Offsets of the last two x87 instructions' operands, by turns. 8 bytes each. */
+  public static final int X87_OPERAND = WORDS + 0xf0;
+
+  /** Where FXSAVE and FXRSTOR find the x87's state. 512 bytes. */
+  public static final int X87_IMAGE = WORDS + 0xe00;
+
   /** Scratch words of generated code. */
   public static final int SCRATCH = WORDS + 0x90;
 

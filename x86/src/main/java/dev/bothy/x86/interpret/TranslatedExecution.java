@@ -12,6 +12,7 @@ import dev.bothy.x86.translate.Leave;
 import dev.bothy.x86.translate.Mode;
 import dev.bothy.x86.translate.TranslatedBlock;
 import dev.bothy.x86.translate.Translator;
+import dev.bothy.x86.translate.X87Pointers;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -470,6 +471,7 @@ final class TranslatedExecution {
 
   /** Leaves before instruction {@code index} of {@code at}. */
   private void leaveAt(TranslatedBlock at, int index, long limit) {
+    X87Pointers.apply(state, at.pointersAt(index), pageBase());
     leave(pageBase() + at.offset(index), limit, at.count() - index);
     if (at.shadowedAt(index)) {
       cpu.shadowAt = cpu.executed;

@@ -49,6 +49,8 @@ final class BlockWriter {
 
   boolean x87Loaded;
 
+  final X87Pointers x87Pointers = new X87Pointers();
+
   // The code behind the block.
   private int colds;
   private final int[] coldKind = new int[MOST_COLD];
@@ -89,6 +91,7 @@ final class BlockWriter {
     vectorsLoaded = false;
     x87Loaded = false;
     shadowed = 0;
+    x87Pointers.start();
   }
 
   boolean is64() {

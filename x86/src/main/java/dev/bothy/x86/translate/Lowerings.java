@@ -8,7 +8,7 @@ final class Lowerings {
 
   /** Writes {@code i}; false if it is the interpreter's. */
   static boolean write(BlockWriter w, Instruction i) {
-    if (i.vex != 0) {
+    if (i.vex != 0 || !HostFeatures.has(i.entry.feature())) {
       return false;
     }
     switch (i.op) {
@@ -23,6 +23,8 @@ final class Lowerings {
       case CONTROL -> Branches.branch(w, i);
       case NOP -> Nops.write(w, i);
       case SSE -> Vectors.write(w, i);
+      case X87 -> FloatingPoint.write(w, i);
+      case MMX -> MmxInstructions.write(w, i);
       default -> false;
     };
   }

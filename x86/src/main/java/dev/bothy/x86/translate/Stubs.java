@@ -12,6 +12,8 @@ final class Stubs {
     Assembler.RBX, Assembler.RBP, Assembler.R12, Assembler.R13, Assembler.R14, Assembler.R15
   };
 
+  private static final int MXCSR_MASKS = 0x1f80;
+
   /** {@code enter(base, code)}: the host's calling convention. Returns why the code left. */
   final long enter;
 
@@ -21,8 +23,11 @@ final class Stubs {
   final long loadVectors;
   final long loadX87;
 
-  /** Loads vector registers and goes to the host address in the target word. */
-  final long resumeWithVectors;
+  /**
+   * Loads registers as the index says, as in {@code EngineArea.LOADED}, and goes to the host
+   * address in the target word.
+   */
+  final long[] resume = new long[4];
 
   /** Writes the stubs into {@code a}, which was started where they will run. */
   Stubs(Assembler a) {
@@ -50,13 +55,18 @@ final class Stubs {
     a.testStoreImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), 1);
     int noVectors = a.jumpForward(Assembler.E);
     moveVectors(a, true);
-    // Exceptions seen are the guest's; what it has masked is in the state.
+    // The guest's but for the masks: those are in the state.
     a.memoryExtended(0, 4, 0x0fae, 3, Home.BASE, NONE, 0, Home.state(EngineArea.SCRATCH));
     a.load(4, Assembler.RCX, Home.BASE, Home.state(EngineArea.SCRATCH));
-    a.aluImmediate(Assembler.AND, 4, Assembler.RCX, 0x3f);
+    a.aluImmediate(Assembler.AND, 4, Assembler.RCX, ~MXCSR_MASKS);
+    a.aluStoreImmediate(Assembler.AND, 4, Home.BASE, Home.state(CpuState.MXCSR), MXCSR_MASKS);
     a.memory(0, 4, 0x09, Assembler.RCX, Home.BASE, NONE, 0, Home.state(CpuState.MXCSR));
     a.memoryExtended(0, 4, 0x0fae, 2, Home.BASE, NONE, 0, Home.state(EngineArea.HOST_MXCSR));
     a.bind(noVectors);
+    a.testStoreImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), 2);
+    int noX87 = a.jumpForward(Assembler.E);
+    storeX87(a);
+    a.bind(noX87);
     a.storeImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), 0);
     for (int i = SAVED_BY_CALLEE.length - 1; i >= 0; i--) {
       a.pop(SAVED_BY_CALLEE[i]);
@@ -93,7 +103,7 @@ final class Stubs {
     moveVectors(a, false);
     a.load(4, Home.A, Home.BASE, Home.state(CpuState.MXCSR));
     // All masked: whoever unmasks one has those instructions interpreted.
-    a.aluImmediate(Assembler.OR, 4, Home.A, 0x1f80);
+    a.aluImmediate(Assembler.OR, 4, Home.A, MXCSR_MASKS);
     a.store(4, Home.BASE, Home.state(EngineArea.SCRATCH), Home.A);
     a.memoryExtended(0, 4, 0x0fae, 3, Home.BASE, NONE, 0, Home.state(EngineArea.HOST_MXCSR));
     a.memoryExtended(0, 4, 0x0fae, 2, Home.BASE, NONE, 0, Home.state(EngineArea.SCRATCH));
@@ -103,12 +113,93 @@ final class Stubs {
 
     a.align(16);
     loadX87 = a.here();
-    a.ret();
+    loadX87(a);
 
-    a.align(16);
-    resumeWithVectors = a.here();
-    a.call(loadVectors);
-    a.jumpIndirect(Home.BASE, NONE, 0, Home.state(EngineArea.TARGET));
+    for (int loaded = 1; loaded < resume.length; loaded++) {
+      a.align(16);
+      resume[loaded] = a.here();
+      if ((loaded & 1) != 0) {
+        a.call(loadVectors);
+      }
+      if ((loaded & 2) != 0) {
+        a.call(loadX87);
+      }
+      a.jumpIndirect(Home.BASE, NONE, 0, Home.state(EngineArea.TARGET));
+    }
+  }
+
+  // The x87 travels in FXSAVE's format (AMD64 APM volume 2, section 11.4.4), whose registers start
+  // with the stack's top.
+
+  private static int image(int offset) {
+    return Home.state(EngineArea.X87_IMAGE) + offset;
+  }
+
+  private static final int IMAGE_STATUS = 2;
+  private static final int IMAGE_TAGS = 4;
+  private static final int IMAGE_POINTERS = 8;
+  private static final int IMAGE_MXCSR = 24;
+  private static final int IMAGE_REGISTERS = 32;
+  private static final int IMAGE_VECTORS = 160;
+
+  /** From TOP in the status word to 16 times itself. */
+  private static final int TOP_TO_OFFSET = 7;
+
+  private static void loadX87(Assembler a) {
+    a.memoryExtended(0, 4, 0xd9, 7, Home.BASE, NONE, 0, Home.state(EngineArea.HOST_X87_CONTROL));
+    a.load(4, Home.A, Home.BASE, Home.state(CpuState.X87_CONTROL));
+    a.store(2, Home.BASE, image(0), Home.A);
+    a.load(4, Home.V, Home.BASE, Home.state(CpuState.X87_STATUS));
+    a.store(2, Home.BASE, image(IMAGE_STATUS), Home.V);
+    a.load(4, Home.A, Home.BASE, Home.state(CpuState.X87_TAGS));
+    a.store(4, Home.BASE, image(IMAGE_TAGS), Home.A);
+    a.storeImmediate(8, Home.BASE, image(IMAGE_POINTERS), 0);
+    a.storeImmediate(8, Home.BASE, image(IMAGE_POINTERS + 8), 0);
+    a.shift(Assembler.SHR, 4, Home.V, TOP_TO_OFFSET);
+    for (int i = 0; i < 8; i++) {
+      a.aluImmediate(Assembler.AND, 4, Home.V, 0x70);
+      for (int half = 0; half < 16; half += 8) {
+        int register = Home.state(CpuState.X87_REGISTERS) + half;
+        a.memory(0, 8, 0x8b, Home.A, Home.BASE, Home.V, 0, register);
+        a.store(8, Home.BASE, image(IMAGE_REGISTERS + 16 * i + half), Home.A);
+      }
+      a.aluImmediate(Assembler.ADD, 4, Home.V, 16);
+    }
+    // FXRSTOR loads these as well.
+    a.memoryExtended(0, 4, 0x0fae, 3, Home.BASE, NONE, 0, image(IMAGE_MXCSR));
+    for (int i = 0; i < 16; i++) {
+      a.memory(0, 4, 0x0f29, i, Home.BASE, NONE, 0, image(IMAGE_VECTORS + 16 * i));
+    }
+    a.memoryExtended(0, 8, 0x0fae, 1, Home.BASE, NONE, 0, image(0));
+    a.memoryExtended(0, 4, 0x81, Assembler.OR, Home.BASE, NONE, 0, Home.state(EngineArea.LOADED));
+    a.int32(2);
+    a.ret();
+  }
+
+  /** RAX stays. */
+  private static void storeX87(Assembler a) {
+    a.memoryExtended(0, 8, 0x0fae, 0, Home.BASE, NONE, 0, image(0));
+    a.memory(0, 4, 0x0fb7, Assembler.RDX, Home.BASE, NONE, 0, image(0));
+    a.store(4, Home.BASE, Home.state(CpuState.X87_CONTROL), Assembler.RDX);
+    a.memory(0, 4, 0x0fb7, Assembler.RCX, Home.BASE, NONE, 0, image(IMAGE_STATUS));
+    a.store(4, Home.BASE, Home.state(CpuState.X87_STATUS), Assembler.RCX);
+    a.memory(0, 4, 0x0fb6, Assembler.RDX, Home.BASE, NONE, 0, image(IMAGE_TAGS));
+    a.store(4, Home.BASE, Home.state(CpuState.X87_TAGS), Assembler.RDX);
+    a.shift(Assembler.SHR, 4, Assembler.RCX, TOP_TO_OFFSET);
+    for (int i = 0; i < 8; i++) {
+      a.aluImmediate(Assembler.AND, 4, Assembler.RCX, 0x70);
+      int from = image(IMAGE_REGISTERS + 16 * i);
+      int to = Home.state(CpuState.X87_REGISTERS);
+      a.load(8, Assembler.RDX, Home.BASE, from);
+      a.memory(0, 8, 0x89, Assembler.RDX, Home.BASE, Assembler.RCX, 0, to);
+      a.memory(0, 4, 0x0fb7, Assembler.RDX, Home.BASE, NONE, 0, from + 8);
+      a.memory(0, 8, 0x89, Assembler.RDX, Home.BASE, Assembler.RCX, 0, to + 8);
+      a.aluImmediate(Assembler.ADD, 4, Assembler.RCX, 16);
+    }
+    // As calling conventions want it: empty, with the host's control word.
+    a.int8(0x0f);
+    a.int8(0x77);
+    a.memoryExtended(0, 4, 0xd9, 5, Home.BASE, NONE, 0, Home.state(EngineArea.HOST_X87_CONTROL));
   }
 
   private static void moveVectors(Assembler a, boolean store) {

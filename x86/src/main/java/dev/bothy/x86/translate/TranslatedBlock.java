@@ -37,6 +37,9 @@ public final class TranslatedBlock {
   /** For each instruction: which registers are loaded, as in {@code EngineArea.LOADED}. */
   final byte[] loaded;
 
+  /** For each instruction: {@link X87Pointers} not in the state yet; null if there never are. */
+  final int[] pointers;
+
   /**
    * For each chain exit: where its jump's displacement lies, and the target's offset in the page.
    */
@@ -70,6 +73,7 @@ public final class TranslatedBlock {
       int[] retry,
       byte[] loaded,
       long shadowed,
+      int[] pointers,
       int[] chainSites,
       short[] chainTargets,
       short[] chainCounts,
@@ -87,6 +91,7 @@ public final class TranslatedBlock {
     this.retry = retry;
     this.loaded = loaded;
     this.shadowed = shadowed;
+    this.pointers = pointers;
     this.chainSites = chainSites;
     this.chainTargets = chainTargets;
     this.chainCounts = chainCounts;
@@ -143,6 +148,13 @@ public final class TranslatedBlock {
   /** True if STI was executed right before instruction {@code index}. */
   public boolean shadowedAt(int index) {
     return (shadowed >>> index & 1) != 0;
+  }
+
+  /**
+   * What {@link X87Pointers#apply} has to do when the block is left at instruction {@code index}.
+   */
+  public int pointersAt(int index) {
+    return pointers == null ? 0 : pointers[index];
   }
 
   public int chainTarget(int exit) {

@@ -64,6 +64,7 @@ public final class Translator implements AutoCloseable {
   private final int[] live = new int[BlockWriter.MOST];
   private final byte[] loaded = new byte[BlockWriter.MOST + 1];
   private final int[] retry = new int[BlockWriter.MOST + 1];
+  private final int[] pointers = new int[BlockWriter.MOST + 1];
 
   // Statistics.
   private long translated;
@@ -106,7 +107,7 @@ public final class Translator implements AutoCloseable {
    * EngineArea.LOADED}.
    */
   public long resume(int loaded) {
-    return stubs.resumeWithVectors;
+    return stubs.resume[loaded];
   }
 
   /** Offset in the state of the jump cache's entry for linear address {@code rip}. */
@@ -317,6 +318,7 @@ public final class Translator implements AutoCloseable {
             Arrays.copyOf(retry, count + 1),
             Arrays.copyOf(loaded, count + 1),
             w.shadowed,
+            w.x87Loaded ? Arrays.copyOf(pointers, count + 1) : null,
             Arrays.copyOf(w.chainSites, w.chains),
             Arrays.copyOf(w.chainTargets, w.chains),
             Arrays.copyOf(w.chainCounts, w.chains),
@@ -363,6 +365,10 @@ public final class Translator implements AutoCloseable {
       if (observes(i)) {
         w.observe();
       }
+      if (mayBranch(i)) {
+        w.x87Pointers.flush(w);
+      }
+      pointers[k] = w.x87Pointers.pending();
       retry[k] = w.a.size();
       loaded[k] = (byte) ((w.vectorsLoaded ? 1 : 0) | (w.x87Loaded ? 2 : 0));
       if (followed[k]) {
@@ -373,12 +379,14 @@ public final class Translator implements AutoCloseable {
       }
     }
     retry[count] = w.a.size();
+    pointers[count] = w.x87Pointers.pending();
     if (!whole) {
       w.index = count;
       w.observe();
       w.interpret();
     } else if (!endsByItself) {
       w.index = count - 1;
+      w.x87Pointers.flush(w);
       if (straddleFollows) {
         w.jumpFar(offsets[count]);
       } else {
@@ -386,6 +394,14 @@ public final class Translator implements AutoCloseable {
       }
     }
     return count;
+  }
+
+  /** True if {@code i} may go on elsewhere without a return to Java. */
+  private static boolean mayBranch(Instruction i) {
+    return switch (i.entry.lowering()) {
+      case PLAIN, FLAGS, STACK, NOP, SSE, MMX, X87 -> false;
+      default -> true;
+    };
   }
 
   /**

@@ -1,40 +1,94 @@
 package dev.bothy.x86.translate;
 
+import static dev.bothy.assemble.Assembler.NONE;
+
+import dev.bothy.assemble.Assembler;
+import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
-/** SSE to SSE4.2, AES and CLMUL: the host's own instructions on the guest's own registers. */
+/**
+ * SSE to SSE4.2, SSE4A, AES, CLMUL and SHA: the host's own instructions on the guest's own
+ * registers.
+ */
 final class Vectors {
   private Vectors() {}
 
   /** Writes {@code i}; false if it is none of ours. */
   static boolean write(BlockWriter w, Instruction i) {
-    if (Mode.is(w.mode, Mode.NO_SSE) || hasMmx(i)) {
+    if (Mode.is(w.mode, Mode.NO_SSE)) {
       return false;
-    }
-    switch (i.op) {
-      case LDMXCSR, STMXCSR, MASKMOVDQU, PCMPESTRI, PCMPESTRM, EXTRQ, INSERTQ -> {
-        return false;
-      }
-      default -> {}
     }
     if (Mode.is(w.mode, Mode.SSE_TRAPS) && mayTrap(i)) {
       return false;
     }
+    return switch (i.op) {
+      case LDMXCSR, STMXCSR -> control(w, i);
+      case PCMPESTRI, PCMPESTRM -> compareStrings(w, i);
+      case MASKMOVDQU -> {
+        load(w);
+        yield MmxInstructions.maskedStore(w, i, 16);
+      }
+      default -> {
+        load(w);
+        yield Rewriting.write(w, i, alignment(i));
+      }
+    };
+  }
+
+  /** XMM registers and MXCSR are the guest's from here on. */
+  static void load(BlockWriter w) {
     if (!w.vectorsLoaded) {
       w.observe();
       w.needVectors();
     }
-    return Rewriting.write(w, i, alignment(i));
   }
 
-  private static boolean hasMmx(Instruction i) {
-    for (int n = 0; n < i.operands; n++) {
-      if (i.kind[n] == Instruction.MMX) {
-        return true;
-      }
+  /** The host's MXCSR is the guest's as long as all exceptions are masked. */
+  private static boolean control(BlockWriter w, Instruction i) {
+    if (Mode.is(w.mode, Mode.SSE_TRAPS) || !Memory.fits(w, i)) {
+      return false;
     }
-    return false;
+    load(w);
+    Assembler a = w.a;
+    boolean store = i.op == Op.STMXCSR;
+    Memory.operand(w, i, w.offset + i.length, 4, store, 1);
+    if (store) {
+      a.memoryExtended(0, 4, 0x0fae, 3, Home.A, NONE, 0, 0);
+      return true;
+    }
+    // A copy: what is checked is what is loaded.
+    a.load(4, Home.V, Home.A, 0);
+    a.store(4, Home.BASE, Rewriting.SCRATCH, Home.V);
+    a.aluImmediate(Assembler.AND, 4, Home.V, ~0xe07f);
+    a.aluImmediate(Assembler.CMP, 4, Home.V, 0x1f80);
+    w.interpretIf(Assembler.NE);
+    a.memoryExtended(0, 4, 0x0fae, 2, Home.BASE, NONE, 0, Rewriting.SCRATCH);
+    return true;
+  }
+
+  /** Lengths are in RAX and RDX, the index comes in RCX. */
+  private static boolean compareStrings(BlockWriter w, Instruction i) {
+    Assembler a = w.a;
+    boolean memory = i.kind[1] == Instruction.MEMORY;
+    if (memory && !Memory.fits(w, i)) {
+      return false;
+    }
+    load(w);
+    int size = i.w ? 8 : 4;
+    if (memory) {
+      Memory.operand(w, i, w.offset + i.length, 16, false, 1);
+      a.mov(8, Home.V, Home.A);
+    }
+    w.get(Assembler.RAX, CpuState.RAX);
+    if (memory) {
+      a.memory(Assembler.P66, size, Rewriting.opcode(i), i.register[0], Home.V, NONE, 0, 0);
+    } else {
+      a.registers(Assembler.P66, size, Rewriting.opcode(i), i.register[0], i.register[1]);
+    }
+    a.int8((int) i.immediate);
+    w.flagsWritten();
+    return true;
   }
 
   private static int alignment(Instruction i) {
