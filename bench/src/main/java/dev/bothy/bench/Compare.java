@@ -42,7 +42,14 @@ final class Compare {
             arguments,
             USAGE,
             Set.of("rounds", "only", "cpus", "engine", "memory", "timeout", "output"),
-            Set.of("prepare", "every", "warm", "processor-time", "skip-native", "skip-tcg", "skip-bothy"));
+            Set.of(
+                "prepare",
+                "every",
+                "warm",
+                "processor-time",
+                "skip-native",
+                "skip-tcg",
+                "skip-bothy"));
     Pattern only = Pattern.compile(options.text("only", ".*"));
     List<Workload> workloads =
         Workload.ALL.stream().filter(w -> only.matcher(w.name()).find()).toList();
@@ -80,8 +87,13 @@ final class Compare {
       }
     }
     Files.createDirectories(output);
-    CompareTable table = new CompareTable(workloads, subjects, times, !options.flag("processor-time"));
-    String text = host + "\n" + conditions(setting, rounds, options.flag("processor-time")) + table.markdown();
+    CompareTable table =
+        new CompareTable(workloads, subjects, times, !options.flag("processor-time"));
+    String text =
+        host
+            + "\n"
+            + conditions(setting, rounds, options.flag("processor-time"))
+            + table.markdown();
     Files.writeString(output.resolve("compare.md"), text);
     Files.writeString(output.resolve("compare.svg"), new CompareChart(workloads, times).svg());
     System.out.print(text);
@@ -130,8 +142,7 @@ final class Compare {
     }
   }
 
-  private static String conditions(
-      Subject.Setting setting, int rounds, boolean processorTime) {
+  private static String conditions(Subject.Setting setting, int rounds, boolean processorTime) {
     return (processorTime
             ? "Seconds of processor time (of the whole process of QEMU or Bothy), medians of "
             : "Seconds by the guest's monotonic clock, medians of ")

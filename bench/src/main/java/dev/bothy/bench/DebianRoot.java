@@ -159,7 +159,8 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
   private static void deleteOld(Path debian, Path current) throws IOException {
     Instant yesterday = Instant.now().minus(Duration.ofDays(1));
     try (Stream<Path> all = Files.list(debian)) {
-      for (Path folder : all.filter(f -> f.getFileName().toString().startsWith("bench-")).toList()) {
+      for (Path folder :
+          all.filter(f -> f.getFileName().toString().startsWith("bench-")).toList()) {
         if (!folder.equals(current)
             && Files.getLastModifiedTime(folder).toInstant().isBefore(yesterday)) {
           delete(folder);

@@ -126,7 +126,9 @@ public final class EngineArea {
 
   public static final int JUMP_ENTRIES = 16384;
 
-  /** Entries of 16 bytes: the linear address xor {@link #JUMP_KEY}, then the host address of code. */
+  /**
+   * Entries of 16 bytes: the linear address xor {@link #JUMP_KEY}, then the host address of code.
+   */
   public static final int JUMPS = TLB + TLB_SIZE;
 
   /** A page that nobody uses, behind the stack copies while they are empty. */

@@ -72,8 +72,8 @@ final class TranslatedExecution {
   private static final int MOST_SPACES = 2047;
 
   /**
-   * Stands for the address space in the jump keys of supervisor code, which most kernels have at the
-   * same addresses in all of them.
+   * Stands for the address space in the jump keys of supervisor code, which most kernels have at
+   * the same addresses in all of them.
    */
   private int kernelSpace = 1;
 
@@ -310,8 +310,7 @@ final class TranslatedExecution {
     if (translator.full()) {
       cpu.engine.clearTranslations();
     }
-    return translator.translate(
-        block.physical, host, block.secondPage, second, mode, cpu.codeMap);
+    return translator.translate(block.physical, host, block.secondPage, second, mode, cpu.codeMap);
   }
 
   // Running.

@@ -61,8 +61,7 @@ final class FlagInstructions {
 
   /** What becomes deliverable with IF is for Java to deliver. */
   private static void leaveIfInterruptWaits(BlockWriter w) {
-    w.a.aluStoreImmediate(
-        Assembler.CMP, 4, Home.BASE, Home.state(EngineArea.INTERRUPT_WAITS), 0);
+    w.a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, Home.state(EngineArea.INTERRUPT_WAITS), 0);
     w.interpretIf(Assembler.NE);
   }
 
@@ -149,8 +148,7 @@ final class FlagInstructions {
       leaveIfInterruptWaits(w);
     }
     a.aluImmediate(Assembler.AND, 4, Home.A, taken);
-    a.memory(
-        0, 4, 0x31, Home.A, Home.BASE, NONE, 0, Home.state(EngineArea.SYSTEM_FLAGS)); // XOR
+    a.memory(0, 4, 0x31, Home.A, Home.BASE, NONE, 0, Home.state(EngineArea.SYSTEM_FLAGS)); // XOR
     storeArithmetic(w);
     a.lea(size, Home.STACK, Home.STACK, NONE, 0, size);
     return true;

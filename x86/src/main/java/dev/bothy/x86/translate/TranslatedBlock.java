@@ -12,8 +12,8 @@ public final class TranslatedBlock {
   public final long physical;
 
   /**
-   * Guest-physical page where its only instruction goes on, or -1. Such a block is entered only by who
-   * has seen that both pages are mapped so: through the jump cache.
+   * Guest-physical page where its only instruction goes on, or -1. Such a block is entered only by
+   * who has seen that both pages are mapped so: through the jump cache.
    */
   public final long secondPage;
 

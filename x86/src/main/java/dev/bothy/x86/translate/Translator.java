@@ -124,9 +124,7 @@ public final class Translator implements AutoCloseable {
     List<TranslatedBlock> page = byPage.get(physical & ~0xfffL);
     if (page != null) {
       for (TranslatedBlock block : page) {
-        if (block.physical == physical
-            && block.secondPage == secondPage
-            && block.mode == mode) {
+        if (block.physical == physical && block.secondPage == secondPage && block.mode == mode) {
           return block;
         }
       }
@@ -143,7 +141,8 @@ public final class Translator implements AutoCloseable {
    * Translates the code at {@code physical}, on a page that the caller has marked for itself.
    *
    * @param pageAt host address of the page
-   * @param secondPage guest-physical page where the first instruction goes on, marked as well, or -1
+   * @param secondPage guest-physical page where the first instruction goes on, marked as well, or
+   *     -1
    * @param secondAt its host address
    * @return null if the first instruction is the interpreter's, or the page has lost its mark
    */
@@ -447,16 +446,23 @@ public final class Translator implements AutoCloseable {
     chained++;
   }
 
-  /** Who still jumps to {@code old}, which was dropped, goes on in {@code to} if that is its successor. */
+  /**
+   * Who still jumps to {@code old}, which was dropped, goes on in {@code to} if that is its
+   * successor.
+   */
   public synchronized void redirect(TranslatedBlock old, TranslatedBlock to) {
-    if (!old.valid && to.valid && old.physical == to.physical
+    if (!old.valid
+        && to.valid
+        && old.physical == to.physical
         && old.secondPage == to.secondPage
         && old.mode == to.mode) {
       jumpFromEntry(old, to.entry);
     }
   }
 
-  /** Makes a block's entry a jump. Its first instruction is longer than one; it is replaced at once. */
+  /**
+   * Makes a block's entry a jump. Its first instruction is longer than one; it is replaced at once.
+   */
   private void jumpFromEntry(TranslatedBlock block, long target) {
     long at = writable(block.entry);
     long by = target - (block.entry + 5);

@@ -18,14 +18,14 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 @Timeout(60)
 class MultiprocessorTest extends EngineTest {
-  private static final long SECOND = 0x14_0000;
+  static final long SECOND = 0x14_0000;
 
   /** Gives each vCPU its code, in 64-bit mode at CPL 0, and runs both until they halt. */
-  private static void both(TestMachine m, Consumer<Assembler> first, Consumer<Assembler> second) {
+  static void both(TestMachine m, Consumer<Assembler> first, Consumer<Assembler> second) {
     both(m, first, second, s -> {});
   }
 
-  private static void both(
+  static void both(
       TestMachine m,
       Consumer<Assembler> first,
       Consumer<Assembler> second,
