@@ -76,18 +76,13 @@ final class CompareTable {
   }
 
   private void mean(StringBuilder text, int count, String name, Predicate<Workload> which) {
-    if (workloads.stream().noneMatch(w -> which.test(w) && times.any(count, w))) {
-      return;
+    List<Workload> some = workloads.stream().filter(which).toList();
+    String tcg = bold(1, times.mean(Kind.TCG, Kind.NATIVE, count, some));
+    String bothy = bold(1, times.mean(Kind.BOTHY, Kind.NATIVE, count, some));
+    String speedUp = bold(2, times.mean(Kind.TCG, Kind.BOTHY, count, some));
+    if (!(tcg + bothy + speedUp).isEmpty()) {
+      row(text, "**" + name + "**", "", "", "", tcg, bothy, speedUp);
     }
-    row(
-        text,
-        "**" + name + "**",
-        "",
-        "",
-        "",
-        bold(1, times.mean(Kind.TCG, Kind.NATIVE, count, workloads.stream().filter(which))),
-        bold(1, times.mean(Kind.BOTHY, Kind.NATIVE, count, workloads.stream().filter(which))),
-        bold(2, times.mean(Kind.TCG, Kind.BOTHY, count, workloads.stream().filter(which))));
   }
 
   /** The same work, one processor's time over several processors'. */

@@ -62,9 +62,9 @@ final class Times {
   }
 
   /** The geometric mean of the ratios that there are; not a number if there is none. */
-  double mean(Kind kind, Kind base, int cpus, Stream<Workload> workloads) {
+  double mean(Kind kind, Kind base, int cpus, List<Workload> workloads) {
     return Math.exp(
-        workloads
+        workloads.stream()
             .mapToDouble(w -> Math.log(ratio(kind, base, cpus, w)))
             .filter(Double::isFinite)
             .average()
