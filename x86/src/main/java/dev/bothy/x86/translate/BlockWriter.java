@@ -156,7 +156,7 @@ final class BlockWriter {
   void needCarry() {
     if (!flagsInHost) {
       // BT of bit 8: AH's bit 0.
-      a.memoryExtended(0, 4, 0x0fba, 4, Home.BASE, NONE, 0, Home.state(EngineArea.FLAGS));
+      a.memoryExtended(0, 2, 0x0fba, 4, Home.BASE, NONE, 0, Home.state(EngineArea.FLAGS));
       a.int8(8);
     }
   }
