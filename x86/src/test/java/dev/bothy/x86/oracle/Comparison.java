@@ -39,7 +39,7 @@ final class Comparison {
   boolean agree(Instruction instruction, int undefined, MemorySegment guestData) {
     quiet = true;
     compare(instruction, undefined, guestData);
-    return equal;
+    return equal || Tolerance.foreignMode();
   }
 
   /** What differs, line by line: before, host, guest. */

@@ -128,6 +128,9 @@ public final class OracleRun {
         seconds,
         summary.cases / seconds);
     summary.failures.forEach((what, count) -> System.out.println("  " + count + "  " + what));
+    if (cases >= 100_000) {
+      summary.rowsNotRun.forEach(row -> System.out.println("  no case of " + row));
+    }
     System.exit(summary.failed == 0 ? 0 : 1);
   }
 
@@ -229,7 +232,7 @@ public final class OracleRun {
             new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
       for (String line = reader.readLine(); line != null; line = reader.readLine()) {
         lines.add(line);
-        if (echo && !line.startsWith(RESULT) && !line.startsWith(FAILED)) {
+        if (echo && !line.matches("(RESULT|FAILED|NOT-RUN) .*")) {
           System.out.println(line);
         }
       }

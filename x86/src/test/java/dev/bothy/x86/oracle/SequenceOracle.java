@@ -141,7 +141,14 @@ final class SequenceOracle {
     boolean agrees = agreeAgain();
     System.out.printf(
         "MISMATCH seed %d sequence %d state %d (%s), %d-bit code, %d of %d instructions%n  %s%n",
-        seed, n, state, sequence.mode, sequence.steps.size(), length, Sequence.controls());
+        seed,
+        n,
+        state,
+        warm ? "warm" : "cold",
+        sequence.mode,
+        sequence.steps.size(),
+        length,
+        Sequence.controls());
     if (agrees) {
       System.out.printf("it did not happen again:%n%s", whole);
     } else {

@@ -3,6 +3,8 @@ package dev.bothy.x86.oracle;
 import static dev.bothy.host.RawMemory.getInt;
 import static dev.bothy.host.RawMemory.getLong;
 import static dev.bothy.host.RawMemory.getShort;
+import static dev.bothy.x86.oracle.Layout.FX_MXCSR;
+import static dev.bothy.x86.oracle.Layout.NATIVE;
 
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
@@ -14,7 +16,9 @@ import dev.bothy.x86.decode.Op;
  * <ul>
  *   <li>RCPPS, RCPSS, RSQRTPS, RSQRTSS: a relative error of 1.5 * 2^-12;
  *   <li>the x87 transcendentals: one unit in the last place, and with it C1 and the underflow and
- *       precision flags.
+ *       precision flags;
+ *   <li>MXCSR.MM, which AMD processors have and no model of ours: a case that loads it is not
+ *       compared.
  * </ul>
  */
 public final class Tolerance {
@@ -26,7 +30,14 @@ public final class Tolerance {
   /** Twice the allowed error: host and guest may err to different sides. */
   private static final double RECIPROCAL = 2 * 1.5 / 4096;
 
+  private static final int MXCSR_MISALIGNED_MODE = 1 << 17;
+
   private Tolerance() {}
+
+  /** True if the host came into a mode that guests do not have. */
+  static boolean foreignMode() {
+    return (getInt(NATIVE + FX_MXCSR) & MXCSR_MISALIGNED_MODE) != 0;
+  }
 
   /** True for the approximations. */
   static boolean reciprocal(Op op) {
