@@ -54,9 +54,11 @@ public final class Engines {
   /**
    * What makes an engine.
    *
+   * @param observation of the translator; {@link TranslatorEngine.Observation#NONE} for others
    * @throws VmException if this host cannot run it; the message says why
    */
-  static EngineFactory factory(String name) throws VmException {
+  static EngineFactory factory(String name, TranslatorEngine.Observation observation)
+      throws VmException {
     Optional<String> refusal = refusal(name);
     if (refusal.isPresent()) {
       throw new VmException(
@@ -64,6 +66,13 @@ public final class Engines {
           null);
     }
     String engine = name.equals(AUTO) ? automatic() : name;
-    return engine.equals(TRANSLATOR) ? TranslatorEngine::new : InterpreterEngine::new;
+    if (engine.equals(TRANSLATOR)) {
+      return machine -> new TranslatorEngine(machine, observation);
+    }
+    if (!observation.equals(TranslatorEngine.Observation.NONE)) {
+      throw new VmException(
+          "the " + engine + " makes no machine code to look at: give --engine translator", null);
+    }
+    return InterpreterEngine::new;
   }
 }

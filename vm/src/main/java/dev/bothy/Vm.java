@@ -12,6 +12,7 @@ import dev.bothy.machine.MachineStatistics;
 import dev.bothy.machine.MemoryMap;
 import dev.bothy.machine.boot.BootException;
 import dev.bothy.machine.boot.KernelBoot;
+import dev.bothy.x86.translate.TranslatorEngine;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
@@ -156,6 +157,7 @@ public final class Vm implements AutoCloseable {
     private int cpus = 1;
     private CpuModel model = CpuModel.V2;
     private String engine = Engines.AUTO;
+    private TranslatorEngine.Observation observation = TranslatorEngine.Observation.NONE;
     private boolean reboot = true;
     private boolean debugExit;
     private Duration timeout;
@@ -257,6 +259,12 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
+    /** What is to be learned about the translator's code; for that engine only. */
+    public Builder observe(TranslatorEngine.Observation value) {
+      observation = value;
+      return this;
+    }
+
     /** False: a reset by the guest ends the machine. */
     public Builder reboot(boolean value) {
       reboot = value;
@@ -303,7 +311,7 @@ public final class Vm implements AutoCloseable {
     public Vm build() throws VmException {
       ConsoleOutput output = new ConsoleOutput(consoleStream);
       try {
-        EngineFactory factory = Engines.factory(engine);
+        EngineFactory factory = Engines.factory(engine, observation);
         MachineOptions options =
             MachineOptions.of(memory, factory, boot(), output)
                 .withName(name)

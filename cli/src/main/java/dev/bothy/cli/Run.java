@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.Callable;
+import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -112,6 +113,9 @@ final class Run implements Callable<Integer> {
       description = "Write statistics as JSON when the machine ends.")
   private Path stats;
 
+  @ArgGroup(validate = false, heading = "%nTo look at the translator's machine code:%n")
+  private final CodeOptions code = new CodeOptions();
+
   @Override
   public Integer call() throws InterruptedException {
     Vm.Builder builder = configured();
@@ -141,7 +145,7 @@ final class Run implements Callable<Integer> {
                           "bothy.rows=%d bothy.columns=%d %s"
                               .formatted(size.rows(), size.columns(), append)));
         }
-        vm = builder.progress(progress).build();
+        vm = builder.progress(progress).observe(code.observation(spec, terminal)).build();
       }
       return session.run(vm, terminal);
     } catch (VmException e) {

@@ -10,6 +10,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -118,6 +119,26 @@ class WrongUsageTest {
   }
 
   @Test
+  void waysToLookAtTheCodeAreCheckedBeforeTheStart() throws IOException {
+    String[] start = {"run", "--engine", "translator", "--kernel", "/no/such/kernel"};
+    assertEquals(2, execute(with(start, "--dump-block", "no_such_function")));
+    assertOneLine("--dump-block");
+    Path empty = Files.createFile(folder.resolve("System.map"));
+    assertEquals(1, execute(with(start, "--perf-map=x", "--symbols", empty.toString())));
+    assertOneLine("System.map");
+    Path missing = folder.resolve("no/such/folder/perf.map");
+    assertEquals(1, execute(with(start, "--perf-map=" + missing)));
+    assertOneLine(missing.toString());
+    start[2] = "interpreter";
+    assertEquals(1, execute(with(start, "--dump-block", "0x1000")));
+    assertOneLine("translator");
+  }
+
+  private static String[] with(String[] start, String... more) {
+    return Stream.of(start, more).flatMap(Stream::of).toArray(String[]::new);
+  }
+
+  @Test
   void failedStartLeavesNoStatistics() {
     Path stats = folder.resolve("run.json");
     assertEquals(
@@ -140,7 +161,8 @@ class WrongUsageTest {
     assertEquals(0, execute("run", "--help"));
     assertTrue(out.contains("Examples:"), out);
     for (String option :
-        "engine cpu cpus memory kernel initrd append no-reboot debug-exit timeout stats"
+        ("engine cpu cpus memory kernel initrd append no-reboot debug-exit timeout stats perf-map"
+                + " dump-block symbols")
             .split(" ")) {
       assertTrue(out.contains("--" + option), option);
     }

@@ -310,7 +310,8 @@ final class TranslatedExecution {
     if (translator.full()) {
       cpu.engine.clearTranslations();
     }
-    return translator.translate(block.physical, host, block.secondPage, second, mode, cpu.codeMap);
+    return translator.translate(
+        block.physical, getLong(cpu.ripAt), host, block.secondPage, second, mode, cpu.codeMap);
   }
 
   // Running.

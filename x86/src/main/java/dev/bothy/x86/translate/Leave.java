@@ -29,5 +29,21 @@ public final class Leave {
   /** How many there are. */
   public static final int KINDS = 8;
 
+  private static final String[] NAMES = {
+    "attention",
+    "budget",
+    "dropped block",
+    "interpreter",
+    "TLB miss of a read",
+    "TLB miss of a write",
+    "unchained jump",
+    "jump cache miss"
+  };
+
   private Leave() {}
+
+  /** A reason in words. */
+  public static String name(int kind) {
+    return NAMES[kind];
+  }
 }

@@ -47,6 +47,7 @@ public final class Translator implements AutoCloseable {
 
   private final CpuModel model;
   private final Options options;
+  private final List<BlockListener> listeners;
   private final ExecutableMemory memory;
   private final Stubs stubs;
   private final MemorySegment enter;
@@ -80,13 +81,27 @@ public final class Translator implements AutoCloseable {
    * @throws IOException if this host does not let us run generated code; the message tells why
    */
   public Translator(CpuModel model, Options options) throws IOException {
+    this(model, options, List.of());
+  }
+
+  /**
+   * With listeners, which are told when the translator closes.
+   *
+   * @throws IOException if this host does not let us run generated code; the message tells why
+   */
+  public Translator(CpuModel model, Options options, List<BlockListener> listeners)
+      throws IOException {
     this.model = model;
     this.options = options;
+    this.listeners = List.copyOf(listeners);
     memory = ExecutableMemory.allocate(options.codeBytes);
     var assembler = new dev.bothy.assemble.Assembler();
     assembler.start(memory.address());
     stubs = new Stubs(assembler);
     memory.put(0, assembler.bytes());
+    for (BlockListener listener : listeners) {
+      listener.shared(StubNames.of(stubs), assembler.here());
+    }
     enter = MemorySegment.ofAddress(stubs.enter);
     used = STUBS_SIZE;
     for (int i = 0; i < instructions.length; i++) {
@@ -140,6 +155,7 @@ public final class Translator implements AutoCloseable {
   /**
    * Translates the code at {@code physical}, on a page that the caller has marked for itself.
    *
+   * @param linear its linear address at present, for listeners
    * @param pageAt host address of the page
    * @param secondPage guest-physical page where the first instruction goes on, marked as well, or
    *     -1
@@ -147,7 +163,13 @@ public final class Translator implements AutoCloseable {
    * @return null if the first instruction is the interpreter's, or the page has lost its mark
    */
   public synchronized TranslatedBlock translate(
-      long physical, long pageAt, long secondPage, long secondAt, int mode, CodePages pages) {
+      long physical,
+      long linear,
+      long pageAt,
+      long secondPage,
+      long secondAt,
+      int mode,
+      CodePages pages) {
     TranslatedBlock known = find(physical, secondPage, mode);
     if (known != null) {
       return known;
@@ -170,7 +192,18 @@ public final class Translator implements AutoCloseable {
       }
     }
     nanos += System.nanoTime() - start;
+    if (block != null && !listeners.isEmpty()) {
+      tell(block, linear);
+    }
     return block;
+  }
+
+  /** Tells the listeners of the block at hand. */
+  private void tell(TranslatedBlock block, long linear) {
+    byte[] code = blockWriter.a.bytes();
+    long address = block.entry - blockWriter.entry;
+    var translation = new BlockListener.Translation(block, linear, page.clone(), address, code);
+    listeners.forEach(listener -> listener.translated(translation));
   }
 
   private void unmarkIfEmpty(long physical, CodePages pages) {
@@ -531,6 +564,7 @@ public final class Translator implements AutoCloseable {
     byPage.clear();
     used = STUBS_SIZE;
     cleared++;
+    listeners.forEach(BlockListener::cleared);
   }
 
   /** Named counters. */
@@ -549,6 +583,7 @@ public final class Translator implements AutoCloseable {
 
   @Override
   public void close() {
+    listeners.forEach(BlockListener::closed);
     memory.close();
   }
 }

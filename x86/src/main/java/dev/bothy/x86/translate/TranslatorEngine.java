@@ -5,6 +5,7 @@ import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.Vcpu;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import java.io.IOException;
+import java.util.List;
 
 /**
  * The fast engine: guest code that runs often becomes machine code of the host, everything else is
@@ -31,11 +32,30 @@ public final class TranslatorEngine implements Engine {
     }
   }
 
+  /**
+   * What is to be learned about the code.
+   *
+   * @param listeners are told of each block
+   */
+  public record Observation(List<BlockListener> listeners) {
+    /** Nothing. */
+    public static final Observation NONE = new Observation(List.of());
+
+    public Observation {
+      listeners = List.copyOf(listeners);
+    }
+  }
+
   private final InterpreterEngine engine;
 
   /** With the usual options; counting where the machine is deterministic. */
   public TranslatorEngine(Environment machine) {
-    this(machine, Options.of(machine));
+    this(machine, Observation.NONE);
+  }
+
+  /** With the usual options and somebody who watches. */
+  public TranslatorEngine(Environment machine, Observation observation) {
+    this(machine, Options.of(machine), observation);
   }
 
   /**
@@ -43,12 +63,23 @@ public final class TranslatorEngine implements Engine {
    *     message tells why
    */
   public TranslatorEngine(Environment machine, Options options) {
+    this(machine, options, Observation.NONE);
+  }
+
+  /**
+   * With somebody who watches.
+   *
+   * @throws UnsupportedOperationException if this host does not let us run generated code; the
+   *     message tells why
+   */
+  public TranslatorEngine(Environment machine, Options options, Observation observation) {
     Translator translator;
     try {
       translator =
           new Translator(
               machine.model(),
-              new Translator.Options(options.longestBlock, options.counting, options.codeBytes));
+              new Translator.Options(options.longestBlock, options.counting, options.codeBytes),
+              observation.listeners());
     } catch (IOException e) {
       throw new UnsupportedOperationException(e.getMessage(), e);
     }
