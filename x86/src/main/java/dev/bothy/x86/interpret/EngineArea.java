@@ -67,9 +67,6 @@ public final class EngineArea {
   /** Linear address of the access that missed the TLB. */
   public static final int MISS_ADDRESS = WORDS + 0x80;
 
-  /** Host stack pointer while generated code runs. */
-  public static final int HOST_STACK = WORDS + 0x88;
-
   /** x87 control word of the host. 4 bytes. */
   public static final int HOST_X87_CONTROL = WORDS + 0xec;
 
@@ -81,6 +78,14 @@ public final class EngineArea {
 
   /** Scratch words of generated code. */
   public static final int SCRATCH = WORDS + 0x90;
+
+  /** More scratch words of the shared stubs, 8 bytes each. */
+  public static final int STUB_SCRATCH = WORDS + 0x98;
+
+  public static final int STUB_SCRATCH_2 = WORDS + 0x88;
+
+  /** TLB entries that accesses of the running block have found: eight of 8 bytes. */
+  public static final int SHARED_ENTRIES = WORDS + 0xa0;
 
   /** A word that is never written by generated code's hot paths: counters, by their own offsets. */
   public static final int COUNTERS = WORDS + 0x100;

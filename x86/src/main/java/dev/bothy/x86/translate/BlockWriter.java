@@ -23,6 +23,8 @@ final class BlockWriter {
 
   final Assembler a = new Assembler();
   final Stubs stubs;
+  final SharedProbes probes = new SharedProbes();
+  private int shared;
   int mode;
   int number;
 
@@ -64,6 +66,8 @@ final class BlockWriter {
   private static final int COLD_LOAD_VECTORS = 101;
   private static final int COLD_LOAD_X87 = 102;
   private static final int COLD_FAR = 103;
+  private static final int COLD_PROBE = 104;
+  private static final int COLD_STACK = 105;
 
   int chains;
   final int[] chainSites = new int[MOST + 2];
@@ -86,6 +90,7 @@ final class BlockWriter {
     a.start(origin);
     colds = 0;
     chains = 0;
+    shared = 0;
     flagsInHost = false;
     flagsSaved = true;
     vectorsLoaded = false;
@@ -189,6 +194,34 @@ final class BlockWriter {
     coldFlags[colds] = false;
     coldIndex[colds] = index;
     coldBack[colds++] = a.size();
+  }
+
+  /**
+   * The word at {@code shared} has another page's TLB entry: finds the right one behind the block, keeps
+   * it there, and comes back.
+   */
+  void probeElsewhereIf(int condition, int size, boolean write, int shared) {
+    cold(COLD_PROBE, a.jumpForward(condition), size | (write ? 0x1000 : 0) | shared << 16);
+  }
+
+  /** The stack copy has another page: finds the right one behind the block, and comes back to {@link #bindBack}. */
+  void probeStackElsewhereIf(int condition, int size, boolean write) {
+    cold(COLD_STACK, a.jumpForward(condition), size | (write ? 0x1000 : 0));
+  }
+
+  /** The code behind the block that was asked for last comes back here. */
+  void bindBack() {
+    coldBack[colds - 1] = a.size();
+  }
+
+  /** True if this block has filled shared word {@code word}: no other block's is of use. */
+  boolean hasShared(int word) {
+    return (shared & 1 << word) != 0;
+  }
+
+  /** The present instruction fills shared word {@code word}. */
+  void shares(int word) {
+    shared |= 1 << word;
   }
 
   /** True while there is room for another instruction's ways out. */
@@ -385,6 +418,8 @@ final class BlockWriter {
           addressToV(coldArgument[c]);
           jumpToV();
         }
+        case COLD_PROBE -> probeElsewhere(c);
+        case COLD_STACK -> probeStackElsewhere(c);
         case COLD_LOAD_VECTORS -> {
           a.call(stubs.loadVectors);
           back(coldBack[c]);
@@ -399,6 +434,28 @@ final class BlockWriter {
     int stale = a.size();
     leave(Leave.STALE, number << 8);
     return stale;
+  }
+
+  private void probeElsewhere(int c) {
+    boolean write = (coldArgument[c] & 0x1000) != 0;
+    int tag = write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ;
+    a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag);
+    a.call(stubs.findEntry(mode));
+    a.store(8, Home.BASE, coldArgument[c] >> 16, Home.V);
+    a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag);
+    a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - (coldArgument[c] & 0xfff));
+    int back = a.jumpForward(Assembler.BE);
+    a.bindTo(back, coldBack[c]);
+    leave(write ? Leave.MISS_WRITE : Leave.MISS_READ, number << 8 | coldIndex[c]);
+  }
+
+  private void probeStackElsewhere(int c) {
+    boolean write = (coldArgument[c] & 0x1000) != 0;
+    a.constant(Home.V, 4096 - (coldArgument[c] & 0xfff));
+    a.call(stubs.findStack(mode, write));
+    int back = a.jumpForward(Assembler.AE);
+    a.bindTo(back, coldBack[c]);
+    leave(write ? Leave.MISS_WRITE : Leave.MISS_READ, number << 8 | coldIndex[c]);
   }
 
   /** Gives back to the budget what a side exit does not execute. */

@@ -31,7 +31,7 @@ final class Branches {
           return false;
         }
         stackAddress(w, 0);
-        Memory.probe(w, size, false);
+        Memory.probeStack(w, size, false);
         a.load(size, Home.V, Home.A, 0);
         moveStack(w, size);
         w.put(i.register[0], Home.V);
@@ -56,12 +56,12 @@ final class Branches {
     switch (i.kind[0]) {
       case Instruction.GPR -> {
         stackAddress(w, -size);
-        Memory.probe(w, size, true);
+        Memory.probeStack(w, size, true);
         a.store(size, Home.A, 0, w.source(i, 0));
       }
       case Instruction.IMMEDIATE -> {
         stackAddress(w, -size);
-        Memory.probe(w, size, true);
+        Memory.probeStack(w, size, true);
         a.storeImmediate(size, Home.A, 0, (int) i.immediate);
       }
       case Instruction.MEMORY -> {
@@ -72,7 +72,7 @@ final class Branches {
         a.load(size, Home.V, Home.A, 0);
         a.store(8, Home.BASE, Rewriting.SCRATCH, Home.V);
         stackAddress(w, -size);
-        Memory.probe(w, size, true);
+        Memory.probeStack(w, size, true);
         a.load(8, Home.V, Home.BASE, Rewriting.SCRATCH);
         a.store(size, Home.A, 0, Home.V);
       }
@@ -133,7 +133,7 @@ final class Branches {
         int size = wide(w);
         int release = i.operands > 0 ? (int) i.immediate & 0xffff : 0;
         stackAddress(w, 0);
-        Memory.probe(w, size, false);
+        Memory.probeStack(w, size, false);
         a.load(size, Home.V, Home.A, 0);
         if (w.is64()) {
           refuseNonCanonical(w);
@@ -182,7 +182,7 @@ final class Branches {
     int size = wide(w);
     w.observe();
     stackAddress(w, -size);
-    Memory.probe(w, size, true);
+    Memory.probeStack(w, size, true);
     w.addressToV(next);
     w.a.store(size, Home.A, 0, Home.V);
     moveStack(w, -size);

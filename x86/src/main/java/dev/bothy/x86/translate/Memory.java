@@ -84,20 +84,67 @@ final class Memory {
 
   /** {@link Home#A}: linear address in, host address out. V is lost; leaves on a miss. */
   static void probe(BlockWriter w, int size, boolean write) {
+    probe(w, size, write, SharedProbes.NONE);
+  }
+
+  /**
+   * The same.
+   *
+   * @param word where accesses like this one keep the TLB entry they found, as in {@link
+   *     SharedProbes#wordOf}
+   */
+  private static void probe(BlockWriter w, int size, boolean write, int word) {
     Assembler a = w.a;
     w.clobberFlags();
-    a.mov(8, Home.V, Home.A);
-    a.shift(Assembler.SHR, 8, Home.V, 7);
-    a.aluImmediate(Assembler.AND, 4, Home.V, (EngineArea.TLB_ENTRIES - 1) * EngineArea.TLB_ENTRY);
-    a.aluLoad(Assembler.ADD, 8, Home.V, Home.BASE, NONE, Home.state(table(w)));
-    a.aluLoad(
-        Assembler.XOR, 8, Home.A, Home.V, NONE, write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ);
-    a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
-    w.leaveIf(Assembler.A, write ? Leave.MISS_WRITE : Leave.MISS_READ);
+    int tag = write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ;
+    int shared = Home.state(EngineArea.SHARED_ENTRIES) + 8 * word;
+    if (word >= 0 && w.hasShared(word)) {
+      a.load(8, Home.V, Home.BASE, shared);
+      a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag);
+      a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
+      w.probeElsewhereIf(Assembler.A, size, write, shared);
+    } else {
+      entry(a, table(w));
+      if (word >= 0) {
+        a.store(8, Home.BASE, shared, Home.V);
+        w.shares(word);
+      }
+      a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag);
+      a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
+      w.leaveIf(Assembler.A, write ? Leave.MISS_WRITE : Leave.MISS_READ);
+    }
     a.aluLoad(Assembler.ADD, 8, Home.A, Home.V, NONE, EngineArea.TLB_HOST);
   }
 
-  private static int table(BlockWriter w) {
+  /** V: the TLB entry for the linear address in A, in the table at {@code table}. */
+  static void entry(Assembler a, int table) {
+    a.mov(8, Home.V, Home.A);
+    a.shift(Assembler.SHR, 8, Home.V, 7);
+    a.aluImmediate(Assembler.AND, 4, Home.V, (EngineArea.TLB_ENTRIES - 1) * EngineArea.TLB_ENTRY);
+    a.aluLoad(Assembler.ADD, 8, Home.V, Home.BASE, NONE, Home.state(table));
+  }
+
+  /**
+   * The same as {@link #probe} for an access by the stack pointer, which likely goes to the page that
+   * the last one went to.
+   */
+  static void probeStack(BlockWriter w, int size, boolean write) {
+    Assembler a = w.a;
+    w.clobberFlags();
+    int copy = stackCopy(w.mode);
+    a.aluLoad(Assembler.XOR, 8, Home.A, Home.BASE, NONE, copy);
+    a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
+    w.probeStackElsewhereIf(Assembler.A, size, write);
+    a.aluLoad(Assembler.ADD, 8, Home.A, Home.BASE, NONE, copy + 8);
+    w.bindBack();
+  }
+
+  static int stackCopy(int mode) {
+    return Home.state(
+        Mode.is(mode, Mode.USER) ? EngineArea.STACK_USER : EngineArea.STACK_KERNEL);
+  }
+
+  static int table(BlockWriter w) {
     return Mode.is(w.mode, Mode.USER)
         ? EngineArea.TLB_USER
         : Mode.is(w.mode, Mode.AC) ? EngineArea.TLB_AC : EngineArea.TLB_KERNEL;
@@ -114,6 +161,13 @@ final class Memory {
       w.a.testImmediate(1, Home.A, alignment - 1);
       w.interpretIf(Assembler.NE);
     }
-    probe(w, size, write);
+    if (i.base == CpuState.RSP
+        && i.index < 0
+        && i.segment < CpuState.FS
+        && i.addressSize == (w.is64() ? 8 : 4)) {
+      probeStack(w, size, write);
+    } else {
+      probe(w, size, write, w.probes.wordOf(w.index));
+    }
   }
 }

@@ -119,7 +119,7 @@ final class Rewriting {
       if (allFlags) {
         if (!write && regGeneral && Home.of(i.register[reg]) != Home.MEMORY && i.op == Op.CMOVCC) {
           // The value first: the flags come through A.
-          a.load(bytes == 8 ? 8 : 4, Home.V, Home.A, 0);
+          a.load(bytes, Home.V, Home.A, 0);
           w.needFlags();
           a.registers(prefix, size, opcode(i), Home.of(i.register[reg]), Home.V);
           return true;
@@ -137,7 +137,7 @@ final class Rewriting {
         a.memoryExtended(prefix, size, opcode(i), i.reg(), address, NONE, 0, 0);
         immediate(w, i);
       } else if (regGeneral) {
-        int register = w.source(i, reg);
+        int register = destination(w, i, reg);
         a.memory(prefix, size, opcode(i), register, address, NONE, 0, 0);
         immediate(w, i);
         if (writes(i, reg)) {
@@ -170,12 +170,29 @@ final class Rewriting {
       return false;
     }
     int home = Home.displacement(i.register[reg]);
-    a.load(bytes == 8 ? 8 : 4, Home.V, Home.A, 0);
+    a.load(bytes, Home.V, Home.A, 0);
     w.needFlags();
     a.load(8, Home.A, Home.BASE, home);
     a.registers(prefix, size, opcode(i), Home.A, Home.V);
     a.store(8, Home.BASE, home, Home.A);
     return true;
+  }
+
+  /** True if nothing of the general register in operand 0 survives, so that it need not be loaded. */
+  private static boolean replaces(Instruction i) {
+    return switch (i.op) {
+      case MOV, MOVZX, MOVSX, MOVSXD, POPCNT, MOVBE -> i.size[0] >= 4;
+      case IMUL -> i.operands == 3 && i.size[0] >= 4;
+      default -> false;
+    };
+  }
+
+  /** A register for operand {@code n}, loaded unless it is about to be replaced. */
+  private static int destination(BlockWriter w, Instruction i, int n) {
+    if (n == 0 && replaces(i) && Home.of(i.register[0]) == Home.MEMORY) {
+      return Home.V;
+    }
+    return w.source(i, n);
   }
 
   private static void registers(
@@ -198,6 +215,10 @@ final class Rewriting {
       }
       int written = writes(i, rm) ? rm : reg;
       int other = written == rm ? reg : rm;
+      if (i.op == Op.MOV && i.size[0] >= 4) {
+        a.load(i.size[0], Home.V, Home.BASE, Home.displacement(i.register[other]));
+        return;
+      }
       a.load(8, Home.A, Home.BASE, Home.displacement(i.register[other]));
       a.load(8, Home.V, Home.BASE, Home.displacement(i.register[written]));
       if (written == rm) {
@@ -207,12 +228,19 @@ final class Rewriting {
       }
       return;
     }
-    int rmRegister = rmGeneral ? w.source(i, rm) : i.register[rm];
+    // BT of memory would be another thing.
+    if (rmInMemory && reg >= 0 && !writes(i, rm) && i.size[rm] >= 4 && i.op != Op.BT) {
+      int register = regGeneral ? destination(w, i, reg) : i.register[reg];
+      a.memory(
+          prefix, size, opcode, register, Home.BASE, NONE, 0, Home.displacement(i.register[rm]));
+      return;
+    }
+    int rmRegister = rmGeneral ? destination(w, i, rm) : i.register[rm];
     if (reg < 0) {
       a.extended(prefix, size, opcode, i.reg(), rmRegister);
       return;
     }
-    int regRegister = regGeneral ? w.source(i, reg) : i.register[reg];
+    int regRegister = regGeneral ? destination(w, i, reg) : i.register[reg];
     a.registers(prefix, size, opcode, regRegister, rmRegister);
     if (regInMemory && writes(i, reg) && writes(i, rm)) {
       w.result(i, reg);

@@ -98,6 +98,8 @@ final class Stubs {
       a.jump(out);
     }
 
+    writeProbes(a);
+
     a.align(16);
     loadVectors = a.here();
     moveVectors(a, false);
@@ -215,6 +217,77 @@ final class Stubs {
           0,
           Home.state(CpuState.VECTORS + i * CpuState.VECTOR_SIZE));
     }
+  }
+
+  /** Code that finds the TLB entry V of linear address A, for modes that use the same table. */
+  long findEntry(int mode) {
+    return findEntry[table(mode)];
+  }
+
+  /**
+   * Code that finds the page of a stack access and keeps it in the stack copy: A is the linear address
+   * xor the copy's tag, V 4096 less the size. Returns with CF clear and A the host address, or with CF
+   * set and A and V as exits for misses want them.
+   */
+  long findStack(int mode, boolean write) {
+    return findStack[(Mode.is(mode, Mode.USER) ? 2 : 0) + (write ? 1 : 0)];
+  }
+
+  private static int table(int mode) {
+    return Mode.is(mode, Mode.USER) ? 1 : Mode.is(mode, Mode.AC) ? 2 : 0;
+  }
+
+  private final long[] findEntry = new long[3];
+  private final long[] findStack = new long[4];
+
+  private void writeProbes(Assembler a) {
+    int[] tables = {EngineArea.TLB_KERNEL, EngineArea.TLB_USER, EngineArea.TLB_AC};
+    for (int t = 0; t < tables.length; t++) {
+      a.align(16);
+      findEntry[t] = a.here();
+      Memory.entry(a, tables[t]);
+      a.ret();
+    }
+    for (int kind = 0; kind < findStack.length; kind++) {
+      a.align(16);
+      findStack[kind] = a.here();
+      writeFindStack(a, kind >= 2 ? Mode.USER : 0, (kind & 1) != 0, tables[kind >> 1]);
+    }
+  }
+
+  private static void writeFindStack(Assembler a, int mode, boolean write, int table) {
+    int copy = Memory.stackCopy(mode);
+    int limit = Home.state(EngineArea.STUB_SCRATCH);
+    int offset = Home.state(EngineArea.STUB_SCRATCH_2);
+    a.aluLoad(Assembler.XOR, 8, Home.A, Home.BASE, NONE, copy);
+    a.store(8, Home.BASE, limit, Home.V);
+    Memory.entry(a, table);
+    a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, EngineArea.TLB_WRITE);
+    a.aluLoad(Assembler.CMP, 8, Home.A, Home.BASE, NONE, limit);
+    int notWritable = a.jumpForward(Assembler.A);
+    a.store(8, Home.BASE, offset, Home.A);
+    a.load(8, Home.A, Home.V, EngineArea.TLB_WRITE);
+    a.store(8, Home.BASE, copy, Home.A);
+    a.load(8, Home.A, Home.V, EngineArea.TLB_HOST);
+    a.store(8, Home.BASE, copy + 8, Home.A);
+    a.aluLoad(Assembler.ADD, 8, Home.A, Home.BASE, NONE, offset);
+    a.int8(0xf8); // CLC
+    a.ret();
+    a.bind(notWritable);
+    int missed = -1;
+    if (!write) {
+      // Read-only pages are not kept.
+      a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, EngineArea.TLB_WRITE);
+      a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, EngineArea.TLB_READ);
+      a.aluLoad(Assembler.CMP, 8, Home.A, Home.BASE, NONE, limit);
+      missed = a.jumpForward(Assembler.A);
+      a.aluLoad(Assembler.ADD, 8, Home.A, Home.V, NONE, EngineArea.TLB_HOST);
+      a.int8(0xf8);
+      a.ret();
+      a.bind(missed);
+    }
+    a.int8(0xf9); // STC
+    a.ret();
   }
 
   /** Goes to the block at linear address V, if the jump cache knows it; else leaves. */

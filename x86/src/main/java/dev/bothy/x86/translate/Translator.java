@@ -385,6 +385,7 @@ public final class Translator implements AutoCloseable {
       needed = observes(i) ? TableEntry.ARITHMETIC : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
     }
     BlockWriter w = blockWriter;
+    w.probes.plan(instructions, offsets, count);
     w.start(mode, blocks.size(), memory.address() + used);
     w.offset = offsets[0];
     w.head(options.counting);
