@@ -15,7 +15,11 @@ final class StubNames {
     }
     names.put(stubs.loadVectors, "load xmm");
     names.put(stubs.loadX87, "load x87");
-    names.put(stubs.resumeWithVectors, "resume");
+    for (long resume : stubs.resume) {
+      if (resume != 0) {
+        names.put(resume, "resume");
+      }
+    }
     return names;
   }
 }
