@@ -39,11 +39,10 @@ final class FloatingPoint {
       case FLDENV, FNSTENV, FNSAVE, FRSTOR -> {
         return false;
       }
-      case FNENI, FNDISI, FNSETPM, FWAIT -> {
-        // No exception is ever waiting.
-        return true;
-      }
       default -> {}
+    }
+    if (isNothing(i.op)) {
+      return true;
     }
     if (memory && !Memory.fits(w, i)) {
       return false;
@@ -90,6 +89,11 @@ final class FloatingPoint {
       }
     }
     return true;
+  }
+
+  /** True for what has no effect as long as no exception is waiting. */
+  static boolean isNothing(Op op) {
+    return op == Op.FWAIT || op == Op.FNENI || op == Op.FNDISI || op == Op.FNSETPM;
   }
 
   /** The same two bytes. */

@@ -63,6 +63,7 @@ public final class Translator implements AutoCloseable {
   private final int[] offsets = new int[BlockWriter.MOST + 1];
   private final boolean[] followed = new boolean[BlockWriter.MOST];
   private final int[] live = new int[BlockWriter.MOST];
+  private final boolean[] observing = new boolean[BlockWriter.MOST];
   private final byte[] loaded = new byte[BlockWriter.MOST + 1];
   private final int[] retry = new int[BlockWriter.MOST + 1];
   private final int[] pointers = new int[BlockWriter.MOST + 1];
@@ -378,11 +379,15 @@ public final class Translator implements AutoCloseable {
    * @return how many could be written
    */
   private int emit(long physical, int mode, int count, boolean whole) {
+    for (int k = 0, units = 0; k < count; k++) {
+      observing[k] = Units.needed(instructions[k], units) || observes(instructions[k]);
+      units |= Units.loaded(instructions[k]);
+    }
     int needed = TableEntry.ARITHMETIC;
     for (int k = count - 1; k >= 0; k--) {
       Instruction i = instructions[k];
       live[k] = needed;
-      needed = observes(i) ? TableEntry.ARITHMETIC : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
+      needed = observing[k] ? TableEntry.ARITHMETIC : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
     }
     BlockWriter w = blockWriter;
     w.probes.plan(instructions, offsets, count);
@@ -395,7 +400,7 @@ public final class Translator implements AutoCloseable {
       w.offset = offsets[k];
       w.liveAfter = live[k];
       w.last = whole && k == count - 1;
-      if (observes(i)) {
+      if (observing[k]) {
         w.observe();
       }
       if (mayBranch(i)) {
@@ -454,7 +459,10 @@ public final class Translator implements AutoCloseable {
       default -> {}
     }
     switch (i.entry.lowering()) {
-      case PLAIN, FLAGS -> {
+      case PLAIN, FLAGS, SSE, MMX, X87 -> {
+        if (i.entry.has(TableEntry.RDI)) {
+          return true;
+        }
         for (int n = 0; n < i.operands; n++) {
           if (i.kind[n] == Instruction.MEMORY) {
             return true;
