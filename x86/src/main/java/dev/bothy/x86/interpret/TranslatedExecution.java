@@ -369,7 +369,7 @@ final class TranslatedExecution {
             return null;
           }
           Block next = cpu.lookUpNext();
-          TranslatedBlock to = translationOf(next, mode, limit);
+          TranslatedBlock to = translationOf(next, present, limit);
           if (to == null) {
             return next;
           }
