@@ -20,10 +20,12 @@ public final class EngineArea {
   public static final int TARGET = WORDS + 8;
 
   /**
-   * Not 0: an interrupt waits for RFLAGS.IF, or NMIs are blocked; then what sets IF is Java's. 4
-   * bytes.
+   * Not 0: an interrupt waits for RFLAGS.IF, or NMIs are blocked ({@link #NMIS_BLOCKED}); then what
+   * sets IF is Java's. 4 bytes.
    */
   public static final int INTERRUPT_WAITS = WORDS + 0x10;
+
+  public static final int NMIS_BLOCKED = 2;
 
   /** Linear address of the page that the running code lies on. */
   public static final int PAGE_BASE = WORDS + 0x20;
@@ -103,6 +105,35 @@ public final class EngineArea {
 
   /** PAUSE instructions until the next one that lets others run. 4 bytes. */
   public static final int PAUSES = WORDS + 0x218;
+
+  /** Host address of the frame that IRET takes. */
+  public static final int RETURN_FRAME = WORDS + 0x220;
+
+  /**
+   * Code segment that IRET has last returned to in 64-bit supervisor code, as the following
+   * constants have it; and {@link #RETURN_STACK} behind it, the stack segment.
+   */
+  public static final int RETURN_KERNEL = WORDS + 0x240;
+
+  /** The same for user code. */
+  public static final int RETURN_USER = WORDS + 0x2c0;
+
+  public static final int RETURN_STACK = 0x40;
+
+  /** The selector, 8 bytes; -1 for none. */
+  public static final int RETURN_SELECTOR = 0;
+
+  /** Offset of the descriptor's last byte in the GDT, 8 bytes. */
+  public static final int RETURN_LAST_BYTE = 8;
+
+  /** Offset of the descriptor in the GDT, 8 bytes. */
+  public static final int RETURN_OFFSET = 0x10;
+
+  /** The descriptor as it is in memory. */
+  public static final int RETURN_DESCRIPTOR = 0x18;
+
+  /** What the segment register holds with it. */
+  public static final int RETURN_SEGMENT = 0x20;
 
   // The TLB.
 

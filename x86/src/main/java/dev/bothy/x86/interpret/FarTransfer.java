@@ -406,6 +406,9 @@ final class FarTransfer {
         dropInnerSegments(cpu);
         cpu.updateMode();
       }
+      if (toLong) {
+        cpu.returned(newCpl, selector, descriptor, ss, ssDescriptor);
+      }
     } else {
       cpu.setAccessed(selector, descriptor);
       cpu.setRsp(cpu.rsp() + 3L * size);
@@ -432,12 +435,17 @@ final class FarTransfer {
     if (cpu.cpl <= cpu.iopl()) {
       mask |= Bits.IF;
     }
+    // Without breakpoints RF is of no use: most faults return with it.
+    boolean resume = size > 2 && (flags & Bits.RF) != 0 && cpu.breakpoints;
     int value = cpu.rflags() & ~mask | flags & mask;
+    if (!resume) {
+      value &= ~Bits.RF;
+    }
     cpu.setArithmeticFlags(value);
     int old = cpu.systemFlags;
     cpu.systemFlags = value & ~Bits.ARITHMETIC | 2;
     cpu.systemFlagsChanged(old);
-    if (size > 2 && (flags & Bits.RF) != 0) {
+    if (resume) {
       cpu.resumeFlagLoaded();
     }
   }

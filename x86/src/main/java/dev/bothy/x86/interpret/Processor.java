@@ -27,6 +27,9 @@ import java.util.concurrent.atomic.AtomicInteger;
  * offset.
  */
 final class Processor extends SegmentingCpu {
+  /** PAUSE instructions for each that lets others run. */
+  private static final int PAUSES = 15;
+
   /** Looked at between all instructions while set: single-step, breakpoints, interrupt shadow. */
   static final int ATTENTION_STEP = 16;
 
@@ -81,7 +84,6 @@ final class Processor extends SegmentingCpu {
   private End linkFrom;
   private int stepLimit = Integer.MAX_VALUE;
   private boolean stepTraps;
-  private int pauses;
 
   /** The instruction just run has loaded RF: it stays for the next one. */
   private boolean resumeLoaded;
@@ -130,6 +132,10 @@ final class Processor extends SegmentingCpu {
         engine.translator == null
             ? null
             : new TranslatedExecution(this, engine.translator, engine.threshold, engine.counting);
+    for (int known : new int[] {EngineArea.RETURN_KERNEL, EngineArea.RETURN_USER}) {
+      putLong(state + known + EngineArea.RETURN_SELECTOR, -1);
+      putLong(state + known + EngineArea.RETURN_STACK + EngineArea.RETURN_SELECTOR, -1);
+    }
     code = new CodeCache(this, index, machine.memory(), codeMap);
   }
 
@@ -515,6 +521,29 @@ final class Processor extends SegmentingCpu {
     }
   }
 
+  /** IRET has gone to 64-bit code by these selectors and descriptors, SS's 0 for a null one. */
+  void returned(int level, int selector, long descriptor, int stack, long stackDescriptor) {
+    if (translated != null && ((selector | stack) & 4) == 0 && (level == 0 || level == 3)) {
+      int known = level == 0 ? EngineArea.RETURN_KERNEL : EngineArea.RETURN_USER;
+      rememberSegment(known, selector, descriptor, CpuState.CS);
+      if (stackDescriptor != 0) {
+        rememberSegment(known + EngineArea.RETURN_STACK, stack, stackDescriptor, CpuState.SS);
+      }
+    }
+  }
+
+  private void rememberSegment(int known, int selector, long descriptor, int segment) {
+    long at = state + known;
+    putLong(at + EngineArea.RETURN_SELECTOR, selector);
+    putLong(at + EngineArea.RETURN_LAST_BYTE, selector | 7);
+    putLong(at + EngineArea.RETURN_OFFSET, selector & ~7);
+    putLong(at + EngineArea.RETURN_DESCRIPTOR, descriptor | Descriptor.ACCESSED_IN_TABLE);
+    for (int i = 0; i < CpuState.SEGMENT_SIZE; i += 8) {
+      putLong(
+          at + EngineArea.RETURN_SEGMENT + i, getLong(state + CpuState.segment(segment, 0) + i));
+    }
+  }
+
   /** All machine code was thrown away. */
   void translationsCleared() {
     if (translated != null) {
@@ -641,9 +670,12 @@ final class Processor extends SegmentingCpu {
 
   /** PAUSE: whom the guest waits for may need this host processor. */
   void pause() {
-    if ((++pauses & 15) == 0) {
+    int left = getInt(state + EngineArea.PAUSES) - 1;
+    if (left < 0) {
+      putInt(state + EngineArea.PAUSES, PAUSES);
       Thread.yield();
     } else {
+      putInt(state + EngineArea.PAUSES, left);
       Thread.onSpinWait();
     }
   }

@@ -182,6 +182,7 @@ final class TranslatedExecution {
   /** Supervisor code may be elsewhere than the jump cache has it. */
   void forgetKernelJumps() {
     localKernelJumps = false;
+    keyedMode = -1;
     if (kernelSpace == MOST_SPACES) {
       kernelSpace = 0;
       forgetJumps();
@@ -204,12 +205,12 @@ final class TranslatedExecution {
         java.util.Arrays.fill(numberOfMode, (byte) 0);
         modes = 0;
       }
-      keyedMode = common;
-      keyedSpace = space;
-      keyedSmap = smap;
       putLong(state + EngineArea.KEY_KERNEL, jumpKey(common));
       putLong(state + EngineArea.KEY_USER, jumpKey(common | Mode.USER));
       putLong(state + EngineArea.KEY_AC, jumpKey(smap ? common | Mode.AC : common));
+      keyedMode = common;
+      keyedSpace = space;
+      keyedSmap = smap;
     }
     present = mode;
     presentKey =
@@ -321,9 +322,10 @@ final class TranslatedExecution {
     putInt(state + EngineArea.FLAGS, (flags & 0xff | 2) << 8 | flags >>> 11 & FLAGS_OF);
     putInt(state + EngineArea.SYSTEM_FLAGS, cpu.systemFlags);
     makeKeys(mode);
-    boolean waits =
-        (cpu.systemFlags & Bits.IF) == 0 && cpu.apic.interruptPending() || cpu.nmiBlocked;
-    putInt(state + EngineArea.INTERRUPT_WAITS, waits ? 1 : 0);
+    boolean waits = (cpu.systemFlags & Bits.IF) == 0 && cpu.apic.interruptPending();
+    putInt(
+        state + EngineArea.INTERRUPT_WAITS,
+        (waits ? 1 : 0) | (cpu.nmiBlocked ? EngineArea.NMIS_BLOCKED : 0));
   }
 
   private void syncOut() {
@@ -438,7 +440,7 @@ final class TranslatedExecution {
           if (found == null) {
             return next;
           }
-          if ((mode & Mode.USER) == 0 && !cpu.fetchesGlobally(getLong(cpu.ripAt))) {
+          if ((present & Mode.USER) == 0 && !cpu.fetchesGlobally(getLong(cpu.ripAt))) {
             localKernelJumps = true;
           }
           rememberJump(getLong(cpu.ripAt), found, getLong(state + EngineArea.JUMP_KEY));

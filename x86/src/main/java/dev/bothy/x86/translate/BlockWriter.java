@@ -226,7 +226,7 @@ final class BlockWriter {
 
   /** True while there is room for another instruction's ways out. */
   boolean roomForMore() {
-    return colds + 16 < MOST_COLD && chains + 2 < MOST;
+    return colds + 48 < MOST_COLD && chains + 2 < MOST;
   }
 
   /** Goes to the instruction at {@code target} of this page if {@code condition} holds. */

@@ -188,8 +188,11 @@ final class Branches {
     moveStack(w, -size);
   }
 
-  /** A branch to a non-canonical address faults before anything has happened: the interpreter's. */
-  private static void refuseNonCanonical(BlockWriter w) {
+  /**
+   * A branch to a non-canonical address in V faults before anything has happened: the
+   * interpreter's. A is lost.
+   */
+  static void refuseNonCanonical(BlockWriter w) {
     w.a.mov(8, Home.A, Home.V);
     w.a.shift(Assembler.SAR, 8, Home.A, 47);
     w.a.aluImmediate(Assembler.ADD, 4, Home.A, 1);

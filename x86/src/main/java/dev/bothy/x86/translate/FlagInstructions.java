@@ -65,6 +65,16 @@ final class FlagInstructions {
     w.interpretIf(Assembler.NE);
   }
 
+  /** The same for the flags in V, which may have IF clear. */
+  static void leaveIfInterruptWaitsFor(BlockWriter w) {
+    Assembler a = w.a;
+    a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, Home.state(EngineArea.INTERRUPT_WAITS), 0);
+    int none = a.jumpForward(Assembler.E);
+    a.testImmediate(4, Home.V, IF);
+    w.interpretIf(Assembler.NE);
+    a.bind(none);
+  }
+
   /** Interrupts stay off for one more instruction, which must be in the same block. */
   private static boolean setInterruptFlag(BlockWriter w) {
     if (user(w) || w.last) {
@@ -145,7 +155,7 @@ final class FlagInstructions {
     a.testImmediate(4, Home.A, rare);
     w.interpretIf(Assembler.NE);
     if (!user(w)) {
-      leaveIfInterruptWaits(w);
+      leaveIfInterruptWaitsFor(w);
     }
     a.aluImmediate(Assembler.AND, 4, Home.A, taken);
     a.memory(0, 4, 0x31, Home.A, Home.BASE, NONE, 0, Home.state(EngineArea.SYSTEM_FLAGS)); // XOR

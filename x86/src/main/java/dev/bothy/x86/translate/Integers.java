@@ -6,6 +6,7 @@ import dev.bothy.assemble.Assembler;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
+import dev.bothy.x86.decode.TableEntry;
 import dev.bothy.x86.interpret.EngineArea;
 
 /** Integer instructions that cannot just be rewritten: implicit operands, other encodings. */
@@ -169,14 +170,6 @@ final class Integers {
 
   private static boolean move(BlockWriter w, Instruction i) {
     Assembler a = w.a;
-    if (i.kind[0] == Instruction.SEGMENT_REGISTER
-        || i.kind[1] == Instruction.SEGMENT_REGISTER
-        || i.kind[0] == Instruction.CONTROL_REGISTER
-        || i.kind[1] == Instruction.CONTROL_REGISTER
-        || i.kind[0] == Instruction.DEBUG_REGISTER
-        || i.kind[1] == Instruction.DEBUG_REGISTER) {
-      return false;
-    }
     if (i.modrm >= 0) {
       return Rewriting.write(w, i, 1);
     }
@@ -456,6 +449,26 @@ final class Integers {
     if (memory || i.register[0] != CpuState.RAX) {
       a.mov(8, Home.of(CpuState.RAX), RAX);
     }
+    w.flagsWritten();
+    return true;
+  }
+
+  /** CMPXCHG8B, CMPXCHG16B. */
+  static boolean compareExchangePair(BlockWriter w, Instruction i) {
+    if (!Memory.fits(w, i)) {
+      return false;
+    }
+    Assembler a = w.a;
+    int size = i.size[0];
+    Memory.operand(w, i, w.offset + i.length, size, true, size == 16 || i.lock ? size : 1);
+    a.mov(8, Home.V, RAX);
+    if ((w.liveAfter & ~TableEntry.ZF) != 0) {
+      w.needFlags();
+    }
+    a.mov(8, RAX, Home.of(CpuState.RAX));
+    a.memoryExtended(
+        i.lock ? Assembler.LOCK : 0, size == 16 ? 8 : 4, 0x0fc7, 1, Home.V, NONE, 0, 0);
+    a.mov(8, Home.of(CpuState.RAX), RAX);
     w.flagsWritten();
     return true;
   }

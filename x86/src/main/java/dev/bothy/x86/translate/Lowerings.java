@@ -15,13 +15,28 @@ final class Lowerings {
       case CLI, STI, PUSHF, POPF, STAC, CLAC, SAHF -> {
         return FlagInstructions.write(w, i);
       }
+      case SYSCALL, SYSRET, IRET -> {
+        return SystemCalls.write(w, i);
+      }
+      case SWAPGS, RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE, XGETBV, PAUSE -> {
+        return SystemRegisters.write(w, i);
+      }
+      case MOV -> {
+        if (SystemRegisters.moves(i)) {
+          return SystemRegisters.write(w, i);
+        }
+      }
+      case CMPXCHG8B, CMPXCHG16B -> {
+        return Integers.compareExchangePair(w, i);
+      }
       default -> {}
     }
     return switch (i.entry.lowering()) {
       case PLAIN, FLAGS -> Integers.write(w, i);
       case STACK -> Branches.stack(w, i);
       case CONTROL -> Branches.branch(w, i);
-      case NOP -> Nops.write(w, i);
+      // Without an effect on the guest's state.
+      case NOP -> true;
       case SSE -> Vectors.write(w, i);
       case X87 -> FloatingPoint.write(w, i);
       case MMX -> MmxInstructions.write(w, i);
@@ -31,17 +46,6 @@ final class Lowerings {
 
   /** True if nothing follows {@code i} in its block. */
   static boolean ends(Instruction i, int mode) {
-    return Branches.ends(i) || FlagInstructions.ends(i, mode);
-  }
-
-  /** Instructions without an effect on the guest's state. */
-  private static final class Nops {
-    static boolean write(BlockWriter w, Instruction i) {
-      return switch (i.op) {
-        // The interpreter knows whether to let others run.
-        case PAUSE -> false;
-        default -> true;
-      };
-    }
+    return Branches.ends(i) || SystemCalls.ends(i) || FlagInstructions.ends(i, mode);
   }
 }

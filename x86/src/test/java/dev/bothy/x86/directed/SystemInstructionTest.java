@@ -3,7 +3,10 @@ package dev.bothy.x86.directed;
 import static dev.bothy.x86.directed.TestMachine.*;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.bothy.core.BusDevice;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.assemble.Assembler;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
 /** What kernels do all the time, one instruction after the other in a block. */
@@ -152,6 +155,172 @@ class SystemInstructionTest extends EngineTest {
           }
         }
       }
+    }
+  }
+
+  /** User code calls the kernel again and again; {@code last} comes before the third return. */
+  private static TestMachine returnsThreeTimes(TestMachine m, Consumer<Assembler> last) {
+    var s = m.long64(0);
+    s.setGpr(RSP, KERNEL_STACK - 40);
+    long[] frame = {CODE + 0x1000, USER_CODE64, 0x8d7, USER_STACK, USER_FLAT};
+    for (int i = 0; i < frame.length; i++) {
+      m.memory.writeLong(KERNEL_STACK - 40 + 8 * i, frame[i]);
+    }
+    // What user code may not keep.
+    for (int segment : new int[] {CpuState.ES, CpuState.DS, CpuState.FS, CpuState.GS}) {
+      s.setSegment(segment, 0, 0, 0, 0);
+    }
+    m.gate64(0x80, CODE64, CODE + 0x800, 0xee, 0);
+    m.code(64, m.assembler(64).iret());
+    var kernel = new Assembler(64, CODE + 0x800).inc(RBP).cmp(RBP, 3).jz("third").iret();
+    kernel.label("third");
+    last.accept(kernel);
+    m.memory.write(CODE + 0x800, kernel.iret().toBytes());
+    var user = new Assembler(64, CODE + 0x1000).pushf().pop(RBX).label("again").interrupt(0x80);
+    user.cmp(RBP, 3).jnz("again").hex("8c d8").movRegister(RCX, RAX); // mov eax, ds
+    m.memory.write(CODE + 0x1000, user.emit(0xf4).toBytes());
+    m.run();
+    return m;
+  }
+
+  @Test
+  void interruptReturnGoesByTheDescriptorsOfTheMoment() {
+    try (var m = returnsThreeTimes(newMachine(), a -> {})) {
+      assertEquals(13, m.vector(), "HLT in user code");
+      assertEquals(3, m.gpr(RBP));
+      assertEquals(0x8d7, m.gpr(RBX));
+      assertEquals(0, m.gpr(RCX));
+      assertEquals(USER_CODE64, m.stack(8, 2));
+      assertEquals(USER_STACK, m.stack(8, 4));
+      assertEquals(USER_FLAT, m.stack(8, 5));
+    }
+    long code = GDT + (USER_CODE64 & ~7);
+    long stack = GDT + (USER_FLAT & ~7);
+    try (var m =
+        returnsThreeTimes(
+            newMachine(), a -> a.mov(RAX, 0x7b).mov(RSI, code + 5).store8(RSI, 0, RAX))) {
+      assertEquals(11, m.vector(), "a code segment that is not present");
+      assertEquals(USER_CODE64 & ~3, m.stack(8, 0));
+    }
+    try (var m =
+        returnsThreeTimes(
+            newMachine(), a -> a.mov(RAX, 0x73).mov(RSI, stack + 5).store8(RSI, 0, RAX))) {
+      assertEquals(12, m.vector(), "a stack segment that is not present");
+      assertEquals(USER_FLAT & ~3, m.stack(8, 0));
+    }
+    try (var m =
+        returnsThreeTimes(
+            newMachine(),
+            a -> {
+              pseudoDescriptor(a, 0x2_7000, USER_CODE64 & ~7 | 6, GDT);
+              a.table(2, 0x2_7000);
+            })) {
+      assertEquals(13, m.vector(), "a table too short for the descriptor");
+      assertEquals(USER_CODE64 & ~3, m.stack(8, 0));
+    }
+  }
+
+  /** Code that writes a pseudo-descriptor. */
+  private static void pseudoDescriptor(Assembler a, long at, int limit, long base) {
+    a.mov(RSI, at).mov(RAX, limit).store(RSI, 0, RAX).mov(RAX, base).store(RSI, 2, RAX);
+  }
+
+  @Test
+  void interruptReturnTakesFlagsAndSegmentsAsTheyAre() {
+    try (var m =
+        returnsThreeTimes(
+            newMachine(), a -> a.load(RAX, RSP, 16).hex("80 cc 01").store(RSP, 16, RAX))) {
+      assertEquals(1, m.vector(), "TF in the frame");
+      assertEquals(CODE + 0x1000 + 11, m.stack(8, 0), "after one instruction");
+    }
+    try (var m = returnsThreeTimes(newMachine(), a -> a.pushConstant(0x4002).popf())) {
+      assertEquals(13, m.vector(), "NT");
+      assertEquals(CODE64, m.stack(8, 2));
+    }
+    try (var m =
+        returnsThreeTimes(newMachine(), a -> a.mov(RAX, 0x8000_0000_0000L).store(RSP, 0, RAX))) {
+      assertEquals(13, m.vector(), "not canonical");
+      assertEquals(CODE64, m.stack(8, 2));
+    }
+    try (var m = returnsThreeTimes(newMachine(), a -> a.mov(RAX, FLAT).movToSegment(3, RAX))) {
+      assertEquals(13, m.vector());
+      assertEquals(CODE + 0x1000, m.stack(8, 1) & ~0xfff);
+      assertEquals(0, m.gpr(RCX), "DS was the kernel's");
+    }
+    try (var m = returnsThreeTimes(newMachine(), a -> a.mov(RAX, USER_FLAT).movToSegment(3, RAX))) {
+      assertEquals(13, m.vector());
+      assertEquals(USER_FLAT, m.gpr(RCX), "DS may stay");
+    }
+  }
+
+  @Test
+  void interruptReturnLetsInWhatWaitsForTheFlag() {
+    for (boolean nullStack : new boolean[] {false, true}) {
+      for (int flags : new int[] {2, 0x202}) {
+        try (var m = newMachine()) {
+          m.long64(0);
+          var a = m.assembler(64).mov(RBP, 3);
+          if (nullStack) {
+            a.mov(RAX, 0).movToSegment(2, RAX);
+          }
+          // Twice with nothing waiting.
+          a.label("again").cmp(RBP, 1).jnz("quiet").mov(RDX, 0x300).hex("ee").label("quiet");
+          a.movRegister(RBX, RSP).hex("8c d0").push(RAX).push(RBX); // mov eax, ss
+          a.pushConstant(flags).hex("8c c8").push(RAX).movLabel(RAX, "back").push(RAX).iret();
+          a.label("back").cli().dec(RBP).jnz("again").hlt();
+          m.ports.map(
+              "interrupter",
+              0x300,
+              1,
+              new BusDevice() {
+                @Override
+                public long read(long offset, int size) {
+                  return 0;
+                }
+
+                @Override
+                public void write(long offset, int size, long value) {
+                  m.apic.request(0x55);
+                }
+              });
+          m.code(64, a);
+          m.run();
+          assertEquals(flags == 2 ? -1 : 0x55, m.vector());
+          assertEquals(flags == 2 ? 0 : 1, m.gpr(RBP), "before the instruction returned to");
+          assertEquals(nullStack ? 0 : FLAT, m.selector(CpuState.SS));
+          assertEquals(KERNEL_STACK, m.gpr(RBX));
+        }
+      }
+    }
+  }
+
+  @Test
+  void systemCallsPassFlagsAndSelectors() {
+    try (var m = newMachine()) {
+      var s = m.long64(0);
+      s.set(CpuState.LSTAR, CODE + 0x800);
+      s.set(CpuState.SFMASK, 0x4_0601);
+      s.set(CpuState.KERNEL_GS_BASE, DATA);
+      s.setGpr(RCX, CODE + 0x1000);
+      s.setGpr(11, 0x3_0ad7);
+      m.code(64, m.assembler(64).sysret(true));
+      // The kernel counts in its own data, and keeps the flags it was entered with.
+      var kernel = new Assembler(64, CODE + 0x800).pushf().pop(RDX).swapgs();
+      kernel.hex("65 48 ff 04 25 00 00 00 00").swapgs().hex("8c cf 8c d6"); // inc gs:[0]
+      m.memory.write(CODE + 0x800, kernel.sysret(true).toBytes());
+      var user = new Assembler(64, CODE + 0x1000).pushf().pop(RBX).mov(RBP, 4).label("again");
+      user.syscall().dec(RBP).jnz("again").hex("8c c8").emit(0xf4);
+      m.memory.write(CODE + 0x1000, user.toBytes());
+      m.run();
+      assertEquals(13, m.vector());
+      assertEquals(0xad7, m.gpr(RBX), "without RF and VM");
+      assertEquals(4, m.memory.readLong(DATA));
+      assertEquals(0x10, m.gpr(RDI), "CS in the kernel");
+      assertEquals(0x18, m.gpr(RSI), "SS");
+      assertEquals(USER_CODE64, m.gpr(RAX));
+      assertEquals(USER_FLAT, m.stack(8, 5));
+      // CF and IF are masked.
+      assertEquals(2, m.gpr(RDX) & ~0x8d4);
     }
   }
 }
