@@ -197,14 +197,17 @@ final class BlockWriter {
   }
 
   /**
-   * The word at {@code shared} has another page's TLB entry: finds the right one behind the block, keeps
-   * it there, and comes back.
+   * The word at {@code shared} has another page's TLB entry: finds the right one behind the block,
+   * keeps it there, and comes back.
    */
   void probeElsewhereIf(int condition, int size, boolean write, int shared) {
     cold(COLD_PROBE, a.jumpForward(condition), size | (write ? 0x1000 : 0) | shared << 16);
   }
 
-  /** The stack copy has another page: finds the right one behind the block, and comes back to {@link #bindBack}. */
+  /**
+   * The stack copy has another page: finds the right one behind the block, and comes back to {@link
+   * #bindBack}.
+   */
   void probeStackElsewhereIf(int condition, int size, boolean write) {
     cold(COLD_STACK, a.jumpForward(condition), size | (write ? 0x1000 : 0));
   }

@@ -125,8 +125,8 @@ final class Memory {
   }
 
   /**
-   * The same as {@link #probe} for an access by the stack pointer, which likely goes to the page that
-   * the last one went to.
+   * The same as {@link #probe} for an access by the stack pointer, which likely goes to the page
+   * that the last one went to.
    */
   static void probeStack(BlockWriter w, int size, boolean write) {
     Assembler a = w.a;
@@ -140,8 +140,7 @@ final class Memory {
   }
 
   static int stackCopy(int mode) {
-    return Home.state(
-        Mode.is(mode, Mode.USER) ? EngineArea.STACK_USER : EngineArea.STACK_KERNEL);
+    return Home.state(Mode.is(mode, Mode.USER) ? EngineArea.STACK_USER : EngineArea.STACK_KERNEL);
   }
 
   static int table(BlockWriter w) {

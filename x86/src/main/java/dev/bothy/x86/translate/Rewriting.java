@@ -178,7 +178,9 @@ final class Rewriting {
     return true;
   }
 
-  /** True if nothing of the general register in operand 0 survives, so that it need not be loaded. */
+  /**
+   * True if nothing of the general register in operand 0 survives, so that it need not be loaded.
+   */
   private static boolean replaces(Instruction i) {
     return switch (i.op) {
       case MOV, MOVZX, MOVSX, MOVSXD, POPCNT, MOVBE -> i.size[0] >= 4;

@@ -5,9 +5,9 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 
 /**
- * Which accesses of a block are likely to fall on the page of an earlier one, because they start from
- * the same register: those keep the TLB entry they found in a word, and look there first. A wrong guess
- * costs time, nothing else.
+ * Which accesses of a block are likely to fall on the page of an earlier one, because they start
+ * from the same register: those keep the TLB entry they found in a word, and look there first. A
+ * wrong guess costs time, nothing else.
  */
 final class SharedProbes {
   /** Words for entries. */

@@ -225,9 +225,9 @@ final class Stubs {
   }
 
   /**
-   * Code that finds the page of a stack access and keeps it in the stack copy: A is the linear address
-   * xor the copy's tag, V 4096 less the size. Returns with CF clear and A the host address, or with CF
-   * set and A and V as exits for misses want them.
+   * Code that finds the page of a stack access and keeps it in the stack copy: A is the linear
+   * address xor the copy's tag, V 4096 less the size. Returns with CF clear and A the host address,
+   * or with CF set and A and V as exits for misses want them.
    */
   long findStack(int mode, boolean write) {
     return findStack[(Mode.is(mode, Mode.USER) ? 2 : 0) + (write ? 1 : 0)];
