@@ -43,6 +43,9 @@ final class TranslatedExecution {
   /** The next instruction is to be interpreted, whatever there is for it. */
   private boolean interpretNext;
 
+  /** The next block that is entered was the target of a jump that the jump cache did not know. */
+  private boolean rememberNext;
+
   /** The last miss of the TLB that was filled: missed again, it is no matter of filling. */
   private long lastMiss;
 
@@ -265,7 +268,13 @@ final class TranslatedExecution {
     }
   }
 
-  private void rememberJump(long rip, TranslatedBlock to, long key) {
+  /** Whoever jumps to the processor's RIP in the present mode gets to {@code to}. */
+  private void rememberJump(TranslatedBlock to) {
+    long rip = getLong(cpu.ripAt);
+    if ((to.mode & Mode.USER) == 0 && !cpu.fetchesGlobally(rip)) {
+      localKernelJumps = true;
+    }
+    long key = getLong(state + EngineArea.JUMP_KEY);
     long entry = state + Translator.jumpEntry(rip);
     putLong(entry + 8, to.farEntry());
     putLong(entry, rip ^ key);
@@ -352,6 +361,10 @@ final class TranslatedExecution {
     if (counting) {
       putLong(state + EngineArea.BUDGET, limit - cpu.executed);
     }
+    if (rememberNext) {
+      rememberNext = false;
+      rememberJump(translation);
+    }
     long target = translation.entry();
     for (; ; ) {
       int kind = enter(target);
@@ -405,6 +418,13 @@ final class TranslatedExecution {
           interpretNext = true;
           return null;
         }
+        case Leave.INTERPRET_JUMP -> {
+          TranslatedBlock at = translator.block(exit >>> 8);
+          leaveAt(at, exit & 0xff, limit);
+          interpretNext = true;
+          rememberNext = true;
+          return null;
+        }
         case Leave.INTERPRET -> {
           TranslatedBlock at = translator.block(exit >>> 8);
           int index = exit & 0xff;
@@ -440,10 +460,7 @@ final class TranslatedExecution {
           if (found == null) {
             return next;
           }
-          if ((present & Mode.USER) == 0 && !cpu.fetchesGlobally(getLong(cpu.ripAt))) {
-            localKernelJumps = true;
-          }
-          rememberJump(getLong(cpu.ripAt), found, getLong(state + EngineArea.JUMP_KEY));
+          rememberJump(found);
           target = found.entry();
           putLong(state + EngineArea.PAGE_BASE, getLong(cpu.ripAt) & ~0xfffL);
         }

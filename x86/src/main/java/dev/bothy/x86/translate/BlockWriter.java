@@ -297,6 +297,36 @@ final class BlockWriter {
     a.store(8, Home.BASE, Home.state(EngineArea.JUMP_KEY), Home.A);
   }
 
+  /**
+   * Goes to linear address {@link Home#V}, where an indirect jump leads. Nothing may have changed yet:
+   * where the jump cache does not know the address, the interpreter does all of it.
+   *
+   * @param release what the jump adds to the stack pointer
+   */
+  void jumpIndirectlyToV(int release) {
+    stubs.jumpCacheCompare(a);
+    cold(Leave.INTERPRET_JUMP, a.jumpForward(Assembler.NE), exit());
+    if (release != 0) {
+      a.lea(is64() ? 8 : 4, Home.STACK, Home.STACK, NONE, 0, release);
+    }
+    stubs.jumpCacheGo(a);
+  }
+
+  /**
+   * The same for a call: {@code push} writes the push of the return address. It comes only when the
+   * target is known, since it may overwrite where the target was read from.
+   */
+  void callIndirectlyToV(Runnable push) {
+    stubs.jumpCacheCompare(a);
+    cold(Leave.INTERPRET_JUMP, a.jumpForward(Assembler.NE), exit());
+    a.store(8, Home.BASE, Rewriting.SCRATCH, Home.V);
+    stubs.jumpCacheTarget(a);
+    a.store(8, Home.BASE, Home.state(EngineArea.TARGET), Home.A);
+    push.run();
+    a.load(8, Home.V, Home.BASE, Rewriting.SCRATCH);
+    a.jumpIndirect(Home.BASE, NONE, 0, Home.state(EngineArea.TARGET));
+  }
+
   /** Linear address of offset {@code target} from the page's start, into {@link Home#V}. */
   void addressToV(int target) {
     a.load(8, Home.V, Home.BASE, Home.state(EngineArea.PAGE_BASE));

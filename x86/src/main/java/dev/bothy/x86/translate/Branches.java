@@ -135,11 +135,7 @@ final class Branches {
         stackAddress(w, 0);
         Memory.probeStack(w, size, false);
         a.load(size, Home.V, Home.A, 0);
-        if (w.is64()) {
-          refuseNonCanonical(w);
-        }
-        moveStack(w, size + release);
-        w.jumpToV();
+        w.jumpIndirectlyToV(size + release);
         return true;
       }
       case JRCXZ -> {
@@ -217,15 +213,11 @@ final class Branches {
       }
     }
     w.clobberFlags();
-    if (w.is64()) {
-      refuseNonCanonical(w);
-    }
     if (call) {
-      a.store(8, Home.BASE, Rewriting.SCRATCH, Home.V);
-      pushReturn(w, next);
-      a.load(8, Home.V, Home.BASE, Rewriting.SCRATCH);
+      w.callIndirectlyToV(() -> pushReturn(w, next));
+    } else {
+      w.jumpIndirectlyToV(0);
     }
-    w.jumpToV();
     return true;
   }
 

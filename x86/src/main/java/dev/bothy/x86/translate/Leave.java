@@ -26,8 +26,14 @@ public final class Leave {
   /** The jump cache does not know the address in {@code EngineArea.TARGET}. */
   public static final int JUMP = 7;
 
+  /**
+   * The jump cache does not know where the instruction at the exit's index leads: the interpreter goes
+   * there, or faults.
+   */
+  public static final int INTERPRET_JUMP = 8;
+
   /** How many there are. */
-  public static final int KINDS = 8;
+  public static final int KINDS = 9;
 
   private static final String[] NAMES = {
     "attention",
@@ -37,7 +43,8 @@ public final class Leave {
     "TLB miss of a read",
     "TLB miss of a write",
     "unchained jump",
-    "jump cache miss"
+    "jump cache miss",
+    "jump cache miss of an indirect jump"
   };
 
   private Leave() {}

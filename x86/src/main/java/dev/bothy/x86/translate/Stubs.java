@@ -292,6 +292,13 @@ final class Stubs {
 
   /** Goes to the block at linear address V, if the jump cache knows it; else leaves. */
   void jumpCacheLookUp(Assembler a) {
+    jumpCacheCompare(a);
+    a.jump(Assembler.NE, leave[Leave.JUMP]);
+    jumpCacheGo(a);
+  }
+
+  /** Leaves ZF set if the jump cache knows linear address V, and its entry in A. */
+  void jumpCacheCompare(Assembler a) {
     // Multiplied by a number without pattern, so that close addresses come to lie far apart.
     a.registers(0, 4, 0x69, Home.A, Home.V);
     a.int32(JUMP_FACTOR);
@@ -299,7 +306,15 @@ final class Stubs {
     a.aluImmediate(Assembler.AND, 4, Home.A, 2 * (EngineArea.JUMP_ENTRIES - 1));
     a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
     a.memory(0, 8, 0x3b, Home.V, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS));
-    a.jump(Assembler.NE, leave[Leave.JUMP]);
+  }
+
+  /** The code that the entry leads to which {@link #jumpCacheCompare} found, into A. */
+  void jumpCacheTarget(Assembler a) {
+    a.memory(0, 8, 0x8b, Home.A, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS) + 8);
+  }
+
+  /** Goes where the entry says that {@link #jumpCacheCompare} found. */
+  void jumpCacheGo(Assembler a) {
     a.jumpIndirect(Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS) + 8);
   }
 
