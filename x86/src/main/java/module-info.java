@@ -9,4 +9,5 @@ module dev.bothy.x86 {
   exports dev.bothy.x86.decode;
   exports dev.bothy.x86.interpret;
   exports dev.bothy.x86.translate;
+  exports dev.bothy.x86.verify;
 }

@@ -4,6 +4,7 @@ import dev.bothy.host.ExecutableMemory;
 import dev.bothy.machine.EngineFactory;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
+import dev.bothy.x86.verify.VerifyEngine;
 import java.util.List;
 import java.util.Optional;
 
@@ -18,11 +19,17 @@ public final class Engines {
   /** Machine code made from guest code; x86-64 Linux hosts. */
   public static final String TRANSLATOR = "translator";
 
+  /**
+   * Translator and interpreter side by side, ending at the first difference: for finding faults of
+   * the translator. One processor.
+   */
+  public static final String VERIFY = "verify";
+
   private Engines() {}
 
   /** Every name that {@link Vm.Builder#engine} takes. */
   public static List<String> names() {
-    return List.of(AUTO, TRANSLATOR, INTERPRETER);
+    return List.of(AUTO, TRANSLATOR, INTERPRETER, VERIFY);
   }
 
   /** The engine that {@link #AUTO} stands for on this host. */
@@ -37,7 +44,9 @@ public final class Engines {
    */
   public static Optional<String> refusal(String name) {
     requireKnown(name);
-    return name.equals(TRANSLATOR) ? ExecutableMemory.refusal() : Optional.empty();
+    return name.equals(TRANSLATOR) || name.equals(VERIFY)
+        ? ExecutableMemory.refusal()
+        : Optional.empty();
   }
 
   /** Throws an IllegalArgumentException that tells the names, if {@code name} is none of them. */
@@ -47,7 +56,7 @@ public final class Engines {
           (name.equals("kvm")
                   ? "engine \"" + name + "\" is not built yet"
                   : "no engine \"" + name + "\"")
-              + ": give auto, translator or interpreter");
+              + ": give auto, translator, interpreter or verify");
     }
   }
 
@@ -71,8 +80,8 @@ public final class Engines {
     }
     if (!observation.equals(TranslatorEngine.Observation.NONE)) {
       throw new VmException(
-          "the " + engine + " makes no machine code to look at: give --engine translator", null);
+          "engine " + engine + " has no machine code to look at: give --engine translator", null);
     }
-    return InterpreterEngine::new;
+    return engine.equals(VERIFY) ? VerifyEngine::new : InterpreterEngine::new;
   }
 }

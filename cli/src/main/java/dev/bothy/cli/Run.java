@@ -59,7 +59,8 @@ final class Run implements Callable<Integer> {
       paramLabel = "NAME",
       description =
           "What runs guest code: auto, translator or interpreter (default: auto, which takes the"
-              + " fastest that 'bothy doctor' finds working here).")
+              + " fastest that 'bothy doctor' finds working here); or verify, which runs the last"
+              + " two in lock-step, slowly, and stops at the first difference.")
   private String engine = Engines.AUTO;
 
   @Option(

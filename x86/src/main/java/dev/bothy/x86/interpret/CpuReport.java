@@ -4,6 +4,7 @@ import static dev.bothy.host.RawMemory.getInt;
 import static dev.bothy.host.RawMemory.getLong;
 
 import dev.bothy.core.cpu.CpuState;
+import java.util.Arrays;
 
 /** Registers and code bytes as text, for people. */
 final class CpuReport {
@@ -67,17 +68,30 @@ final class CpuReport {
         .append(Integer.toHexString(getInt(cpu.state + CpuState.GDTR_LIMIT)))
         .append('\n');
     out.append("code at RIP:");
-    long rip = getLong(cpu.ripAt);
-    long linear = cpu.codeBits == 64 ? rip : cpu.segmentBase(CpuState.CS) + rip & 0xffff_ffffL;
-    try {
-      for (int i = 0; i < 16; i++) {
-        long physical = cpu.translate(linear + i, PagingCpu.FETCH);
-        out.append(String.format(" %02x", cpu.memory.readByte(physical)));
-      }
-    } catch (GuestFault f) {
+    byte[] code = code(cpu, 16);
+    for (byte value : code) {
+      out.append(String.format(" %02x", value));
+    }
+    if (code.length < 16) {
       out.append(" (not mapped)");
     }
     return out.append('\n').toString();
+  }
+
+  /** The bytes at RIP, up to {@code most}, as far as they are mapped. */
+  static byte[] code(Processor cpu, int most) {
+    byte[] bytes = new byte[most];
+    long rip = getLong(cpu.ripAt);
+    long linear = cpu.codeBits == 64 ? rip : cpu.segmentBase(CpuState.CS) + rip & 0xffff_ffffL;
+    for (int i = 0; i < most; i++) {
+      try {
+        long physical = cpu.translate(linear + i, PagingCpu.FETCH);
+        bytes[i] = (byte) cpu.memory.readByte(physical);
+      } catch (GuestFault f) {
+        return Arrays.copyOf(bytes, i);
+      }
+    }
+    return bytes;
   }
 
   private static String hex(long value) {

@@ -28,6 +28,9 @@ public final class InterpreterEngine implements Engine {
   final ExclusiveSection exclusive;
   private final List<InterpreterVcpu> vcpus = new CopyOnWriteArrayList<>();
 
+  /** Hears of vCPUs' stores, or null. */
+  private StoreObserver stores;
+
   public InterpreterEngine(Environment machine) {
     this(machine, null, 0, false);
   }
@@ -57,8 +60,30 @@ public final class InterpreterEngine implements Engine {
   @Override
   public Vcpu createVcpu(int index, LocalInterruptController apic) {
     InterpreterVcpu vcpu = new InterpreterVcpu(this, machine, index, apic);
+    vcpu.processor().stores = stores;
     vcpus.add(vcpu);
     return vcpu;
+  }
+
+  /**
+   * {@code observer} hears which pages the vCPUs created from now on may store to: of each page at
+   * least once after {@link #observeAgain} or the beginning. Interpreted code only.
+   */
+  public void observeStores(StoreObserver observer) {
+    stores = observer;
+  }
+
+  /** The next store to {@code page} is told to the observer; called while no vCPU runs. */
+  public void observeAgain(long page) {
+    dropWritesTo(page);
+  }
+
+  /**
+   * Up to {@code most} bytes at the RIP of {@code vcpu}, one of this engine's that does not run;
+   * fewer if what is behind them is not mapped.
+   */
+  public byte[] codeAt(Vcpu vcpu, int most) {
+    return ((InterpreterVcpu) vcpu).code(most);
   }
 
   /** {@code vcpu} is about to free its state: nobody may touch it from here on. */

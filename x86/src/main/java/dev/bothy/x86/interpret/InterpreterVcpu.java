@@ -40,6 +40,15 @@ final class InterpreterVcpu implements Vcpu {
     return processor;
   }
 
+  /** Up to {@code most} bytes at RIP. */
+  byte[] code(int most) {
+    if (stateLent) {
+      stateLent = false;
+      processor.loadState();
+    }
+    return CpuReport.code(processor, most);
+  }
+
   void askAttention() {
     processor.setAttention(CpuState.ATTENTION_ENGINE);
   }

@@ -116,6 +116,9 @@ final class PageWalker {
     if (host == 0) {
       return true;
     }
+    if (cpu.stores != null) {
+      cpu.stores.mayBeWritten(physical & PAGE);
+    }
     if (compareAndExchangeLong(host, old, old | bits) != old) {
       return false;
     }
@@ -264,6 +267,9 @@ final class PageWalker {
     long host = cpu.hostOf(physical);
     if (host == 0) {
       return true;
+    }
+    if (cpu.stores != null) {
+      cpu.stores.mayBeWritten(physical & PAGE);
     }
     if (compareAndExchangeInt(host, old, old | bits) != old) {
       return false;

@@ -53,6 +53,9 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
 
   private final PageWalker walker = new PageWalker(this);
 
+  /** Hears of pages that stores may reach, or null. */
+  StoreObserver stores;
+
   // Statistics.
   long walks;
 
@@ -562,6 +565,9 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     }
     long physical = paging ? walker.walk(linear, access, table) : linear & 0xffff_ffffL;
     if (access != FETCH && (watching && watchesPage(linear) || checksAlignment && cpl == 3)) {
+      if (stores != null && access == WRITE && hostOf(physical) != 0) {
+        stores.mayBeWritten(physical & PAGE);
+      }
       return physical;
     }
     long page = physical & PAGE;
@@ -569,6 +575,9 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     if (host != 0) {
       boolean write =
           access != FETCH && (!paging || walker.mayWrite(table)) && !codeMap.hasCode(page);
+      if (stores != null && (write || access == WRITE)) {
+        stores.mayBeWritten(page);
+      }
       // Without paging nothing depends on the address space.
       int found = paging ? walker.walked() : PageWalker.GLOBAL;
       buffer.enter(
