@@ -35,6 +35,7 @@ final class TwinMemory implements StoreObserver, WriteObserver, AutoCloseable {
 
   /** How many of {@link #pages} have their content in {@link #before}. */
   private int kept;
+
   private final BitSet noted = new BitSet();
   private byte[][] before = new byte[64][];
 

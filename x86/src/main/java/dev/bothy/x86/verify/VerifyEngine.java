@@ -6,6 +6,7 @@ import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.Vcpu;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
+import java.util.function.UnaryOperator;
 
 /**
  * The translator checked against the interpreter while a guest runs, for machines with one vCPU.
@@ -62,9 +63,18 @@ public final class VerifyEngine implements Engine {
    * @throws java.io.UncheckedIOException if the host has no room for RAM once more
    */
   public VerifyEngine(Environment machine, Options options) {
+    this(machine, options, UnaryOperator.identity());
+  }
+
+  /**
+   * With a translator that sees another machine.
+   *
+   * @param seen makes what the translator is given of what it should be given
+   */
+  VerifyEngine(Environment machine, Options options, UnaryOperator<Environment> seen) {
     if (machine.cpus() != 1) {
       throw new UnsupportedOperationException(
-          "the engine verify checks machines with one processor, not " + machine.cpus());
+          "it checks machines with one processor, not " + machine.cpus());
     }
     this.machine = machine;
     this.options = options;
@@ -73,7 +83,7 @@ public final class VerifyEngine implements Engine {
     TranslatorEngine made = null;
     try {
       subjectTape = new Tape(journal, twin, Tape.Mode.MUTE);
-      made = new TranslatorEngine(seenThrough(subjectTape, twin), options.translator);
+      made = new TranslatorEngine(seen.apply(seenThrough(subjectTape, twin)), options.translator);
       reference = new InterpreterEngine(seenThrough(referenceTape, machine.memory()));
       subject = made;
       memory = new TwinMemory(machine.memory(), twin, referenceTape);
