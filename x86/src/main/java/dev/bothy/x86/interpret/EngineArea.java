@@ -135,6 +135,9 @@ public final class EngineArea {
   /** What the segment register holds with it. */
   public static final int RETURN_SEGMENT = 0x20;
 
+  /** Five words of 8 bytes in which string instructions keep registers and addresses. */
+  public static final int STRING_WORDS = WORDS + 0x340;
+
   // The TLB.
 
   /** Entries of a table. */

@@ -121,7 +121,7 @@ final class FlagInstructions {
     }
     Assembler a = w.a;
     a.lea(size, Home.A, Home.STACK, NONE, 0, -size);
-    Memory.probe(w, size, true);
+    Memory.probeStack(w, size, true);
     a.store(8, Home.BASE, Rewriting.SCRATCH, Home.A);
     load(w, Home.V);
     a.load(8, Home.A, Home.BASE, Rewriting.SCRATCH);
@@ -148,7 +148,7 @@ final class FlagInstructions {
       taken |= IF;
     }
     a.mov(size, Home.A, Home.STACK);
-    Memory.probe(w, size, false);
+    Memory.probeStack(w, size, false);
     a.load(size, Home.V, Home.A, 0);
     a.mov(4, Home.A, Home.V);
     a.aluLoad(Assembler.XOR, 4, Home.A, Home.BASE, NONE, Home.state(EngineArea.SYSTEM_FLAGS));

@@ -37,6 +37,7 @@ final class Lowerings {
       case CONTROL -> Branches.branch(w, i);
       // Without an effect on the guest's state.
       case NOP -> true;
+      case STRING -> Strings.write(w, i);
       case SSE -> Vectors.write(w, i);
       case X87 -> FloatingPoint.write(w, i);
       case MMX -> MmxInstructions.write(w, i);
