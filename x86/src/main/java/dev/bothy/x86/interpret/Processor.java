@@ -191,7 +191,7 @@ final class Processor extends SegmentingCpu {
       }
       if (translated != null && most == Integer.MAX_VALUE) {
         boolean one = translated.takeInterpretNext();
-        if (!one) {
+        if (!one && translated.isHot(block)) {
           int mode = translated.mode();
           TranslatedBlock machineCode = translated.translationOf(block, mode, limit);
           if (machineCode != null) {

@@ -284,6 +284,15 @@ final class TranslatedExecution {
 
   // Translating.
 
+  /** Counts a run of {@code block}; true once it has run often enough to be translated. */
+  boolean isHot(Block block) {
+    if (block.heat < threshold) {
+      block.heat++;
+      return false;
+    }
+    return true;
+  }
+
   /** The translation of {@code block} for {@code mode}, made if it runs often enough; else null. */
   TranslatedBlock translationOf(Block block, int mode, long limit) {
     if (limit != Long.MAX_VALUE && !counting || mode < 0) {
@@ -291,8 +300,7 @@ final class TranslatedExecution {
     }
     TranslatedBlock translation = block.translation;
     if (translation == null || !translation.valid() || translation.mode != mode) {
-      if (block.heat < threshold) {
-        block.heat++;
+      if (!isHot(block)) {
         return null;
       }
       if (block.untranslatable) {
@@ -511,11 +519,8 @@ final class TranslatedExecution {
   void count(Map<String, Long> counters) {
     counters.put("translatedEntries", entries);
     counters.put("tlbFills", fills);
-    String[] names = {
-      "Attention", "Budget", "Stale", "Interpret", "MissRead", "MissWrite", "Chain", "Jump"
-    };
     for (int i = 0; i < Leave.KINDS; i++) {
-      counters.put("left" + names[i], leaves[i]);
+      counters.put("left." + Leave.name(i), leaves[i]);
     }
     for (Op op : OPS) {
       if (interpreted[op.ordinal()] != 0) {
