@@ -41,6 +41,13 @@ final class CodeOptions {
               + " /proc/kallsyms.")
   private Path symbolFile;
 
+  @Option(
+      names = "--count-events",
+      description =
+          "Make the code count instructions, and hits of the TLB and the jump cache, for --stats"
+              + " and --summary; slower.")
+  private boolean countEvents;
+
   /**
    * What the options ask for.
    *
@@ -49,7 +56,7 @@ final class CodeOptions {
    */
   TranslatorEngine.Observation observation(CommandSpec command, boolean terminal)
       throws IOException {
-    if (perfMap == null && block == null) {
+    if (perfMap == null && block == null && !countEvents) {
       return TranslatorEngine.Observation.NONE;
     }
     GuestSymbols symbols = GuestSymbols.NONE;
@@ -74,7 +81,7 @@ final class CodeOptions {
         throw new IOException("cannot write the perf map " + file + " of --perf-map", e);
       }
     }
-    return new TranslatorEngine.Observation(listeners);
+    return new TranslatorEngine.Observation(countEvents, listeners);
   }
 
   private long address(CommandSpec command, GuestSymbols symbols) {

@@ -114,6 +114,11 @@ final class Run implements Callable<Integer> {
       description = "Write statistics as JSON when the machine ends.")
   private Path stats;
 
+  @Option(
+      names = "--summary",
+      description = "Say on standard error what the machine did when it ends, as a table.")
+  private boolean summary;
+
   @ArgGroup(validate = false, heading = "%nTo look at the translator's machine code:%n")
   private final CodeOptions code = new CodeOptions();
 
@@ -133,7 +138,7 @@ final class Run implements Callable<Integer> {
   }
 
   private int run(Vm.Builder builder, StatisticsFile statistics) throws InterruptedException {
-    try (Session session = new Session(statistics)) {
+    try (Session session = new Session(statistics, summary)) {
       boolean terminal = Terminal.isTerminal(Terminal.STANDARD_INPUT);
       boolean redraw = Terminal.isTerminal(Terminal.STANDARD_ERROR);
       Vm vm;

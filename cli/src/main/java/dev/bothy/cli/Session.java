@@ -22,6 +22,7 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
   private static final Duration PATIENCE = Duration.ofSeconds(3);
 
   private final StatisticsFile statistics;
+  private final boolean summary;
   private final Thread hook = new Thread(this::onShutdown, "bothy-shutdown");
   private final CountDownLatch finished = new CountDownLatch(1);
   private volatile Vm vm;
@@ -29,8 +30,9 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
   private volatile boolean interrupted;
 
   /** From here on, signals end the machine in good order. {@code statistics} may be null. */
-  Session(StatisticsFile statistics) {
+  Session(StatisticsFile statistics, boolean summary) {
     this.statistics = statistics;
+    this.summary = summary;
     Runtime.getRuntime().addShutdownHook(hook);
   }
 
@@ -91,6 +93,9 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
   }
 
   private int writeStatistics(Vm machine, MachineExit end) {
+    if (summary) {
+      System.err.print(Summary.of(end, machine.statistics()));
+    }
     if (statistics != null) {
       try {
         statistics.write(end, machine.statistics());

@@ -12,6 +12,7 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Map;
+import java.util.OptionalDouble;
 
 /** The file of {@code --stats}: JSON, there whole or not at all. */
 final class StatisticsFile {
@@ -65,7 +66,9 @@ final class StatisticsFile {
     }
   }
 
-  /** Times are in seconds. */
+  /**
+   * Times are in seconds. Instructions are null where the translator ran and did not count them.
+   */
   static void write(OutputStream out, MachineExit end, MachineStatistics statistics)
       throws IOException {
     try (JsonGenerator json = new JsonFactory().createGenerator(out)) {
@@ -74,7 +77,12 @@ final class StatisticsFile {
       json.writeStringField("end", ExitStatus.name(end));
       json.writeNumberField("status", ExitStatus.of(end));
       json.writeStringField("engine", statistics.engine());
-      json.writeNumberField("instructions", statistics.instructions());
+      TranslatorFigures translator = new TranslatorFigures(statistics);
+      if (translator.present() && !translator.counted()) {
+        json.writeNullField("instructions");
+      } else {
+        json.writeNumberField("instructions", statistics.instructions());
+      }
       json.writeNumberField("wallSeconds", seconds(statistics.wallNanos()));
       json.writeNumberField("cpuSeconds", seconds(statistics.cpuNanos()));
       if (statistics.firstSerialNanos().isPresent()) {
@@ -88,6 +96,9 @@ final class StatisticsFile {
         json.writeNumberField(exit.getKey(), exit.getValue());
       }
       json.writeEndObject();
+      if (translator.present()) {
+        write(json, translator);
+      }
       json.writeArrayFieldStart("devices");
       for (MachineStatistics.DeviceAccesses device : statistics.devices()) {
         json.writeStartObject();
@@ -103,6 +114,38 @@ final class StatisticsFile {
       json.writeEndArray();
       json.writeEndObject();
       json.writeRaw('\n');
+    }
+  }
+
+  private static void write(JsonGenerator json, TranslatorFigures translator) throws IOException {
+    json.writeObjectFieldStart("translator");
+    json.writeNumberField("interpreted", translator.interpreted());
+    write(json, "expansion", translator.expansion());
+    write(json, "instructionsTranslatedPerSecond", translator.translatedPerSecond(""));
+    write(json, "coldInstructionsTranslatedPerSecond", translator.translatedPerSecond("cold"));
+    write(json, "warmInstructionsTranslatedPerSecond", translator.translatedPerSecond("warm"));
+    if (translator.counted()) {
+      json.writeNumberField("memoryAccesses", translator.accesses());
+      json.writeNumberField("tlbMisses", translator.tlbMisses());
+      json.writeNumberField("tlbSharedHits", translator.sharedHits());
+    }
+    json.writeArrayFieldStart("mostInterpreted");
+    for (TranslatorFigures.Interpreted most : translator.mostInterpreted()) {
+      json.writeStartObject();
+      json.writeStringField("instruction", most.instruction());
+      json.writeNumberField("count", most.count());
+      json.writeEndObject();
+    }
+    json.writeEndArray();
+    json.writeEndObject();
+  }
+
+  private static void write(JsonGenerator json, String name, OptionalDouble value)
+      throws IOException {
+    if (value.isPresent()) {
+      json.writeNumberField(name, Math.round(value.getAsDouble() * 1e3) / 1e3);
+    } else {
+      json.writeNullField(name);
     }
   }
 

@@ -66,7 +66,7 @@ class WrongUsageTest {
         "--cpus|two|no number",
         "--cpu|pentium|v2",
         "--engine|kvm|not built yet",
-        "--engine|warp|translator or interpreter",
+        "--engine|warp|give auto, translator, interpreter",
         "--timeout|0|above 0",
         "--timeout|-3|above 0",
         "--timeout|NaN|above 0",
@@ -161,8 +161,8 @@ class WrongUsageTest {
     assertEquals(0, execute("run", "--help"));
     assertTrue(out.contains("Examples:"), out);
     for (String option :
-        ("engine cpu cpus memory kernel initrd append no-reboot debug-exit timeout stats perf-map"
-                + " dump-block symbols")
+        ("engine cpu cpus memory kernel initrd append no-reboot debug-exit timeout stats summary"
+                + " perf-map dump-block symbols count-events")
             .split(" ")) {
       assertTrue(out.contains("--" + option), option);
     }

@@ -8,6 +8,7 @@ import static dev.bothy.host.RawMemory.putLong;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.host.NativeFunction;
 import dev.bothy.x86.decode.Op;
+import dev.bothy.x86.translate.Event;
 import dev.bothy.x86.translate.Leave;
 import dev.bothy.x86.translate.Mode;
 import dev.bothy.x86.translate.TranslatedBlock;
@@ -521,6 +522,11 @@ final class TranslatedExecution {
     counters.put("tlbFills", fills);
     for (int i = 0; i < Leave.KINDS; i++) {
       counters.put("left." + Leave.name(i), leaves[i]);
+    }
+    if (translator.counts()) {
+      for (Event event : Event.values()) {
+        counters.put(event.counter(), getLong(state + event.offset()));
+      }
     }
     for (Op op : OPS) {
       if (interpreted[op.ordinal()] != 0) {

@@ -80,8 +80,12 @@ final class BlockWriter {
   /** Offset of the block's first instruction in its page. */
   private int startOffset;
 
-  BlockWriter(Stubs stubs) {
+  /** Events are counted. */
+  private final boolean counts;
+
+  BlockWriter(Stubs stubs, boolean counts) {
     this.stubs = stubs;
+    this.counts = counts;
   }
 
   void start(int mode, int number, long origin) {
@@ -101,6 +105,13 @@ final class BlockWriter {
 
   boolean is64() {
     return (mode & Mode.LONG) != 0;
+  }
+
+  /** Counts {@code event} at run time, if that is wanted; the host's flags are lost then. */
+  void count(Event event) {
+    if (counts) {
+      a.memoryExtended(0, 8, 0xff, 0, Home.BASE, NONE, 0, Home.state(event.offset()));
+    }
   }
 
   // Flags.
@@ -283,6 +294,7 @@ final class BlockWriter {
    * 32-bit addresses must be zero-extended.
    */
   void jumpToV() {
+    count(Event.JUMP);
     stubs.jumpCacheLookUp(a);
   }
 
@@ -298,12 +310,13 @@ final class BlockWriter {
   }
 
   /**
-   * Goes to linear address {@link Home#V}, where an indirect jump leads. Nothing may have changed yet:
-   * where the jump cache does not know the address, the interpreter does all of it.
+   * Goes to linear address {@link Home#V}, where an indirect jump leads. Nothing may have changed
+   * yet: where the jump cache does not know the address, the interpreter does all of it.
    *
    * @param release what the jump adds to the stack pointer
    */
   void jumpIndirectlyToV(int release) {
+    count(Event.JUMP);
     stubs.jumpCacheCompare(a);
     cold(Leave.INTERPRET_JUMP, a.jumpForward(Assembler.NE), exit());
     if (release != 0) {
@@ -317,6 +330,7 @@ final class BlockWriter {
    * target is known, since it may overwrite where the target was read from.
    */
   void callIndirectlyToV(Runnable push) {
+    count(Event.JUMP);
     stubs.jumpCacheCompare(a);
     cold(Leave.INTERPRET_JUMP, a.jumpForward(Assembler.NE), exit());
     a.store(8, Home.BASE, Rewriting.SCRATCH, Home.V);
@@ -393,6 +407,7 @@ final class BlockWriter {
     index = 0;
     a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, Home.state(CpuState.ATTENTION), 0);
     leaveIf(Assembler.NE, Leave.ATTENTION);
+    count(Event.BLOCK);
     if (counting) {
       a.memoryExtended(
           0, 8, 0x81, Assembler.SUB, Home.BASE, NONE, 0, Home.state(EngineArea.BUDGET));
@@ -470,6 +485,7 @@ final class BlockWriter {
   }
 
   private void probeElsewhere(int c) {
+    count(Event.SHARED_MISS);
     boolean write = (coldArgument[c] & 0x1000) != 0;
     int tag = write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ;
     a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag);
@@ -483,6 +499,7 @@ final class BlockWriter {
   }
 
   private void probeStackElsewhere(int c) {
+    count(Event.STACK_MISS);
     boolean write = (coldArgument[c] & 0x1000) != 0;
     a.constant(Home.V, 4096 - (coldArgument[c] & 0xfff));
     a.call(stubs.findStack(mode, write));

@@ -99,11 +99,13 @@ final class Memory {
     int tag = write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ;
     int shared = Home.state(EngineArea.SHARED_ENTRIES) + 8 * word;
     if (word >= 0 && w.hasShared(word)) {
+      w.count(Event.SHARED_LOOK_UP);
       a.load(8, Home.V, Home.BASE, shared);
       a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag);
       a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
       w.probeElsewhereIf(Assembler.A, size, write, shared);
     } else {
+      w.count(Event.LOOK_UP);
       entry(a, table(w));
       if (word >= 0) {
         a.store(8, Home.BASE, shared, Home.V);
@@ -131,6 +133,7 @@ final class Memory {
   static void probeStack(BlockWriter w, int size, boolean write) {
     Assembler a = w.a;
     w.clobberFlags();
+    w.count(Event.STACK_LOOK_UP);
     int copy = stackCopy(w.mode);
     a.aluLoad(Assembler.XOR, 8, Home.A, Home.BASE, NONE, copy);
     a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);

@@ -48,6 +48,7 @@ public final class Translator implements AutoCloseable {
   private final CpuModel model;
   private final Options options;
   private final List<BlockListener> listeners;
+  private final boolean counts;
   private final ExecutableMemory memory;
   private final Stubs stubs;
   private final MemorySegment enter;
@@ -74,6 +75,17 @@ public final class Translator implements AutoCloseable {
   private long guestBytes;
   private long hostBytes;
   private long nanos;
+
+  /** As many blocks are made while the JVM still interprets most of the translator. */
+  private static final int COLD = 1_000;
+
+  /** After as many it is compiled. */
+  private static final int WARM = 10_000;
+
+  private long coldNanos;
+  private long coldInstructions;
+  private long warmNanos;
+  private long warmInstructions;
   private long dropped;
   private long cleared;
   private long chained;
@@ -82,16 +94,19 @@ public final class Translator implements AutoCloseable {
    * @throws IOException if this host does not let us run generated code; the message tells why
    */
   public Translator(CpuModel model, Options options) throws IOException {
-    this(model, options, List.of());
+    this(model, options, false, List.of());
   }
 
   /**
-   * With listeners, which are told when the translator closes.
+   * For those who watch.
    *
+   * @param counts code counts {@link Event}s
+   * @param listeners are told when the translator closes
    * @throws IOException if this host does not let us run generated code; the message tells why
    */
-  public Translator(CpuModel model, Options options, List<BlockListener> listeners)
+  public Translator(CpuModel model, Options options, boolean counts, List<BlockListener> listeners)
       throws IOException {
+    this.counts = counts;
     this.model = model;
     this.options = options;
     this.listeners = List.copyOf(listeners);
@@ -108,7 +123,7 @@ public final class Translator implements AutoCloseable {
     for (int i = 0; i < instructions.length; i++) {
       instructions[i] = new Instruction();
     }
-    blockWriter = new BlockWriter(stubs);
+    blockWriter = new BlockWriter(stubs, counts);
   }
 
   private final BlockWriter blockWriter;
@@ -192,11 +207,23 @@ public final class Translator implements AutoCloseable {
         unmarkIfEmpty(secondPage, pages);
       }
     }
-    nanos += System.nanoTime() - start;
+    measure(block, System.nanoTime() - start);
     if (block != null && !listeners.isEmpty()) {
       tell(block, linear);
     }
     return block;
+  }
+
+  private void measure(TranslatedBlock block, long taken) {
+    nanos += taken;
+    int instructions = block == null ? 0 : block.count();
+    if (translated <= COLD) {
+      coldNanos += taken;
+      coldInstructions += instructions;
+    } else if (translated > WARM) {
+      warmNanos += taken;
+      warmInstructions += instructions;
+    }
   }
 
   /** Tells the listeners of the block at hand. */
@@ -576,6 +603,11 @@ public final class Translator implements AutoCloseable {
     listeners.forEach(BlockListener::cleared);
   }
 
+  /** True if code counts {@link Event}s. */
+  public boolean counts() {
+    return counts;
+  }
+
   /** Named counters. */
   public synchronized Map<String, Long> counters() {
     Map<String, Long> counters = new java.util.LinkedHashMap<>();
@@ -584,6 +616,10 @@ public final class Translator implements AutoCloseable {
     counters.put("guestBytesTranslated", guestBytes);
     counters.put("hostBytesWritten", hostBytes);
     counters.put("translationNanos", nanos);
+    counters.put("coldTranslationNanos", coldNanos);
+    counters.put("coldInstructionsTranslated", coldInstructions);
+    counters.put("warmTranslationNanos", warmNanos);
+    counters.put("warmInstructionsTranslated", warmInstructions);
     counters.put("translationsDropped", dropped);
     counters.put("codeCacheClears", cleared);
     counters.put("chains", chained);

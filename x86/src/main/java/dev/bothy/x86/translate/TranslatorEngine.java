@@ -35,11 +35,12 @@ public final class TranslatorEngine implements Engine {
   /**
    * What is to be learned about the code.
    *
+   * @param counts code counts its {@link Event}s and instructions, and is slower for it
    * @param listeners are told of each block
    */
-  public record Observation(List<BlockListener> listeners) {
+  public record Observation(boolean counts, List<BlockListener> listeners) {
     /** Nothing. */
-    public static final Observation NONE = new Observation(List.of());
+    public static final Observation NONE = new Observation(false, List.of());
 
     public Observation {
       listeners = List.copyOf(listeners);
@@ -73,17 +74,19 @@ public final class TranslatorEngine implements Engine {
    *     message tells why
    */
   public TranslatorEngine(Environment machine, Options options, Observation observation) {
+    boolean counting = options.counting || observation.counts;
     Translator translator;
     try {
       translator =
           new Translator(
               machine.model(),
-              new Translator.Options(options.longestBlock, options.counting, options.codeBytes),
+              new Translator.Options(options.longestBlock, counting, options.codeBytes),
+              observation.counts(),
               observation.listeners());
     } catch (IOException e) {
       throw new UnsupportedOperationException(e.getMessage(), e);
     }
-    engine = new InterpreterEngine(machine, translator, options.threshold, options.counting);
+    engine = new InterpreterEngine(machine, translator, options.threshold, counting);
   }
 
   @Override

@@ -35,7 +35,8 @@ final class TranslatedPage implements AutoCloseable {
     assumeTrue(
         ExecutableMemory.refusal().isEmpty(), () -> ExecutableMemory.refusal().orElseThrow());
     translator =
-        new Translator(CpuModel.V2, new Translator.Options(64, false, 4 << 20), List.of(listeners));
+        new Translator(
+            CpuModel.V2, new Translator.Options(64, false, 4 << 20), false, List.of(listeners));
   }
 
   /** Translates {@code code} as if it lay at {@code linear}. */
