@@ -20,9 +20,9 @@ final class Block {
 
   /**
    * Instructions without the one in {@link #end}; entries are replaced when the running block is
-   * dropped.
+   * dropped. Null, like the end, once machine code has taken over.
    */
-  final Node[] body;
+  Node[] body;
 
   /** Where each instruction starts, counted from the block's start; one more entry for the end. */
   final short[] offsets;
@@ -69,7 +69,9 @@ final class Block {
 
   /** Makes what is left of this block leave at once: it has been overwritten while it runs. */
   void stop() {
-    java.util.Arrays.fill(body, StopBlock.NODE);
+    if (body != null) {
+      java.util.Arrays.fill(body, StopBlock.NODE);
+    }
     end = StopBlock.END;
   }
 }

@@ -12,8 +12,8 @@ final class CodeCache {
   private static final int JUMPS = 8192;
   private static final int BUCKETS = 32;
 
-  /** Blocks kept before all are dropped: bounds the heap whatever the guest does. */
-  private static final int MOST_INSTRUCTIONS = 600_000;
+  /** Instructions kept before all are dropped: bounds the heap whatever the guest does. */
+  private final int mostInstructions;
 
   private final Processor cpu;
   private final int index;
@@ -39,7 +39,8 @@ final class CodeCache {
     int blocks;
   }
 
-  CodeCache(Processor cpu, int index, GuestMemory memory, CodeMap map) {
+  CodeCache(Processor cpu, int index, GuestMemory memory, CodeMap map, int mostInstructions) {
+    this.mostInstructions = mostInstructions;
     this.cpu = cpu;
     this.index = index % CodeMap.TRANSLATIONS;
     this.memory = memory;
@@ -123,7 +124,7 @@ final class CodeCache {
   }
 
   private Block build(long linear, long physical, int mode) {
-    if (instructions > MOST_INSTRUCTIONS) {
+    if (instructions > mostInstructions) {
       clear();
     }
     boolean ram = cpu.hostOf(physical) != 0;
@@ -152,6 +153,23 @@ final class CodeCache {
     page.blocks++;
     instructions += block.count + 4;
     return block;
+  }
+
+  /** Machine code runs instead of {@code block}: its nodes may go, its place stays. */
+  void strip(Block block) {
+    if (block.body != null && block.valid) {
+      instructions -= block.count;
+      block.body = null;
+      block.end = null;
+    }
+  }
+
+  /** Gives {@code block}, at linear address {@code linear}, its nodes again. */
+  void restore(Block block, long linear) {
+    Block fresh = builder.build(linear, block.physical, block.mode);
+    instructions += block.count;
+    block.body = fresh.body;
+    block.end = fresh.end;
   }
 
   /** Drops blocks that overlap {@code length} bytes at {@code physical}, all on one page. */
@@ -196,7 +214,7 @@ final class CodeCache {
           before.nextInBucket = b.nextInBucket;
         }
         page.blocks--;
-        instructions -= block.count + 4;
+        instructions -= (block.body == null ? 0 : block.count) + 4;
         break;
       }
     }

@@ -79,6 +79,14 @@ final class Processor extends SegmentingCpu {
   /** Runs machine code instead of blocks where there is some; null in the plain interpreter. */
   private final TranslatedExecution translated;
 
+  /** Decoded instructions kept. */
+  private static final int INSTRUCTIONS = 600_000;
+
+  /**
+   * Beside generated code, which runs what is hot: a block that is dropped has to become hot again.
+   */
+  private static final int INSTRUCTIONS_BESIDE_TRANSLATIONS = 1_800_000;
+
   private Block running;
   private int runningIndex;
   private End linkFrom;
@@ -136,7 +144,13 @@ final class Processor extends SegmentingCpu {
       putLong(state + known + EngineArea.RETURN_SELECTOR, -1);
       putLong(state + known + EngineArea.RETURN_STACK + EngineArea.RETURN_SELECTOR, -1);
     }
-    code = new CodeCache(this, index, machine.memory(), codeMap);
+    code =
+        new CodeCache(
+            this,
+            index,
+            machine.memory(),
+            codeMap,
+            translated == null ? INSTRUCTIONS : INSTRUCTIONS_BESIDE_TRANSLATIONS);
   }
 
   // The loop.
@@ -207,6 +221,10 @@ final class Processor extends SegmentingCpu {
           most = 1;
           translated.countInterpreted(block);
         }
+      }
+      if (block.body == null) {
+        long rip = getLong(ripAt);
+        code.restore(block, codeBits == 64 ? rip : segmentBase(CpuState.CS) + rip & 0xffff_ffffL);
       }
       if (codeBits != 64) {
         most = Math.min(most, insideLimit(block));

@@ -315,6 +315,7 @@ final class TranslatedExecution {
         return null;
       }
       block.translation = translation;
+      cpu.code.strip(block);
     }
     return counting && limit - cpu.executed < translation.count() ? null : translation;
   }
@@ -457,6 +458,33 @@ final class TranslatedExecution {
           }
           target = to.entry();
           putLong(state + EngineArea.PAGE_BASE, getLong(cpu.ripAt) & ~0xfffL);
+        }
+        case Leave.RETURN -> {
+          TranslatedBlock at = translator.block(exit >>> 8);
+          leaveAt(at, exit & 0xff, limit);
+          long sp = cpu.rsp();
+          long to = cpu.load64(sp);
+          if (to << 16 >> 16 != to || mustStop(limit)) {
+            interpretNext = true;
+            return null;
+          }
+          cpu.setGpr(CpuState.RSP, sp + 8);
+          putLong(cpu.ripAt, to);
+          if (counting) {
+            cpu.executed++;
+            putLong(state + EngineArea.BUDGET, limit - cpu.executed);
+            if (mustStop(limit)) {
+              return null;
+            }
+          }
+          Block next = cpu.lookUpNext();
+          TranslatedBlock found = translationOf(next, present, limit);
+          if (found == null) {
+            return next;
+          }
+          rememberJump(found);
+          target = found.entry();
+          putLong(state + EngineArea.PAGE_BASE, to & ~0xfffL);
         }
         default -> {
           long to = getLong(state + EngineArea.TARGET);

@@ -318,7 +318,8 @@ final class BlockWriter {
   void jumpIndirectlyToV(int release) {
     count(Event.JUMP);
     stubs.jumpCacheCompare(a);
-    cold(Leave.INTERPRET_JUMP, a.jumpForward(Assembler.NE), exit());
+    int kind = is64() && release == 8 ? Leave.RETURN : Leave.INTERPRET_JUMP;
+    cold(kind, a.jumpForward(Assembler.NE), exit());
     if (release != 0) {
       a.lea(is64() ? 8 : 4, Home.STACK, Home.STACK, NONE, 0, release);
     }

@@ -32,8 +32,11 @@ public final class Leave {
    */
   public static final int INTERPRET_JUMP = 8;
 
+  /** The same for a plain RET of 64-bit code, whose return address may be read. */
+  public static final int RETURN = 9;
+
   /** How many there are. */
-  public static final int KINDS = 9;
+  public static final int KINDS = 10;
 
   private static final String[] NAMES = {
     "attention",
@@ -44,7 +47,8 @@ public final class Leave {
     "TLB miss of a write",
     "unchained jump",
     "jump cache miss",
-    "jump cache miss of an indirect jump"
+    "jump cache miss of an indirect jump",
+    "jump cache miss of a return"
   };
 
   private Leave() {}
