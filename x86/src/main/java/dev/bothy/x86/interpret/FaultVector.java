@@ -25,8 +25,9 @@ final class FaultVector {
     if (Decoder.decode(bytes, 0, have, cpu.codeBits, i) != Decoder.OK) {
       return GuestFault.GP;
     }
+    cpu.at = at;
     for (int n = 0; n < i.operands; n++) {
-      if (i.kind[n] == Instruction.MEMORY) {
+      if (i.kind[n] == Instruction.MEMORY && !onTheStack(cpu, i)) {
         return i.segment == CpuState.SS ? GuestFault.SS : GuestFault.GP;
       }
     }
@@ -35,5 +36,23 @@ final class FaultVector {
           GuestFault.SS;
       default -> GuestFault.GP;
     };
+  }
+
+  /** Of an instruction with a memory operand that also uses the stack: that was it. */
+  private static boolean onTheStack(Processor cpu, Instruction i) {
+    return switch (i.op) {
+      // The operand is read first.
+      case PUSH, CALL -> isCanonical(operand(cpu, i));
+      case POP -> !isCanonical(cpu.rsp());
+      default -> false;
+    };
+  }
+
+  private static long operand(Processor cpu, Instruction i) {
+    return cpu.offset(i) + (i.segment >= CpuState.FS ? cpu.segmentBase(i.segment) : 0);
+  }
+
+  private static boolean isCanonical(long linear) {
+    return linear << 16 >> 16 == linear;
   }
 }

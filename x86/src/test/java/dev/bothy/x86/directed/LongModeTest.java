@@ -550,4 +550,30 @@ class LongModeTest extends EngineTest {
       }
     }
   }
+
+  @Test
+  void stackOfAnInstructionWithAMemoryOperandFaultsAsStack() {
+    Object[][] cases = {
+      // Code, RBX, RSP, vector
+      {"ff 13", DATA, NON_CANONICAL + 0x100, 12}, // call [rbx]
+      {"ff 33", DATA, NON_CANONICAL + 0x100, 12}, // push [rbx]
+      {"8f 03", DATA, NON_CANONICAL + 0x100, 12}, // pop [rbx]
+      {"ff 13", NON_CANONICAL, USER_STACK, 13},
+      {"ff 33", NON_CANONICAL, USER_STACK, 13},
+      {"8f 03", NON_CANONICAL, USER_STACK, 13},
+      {"ff 33", NON_CANONICAL, NON_CANONICAL + 0x100, 13},
+      {"8f 03", NON_CANONICAL, NON_CANONICAL + 0x100, 12}
+    };
+    for (Object[] c : cases) {
+      try (var m = newMachine()) {
+        CpuState s = m.long64(3);
+        s.setGpr(RBX, (long) c[1]);
+        s.setGpr(RSP, (long) c[2]);
+        m.memory.writeLong(DATA, CODE);
+        m.code(64, m.assembler(64).hex((String) c[0]));
+        m.run();
+        assertEquals(c[3], m.vector(), c[0] + " " + c[1]);
+      }
+    }
+  }
 }

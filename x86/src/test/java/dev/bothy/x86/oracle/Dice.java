@@ -8,13 +8,19 @@ final class Dice {
     state = seed;
   }
 
-  /** Starts anew: equal seeds give equal throws. */
-  void reseed(long seed) {
-    state = seed;
+  /**
+   * Starts anew, for case {@code n} of {@code seed}: the same throws for the same two, and others
+   * for their neighbours.
+   */
+  void reseed(long seed, long n) {
+    state = mix(mix(seed) ^ n);
   }
 
   long next() {
-    long z = state += 0x9e37_79b9_7f4a_7c15L;
+    return mix(state += 0x9e37_79b9_7f4a_7c15L);
+  }
+
+  private static long mix(long z) {
     z = (z ^ z >>> 30) * 0xbf58_476d_1ce4_e5b9L;
     z = (z ^ z >>> 27) * 0x94d0_49bb_1331_11ebL;
     return z ^ z >>> 31;

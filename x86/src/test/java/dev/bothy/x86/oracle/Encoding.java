@@ -176,7 +176,10 @@ final class Encoding {
     out[at++] = (byte) 0xc4;
     // In 32-bit code the first two bits must be ones: it is LES otherwise.
     out[at++] = (byte) (vex[2] | (mode == 64 ? random & 0xe0 : 0xc0 | random & 0x20));
-    out[at++] = (byte) (wide << 7 | random >> 16 & 0x78 | length << 2 | vex[1]);
+    boolean named = entry.operands().stream().anyMatch(o -> "BH".indexOf(o.charAt(0)) >= 0);
+    // A register that no operand names must be 15.
+    int register = named || dice.chance(5) ? random >> 16 & 0x78 : 0x78;
+    out[at++] = (byte) (wide << 7 | register | length << 2 | vex[1]);
     return at;
   }
 }

@@ -114,7 +114,7 @@ final class HostOracle {
   Result run(long seed, long first, long count) {
     long before = cases;
     for (long n = first; cases - before < count; n++) {
-      dice.reseed(seed * 0x9e37_79b9_7f4a_7c15L + n);
+      dice.reseed(seed, n);
       // Every row in turn, so that each gets its share.
       Encoding encoding = encodings.get((int) (n % encodings.size()));
       int slot = slotFor(encoding.entry);

@@ -184,7 +184,7 @@ public final class OracleRun {
         throw new IOException(e.getCause().getMessage(), e.getCause());
       }
     }
-    return summarize(lines);
+    return summarize(lines, jobs);
   }
 
   private static List<String> command(Request request, long seed, long cases) {
@@ -247,14 +247,14 @@ public final class OracleRun {
     return lines;
   }
 
-  private static Summary summarize(List<String> lines) {
+  private static Summary summarize(List<String> lines, int jobs) {
     long cases = 0;
     long failed = 0;
     long signals = 0;
     int rows = 0;
     int skippedRows = 0;
     Map<String, Long> failures = new TreeMap<>();
-    List<String> notRun = new ArrayList<>();
+    Map<String, Integer> notRun = new TreeMap<>();
     for (String line : lines) {
       if (line.startsWith(RESULT)) {
         String[] numbers = line.substring(RESULT.length()).split(" ");
@@ -267,10 +267,18 @@ public final class OracleRun {
         String[] parts = line.substring(FAILED.length()).split(" ", 2);
         failures.merge(parts[1], Long.parseLong(parts[0]), Long::sum);
       } else if (line.startsWith(NOT_RUN)) {
-        notRun.add(line.substring(NOT_RUN.length()));
+        notRun.merge(line.substring(NOT_RUN.length()), 1, Integer::sum);
       }
     }
+    notRun.values().removeIf(count -> count < jobs); // another process has run it
     return new Summary(
-        cases, failed, signals, rows, skippedRows, failures, notRun, String.join("\n", lines));
+        cases,
+        failed,
+        signals,
+        rows,
+        skippedRows,
+        failures,
+        List.copyOf(notRun.keySet()),
+        String.join("\n", lines));
   }
 }

@@ -49,7 +49,7 @@ final class SequenceOracle {
   HostOracle.Result run(long seed, long first, long count) {
     long before = cases;
     for (long n = first; cases - before < count; n++) {
-      dice.reseed(seed * 0x9e37_79b9_7f4a_7c15L + 0x5e9 + n);
+      dice.reseed(~seed, n);
       sequence.choose();
       write();
       if (trace) {
