@@ -407,7 +407,7 @@ final class FarTransfer {
         cpu.updateMode();
       }
       if (toLong) {
-        cpu.returned(newCpl, selector, descriptor, ss, ssDescriptor);
+        ReturnTargets.remember(cpu, newCpl, selector, descriptor, ss, ssDescriptor);
       }
     } else {
       cpu.setAccessed(selector, descriptor);

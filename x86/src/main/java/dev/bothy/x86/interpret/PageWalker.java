@@ -59,6 +59,12 @@ final class PageWalker {
     return smap;
   }
 
+  /** No address: a page fault. */
+  static final long REFUSED = -1;
+
+  /** No address: an entry changed meanwhile. */
+  private static final long CHANGED = -2;
+
   int walked() {
     return walked;
   }
@@ -77,14 +83,16 @@ final class PageWalker {
         : writable || !writeProtect;
   }
 
-  private GuestFault pageFault(long linear, int code, int access, boolean user) {
+  /** Notes a page fault. */
+  private long refuse(long linear, int code, int access, boolean user) {
     int error = code | (access == PagingCpu.WRITE ? 2 : 0) | (user ? 4 : 0);
     if (access == PagingCpu.FETCH && (nxe || smep)) {
       error |= 16;
     }
     // CR2 changes only when the fault is delivered.
     cpu.faultAddress = linear;
-    return cpu.raise(GuestFault.PF, error);
+    cpu.raise(GuestFault.PF, error);
+    return REFUSED;
   }
 
   /**
@@ -92,11 +100,20 @@ final class PageWalker {
    * page's.
    */
   long walk(long linear, int access, int table) {
+    long found = find(linear, access, table);
+    if (found == REFUSED) {
+      throw cpu.fault;
+    }
+    return found;
+  }
+
+  /** The same, but a page fault is noted in {@link Cpu#fault} and {@link #REFUSED} returned. */
+  long find(long linear, int access, int table) {
     cpu.walks++;
     for (; ; ) {
       long result =
           cpu.longMode || pae ? walkPae(linear, access, table) : walk32(linear, access, table);
-      if (result >= 0) {
+      if (result != CHANGED) {
         return result;
       }
       // An entry changed under us: another processor's accessed bit or store. Look again.
@@ -141,25 +158,27 @@ final class PageWalker {
       at4 = (cr3 & ADDRESS_BITS & PAGE) + (linear >>> 39 & 511) * 8;
       e4 = readEntry(at4);
       if ((e4 & 1) == 0) {
-        throw pageFault(linear, 0, access, user);
+        return refuse(linear, 0, access, user);
       }
       if ((e4 & (reserved | 0x80)) != 0) {
-        throw pageFault(linear, 9, access, user);
+        return refuse(linear, 9, access, user);
       }
       rights = narrow(rights, e4);
       at3 = (e4 & ADDRESS_BITS & PAGE) + (linear >>> 30 & 511) * 8;
       e3 = readEntry(at3);
       if ((e3 & 1) == 0) {
-        throw pageFault(linear, 0, access, user);
+        return refuse(linear, 0, access, user);
       }
       if ((e3 & reserved) != 0 || (e3 & 0x80) != 0 && (e3 & 0x3fff_e000L) != 0) {
-        throw pageFault(linear, 9, access, user);
+        return refuse(linear, 9, access, user);
       }
       rights = narrow(rights, e3);
       if ((e3 & 0x80) != 0) {
-        judge(linear, access, table, rights);
+        if (!judge(linear, access, table, rights)) {
+          return REFUSED;
+        }
         if (!setBits(at4, e4, 0x20) || !finish(at3, e3, access)) {
-          return -1;
+          return CHANGED;
         }
         walked |= rights | LARGE;
         return e3 & ADDRESS_BITS & ~0x3fff_ffffL | linear & 0x3fff_ffffL;
@@ -170,19 +189,19 @@ final class PageWalker {
       at3 = (cr3 & 0xffff_ffe0L) + (linear >>> 30 & 3) * 8;
       e3 = readEntry(at3);
       if ((e3 & 1) == 0) {
-        throw pageFault(linear, 0, access, user);
+        return refuse(linear, 0, access, user);
       }
       if ((e3 & (RESERVED_HIGH | 1L << 63 | 0x1e6)) != 0) {
-        throw pageFault(linear, 9, access, user);
+        return refuse(linear, 9, access, user);
       }
     }
     long at2 = (e3 & ADDRESS_BITS & PAGE) + (linear >>> 21 & 511) * 8;
     long e2 = readEntry(at2);
     if ((e2 & 1) == 0) {
-      throw pageFault(linear, 0, access, user);
+      return refuse(linear, 0, access, user);
     }
     if ((e2 & reserved) != 0 || (e2 & 0x80) != 0 && (e2 & 0x1f_e000L) != 0) {
-      throw pageFault(linear, 9, access, user);
+      return refuse(linear, 9, access, user);
     }
     rights = narrow(rights, e2);
     long at1 = 0;
@@ -192,26 +211,28 @@ final class PageWalker {
       at1 = (e2 & ADDRESS_BITS & PAGE) + (linear >>> 12 & 511) * 8;
       e1 = readEntry(at1);
       if ((e1 & 1) == 0) {
-        throw pageFault(linear, 0, access, user);
+        return refuse(linear, 0, access, user);
       }
       if ((e1 & reserved) != 0) {
-        throw pageFault(linear, 9, access, user);
+        return refuse(linear, 9, access, user);
       }
       rights = narrow(rights, e1);
     }
-    judge(linear, access, table, rights);
+    if (!judge(linear, access, table, rights)) {
+      return REFUSED;
+    }
     if (cpu.longMode && (!setBits(at4, e4, 0x20) || !setBits(at3, e3, 0x20))) {
-      return -1;
+      return CHANGED;
     }
     if (large) {
       if (!finish(at2, e2, access)) {
-        return -1;
+        return CHANGED;
       }
       walked |= rights | LARGE;
       return e2 & ADDRESS_BITS & ~0x1f_ffffL | linear & 0x1f_ffffL;
     }
     if (!setBits(at2, e2, 0x20) || !finish(at1, e1, access)) {
-      return -1;
+      return CHANGED;
     }
     walked |= rights;
     return e1 & ADDRESS_BITS & PAGE | linear & 0xfff;
@@ -239,7 +260,8 @@ final class PageWalker {
     return setBits(at, entry, bits);
   }
 
-  private void judge(long linear, int access, int table, int rights) {
+  /** False, with the fault noted, if the rights do not allow the access. */
+  private boolean judge(long linear, int access, int table, int rights) {
     boolean user = table == PagingCpu.USER;
     boolean userPage = (rights & USER_PAGE) != 0;
     boolean refuse;
@@ -256,8 +278,9 @@ final class PageWalker {
               || userPage && access != PagingCpu.FETCH && smap && table != PagingCpu.KERNEL_AC;
     }
     if (refuse) {
-      throw pageFault(linear, 1, access, user);
+      refuse(linear, 1, access, user);
     }
+    return !refuse;
   }
 
   private boolean setBits32(long physical, int old, int bits) {
@@ -290,17 +313,19 @@ final class PageWalker {
     long at2 = (getLong(cpu.state + CpuState.CR3) & 0xffff_f000L) + (linear >>> 22 & 1023) * 4;
     int e2 = readEntry32(at2);
     if ((e2 & 1) == 0) {
-      throw pageFault(linear, 0, access, user);
+      return refuse(linear, 0, access, user);
     }
     int rights = narrow(WRITABLE | USER_PAGE, e2 & 7);
     if ((e2 & 0x80) != 0 && pse) {
       if ((e2 & 1 << 21) != 0) {
-        throw pageFault(linear, 9, access, user);
+        return refuse(linear, 9, access, user);
       }
-      judge(linear, access, table, rights);
+      if (!judge(linear, access, table, rights)) {
+        return REFUSED;
+      }
       int bits = access == PagingCpu.WRITE ? 0x60 : 0x20;
       if (!setBits32(at2, e2, bits)) {
-        return -1;
+        return CHANGED;
       }
       walked = rights | LARGE | kept(e2 | bits);
       return e2 & 0xffc0_0000L | (long) (e2 >>> 13 & 0xff) << 32 | linear & 0x3f_ffff;
@@ -308,13 +333,15 @@ final class PageWalker {
     long at1 = (e2 & 0xffff_f000L) + (linear >>> 12 & 1023) * 4;
     int e1 = readEntry32(at1);
     if ((e1 & 1) == 0) {
-      throw pageFault(linear, 0, access, user);
+      return refuse(linear, 0, access, user);
     }
     rights = narrow(rights, e1 & 7);
-    judge(linear, access, table, rights);
+    if (!judge(linear, access, table, rights)) {
+      return REFUSED;
+    }
     int bits = access == PagingCpu.WRITE ? 0x60 : 0x20;
     if (!setBits32(at2, e2, 0x20) || !setBits32(at1, e1, bits)) {
-      return -1;
+      return CHANGED;
     }
     walked = rights | kept(e1 | bits);
     return e1 & 0xffff_f000L | linear & 0xfff;

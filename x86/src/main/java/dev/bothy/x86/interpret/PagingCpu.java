@@ -202,18 +202,33 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
 
   // TLB maintenance.
 
+  // What {@link #fill} has found.
+  static final int FILLED = 0;
+
+  /** A page fault, which is noted in {@link #fault} and {@link #faultAddress}. */
+  static final int PAGE_FAULT = 1;
+
+  static final int UNUSUAL = 2;
+
   /**
-   * Looks {@code linear} up for generated code that missed it; false if the access is one for the
-   * interpreter.
+   * Looks {@code linear} up for generated code that missed it: {@link #FILLED}, {@link
+   * #PAGE_FAULT}, or {@link #UNUSUAL} if the access is one for the interpreter.
    */
-  final boolean fill(long linear, boolean write) {
-    try {
-      translate(linear, write ? WRITE : READ);
-    } catch (GuestFault f) {
-      return false;
+  final int fill(long linear, boolean write) {
+    if (longMode && linear << 16 >> 16 != linear) {
+      return UNUSUAL;
+    }
+    int access = write ? WRITE : READ;
+    int table = buffer.kindOf(tlb);
+    long physical = paging ? walker.find(linear, access, table) : linear & 0xffff_ffffL;
+    if (physical == PageWalker.REFUSED) {
+      return PAGE_FAULT;
     }
     long entry = tlb + ((linear >>> 12 & INDEX_MASK) << 5);
-    return getLong(entry + (write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ)) == (linear & PAGE);
+    enter(linear, access, entry, table, physical);
+    return getLong(entry + (write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ)) == (linear & PAGE)
+        ? FILLED
+        : UNUSUAL;
   }
 
   /** Forgets all translations, of every address space. */
@@ -564,11 +579,17 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
       throw raiseNonCanonical();
     }
     long physical = paging ? walker.walk(linear, access, table) : linear & 0xffff_ffffL;
+    enter(linear, access, entry, table, physical);
+    return physical;
+  }
+
+  /** Enters what the walk has found, if it may be. */
+  private void enter(long linear, int access, long entry, int table, long physical) {
     if (access != FETCH && (watching && watchesPage(linear) || checksAlignment && cpl == 3)) {
       if (stores != null && access == WRITE && hostOf(physical) != 0) {
         stores.mayBeWritten(physical & PAGE);
       }
-      return physical;
+      return;
     }
     long page = physical & PAGE;
     long host = isApicPage(page) ? 0 : hostOf(page);
@@ -590,7 +611,6 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
           (found & PageWalker.GLOBAL) != 0,
           (found & PageWalker.LARGE) != 0);
     }
-    return physical;
   }
 
   abstract boolean watchesPage(long linear);

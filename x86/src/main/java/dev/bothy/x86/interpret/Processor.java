@@ -140,10 +140,7 @@ final class Processor extends SegmentingCpu {
         engine.translator == null
             ? null
             : new TranslatedExecution(this, engine.translator, engine.threshold, engine.counting);
-    for (int known : new int[] {EngineArea.RETURN_KERNEL, EngineArea.RETURN_USER}) {
-      putLong(state + known + EngineArea.RETURN_SELECTOR, -1);
-      putLong(state + known + EngineArea.RETURN_STACK + EngineArea.RETURN_SELECTOR, -1);
-    }
+    ReturnTargets.forget(state);
     code =
         new CodeCache(
             this,
@@ -336,6 +333,12 @@ final class Processor extends SegmentingCpu {
 
   long wrapRip(long rip) {
     return codeBits == 64 ? rip : rip & 0xffff_ffffL;
+  }
+
+  /** Delivers the page fault that the instruction at RIP raises, as generated code has found. */
+  void takePageFault() {
+    running = null;
+    takeFault();
   }
 
   private void takeFault() {
@@ -536,29 +539,6 @@ final class Processor extends SegmentingCpu {
   public void addressSpacesForgotten() {
     if (translated != null) {
       translated.forgetJumps();
-    }
-  }
-
-  /** IRET has gone to 64-bit code by these selectors and descriptors, SS's 0 for a null one. */
-  void returned(int level, int selector, long descriptor, int stack, long stackDescriptor) {
-    if (translated != null && ((selector | stack) & 4) == 0 && (level == 0 || level == 3)) {
-      int known = level == 0 ? EngineArea.RETURN_KERNEL : EngineArea.RETURN_USER;
-      rememberSegment(known, selector, descriptor, CpuState.CS);
-      if (stackDescriptor != 0) {
-        rememberSegment(known + EngineArea.RETURN_STACK, stack, stackDescriptor, CpuState.SS);
-      }
-    }
-  }
-
-  private void rememberSegment(int known, int selector, long descriptor, int segment) {
-    long at = state + known;
-    putLong(at + EngineArea.RETURN_SELECTOR, selector);
-    putLong(at + EngineArea.RETURN_LAST_BYTE, selector | 7);
-    putLong(at + EngineArea.RETURN_OFFSET, selector & ~7);
-    putLong(at + EngineArea.RETURN_DESCRIPTOR, descriptor | Descriptor.ACCESSED_IN_TABLE);
-    for (int i = 0; i < CpuState.SEGMENT_SIZE; i += 8) {
-      putLong(
-          at + EngineArea.RETURN_SEGMENT + i, getLong(state + CpuState.segment(segment, 0) + i));
     }
   }
 

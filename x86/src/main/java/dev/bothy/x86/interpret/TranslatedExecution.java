@@ -410,8 +410,11 @@ final class TranslatedExecution {
             syncOut();
           }
           // Two accesses of one instruction may take each other's entry.
-          if ((exit != lastMissExit || address != lastMiss && address != missBefore)
-              && cpu.fill(address, kind == Leave.MISS_WRITE)) {
+          int found =
+              exit != lastMissExit || address != lastMiss && address != missBefore
+                  ? cpu.fill(address, kind == Leave.MISS_WRITE)
+                  : PagingCpu.UNUSUAL;
+          if (found == PagingCpu.FILLED) {
             fills++;
             missBefore = exit == lastMissExit ? lastMiss : address;
             lastMiss = address;
@@ -425,6 +428,13 @@ final class TranslatedExecution {
           }
           lastMissExit = -1;
           leaveAt(at, index, limit);
+          // What goes over the page's end may have other reasons to fault.
+          if (found == PagingCpu.PAGE_FAULT
+              && (address & 0xfff) <= 4096 - 64
+              && at.faultsAsFoundAt(index)) {
+            cpu.takePageFault();
+            return null;
+          }
           interpretNext = true;
           return null;
         }

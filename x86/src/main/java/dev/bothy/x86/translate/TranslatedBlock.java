@@ -34,6 +34,9 @@ public final class TranslatedBlock {
   /** A bit for each instruction that an STI before it keeps interrupts off for. */
   final long shadowed;
 
+  /** A bit for each instruction whose first access that fails is the first that faults. */
+  final long faultsAsFound;
+
   /** For each instruction: which registers are loaded, as in {@code EngineArea.LOADED}. */
   final byte[] loaded;
 
@@ -73,6 +76,7 @@ public final class TranslatedBlock {
       int[] retry,
       byte[] loaded,
       long shadowed,
+      long faultsAsFound,
       int[] pointers,
       int[] chainSites,
       short[] chainTargets,
@@ -91,6 +95,7 @@ public final class TranslatedBlock {
     this.retry = retry;
     this.loaded = loaded;
     this.shadowed = shadowed;
+    this.faultsAsFound = faultsAsFound;
     this.pointers = pointers;
     this.chainSites = chainSites;
     this.chainTargets = chainTargets;
@@ -143,6 +148,14 @@ public final class TranslatedBlock {
   /** Which registers must be loaded there, as in {@code EngineArea.LOADED}. */
   public int loadedAt(int index) {
     return loaded[index];
+  }
+
+  /**
+   * True if a page fault of an access of instruction {@code index} is what the instruction raises:
+   * nothing else comes before it.
+   */
+  public boolean faultsAsFoundAt(int index) {
+    return (faultsAsFound >>> index & 1) != 0;
   }
 
   /** True if STI was executed right before instruction {@code index}. */

@@ -378,6 +378,7 @@ public final class Translator implements AutoCloseable {
             Arrays.copyOf(retry, count + 1),
             Arrays.copyOf(loaded, count + 1),
             w.shadowed,
+            faultsAsFound(count),
             w.x87Loaded ? Arrays.copyOf(pointers, count + 1) : null,
             Arrays.copyOf(w.chainSites, w.chains),
             Arrays.copyOf(w.chainTargets, w.chains),
@@ -396,6 +397,18 @@ public final class Translator implements AutoCloseable {
     guestBytes += high - low;
     hostBytes += length;
     return block;
+  }
+
+  /** See {@link TranslatedBlock#faultsAsFoundAt}. */
+  private long faultsAsFound(int count) {
+    long bits = 0;
+    for (int k = 0; k < count; k++) {
+      switch (instructions[k].entry.lowering()) {
+        case PLAIN, FLAGS, STACK, CONTROL, STRING, SSE -> bits |= 1L << k;
+        default -> {}
+      }
+    }
+    return bits;
   }
 
   /**
