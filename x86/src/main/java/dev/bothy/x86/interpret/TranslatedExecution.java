@@ -277,6 +277,11 @@ final class TranslatedExecution {
     }
     long key = getLong(state + EngineArea.JUMP_KEY);
     long entry = state + Translator.jumpEntry(rip);
+    if (getLong(entry) != (rip ^ key)) {
+      // The one before stays as the second of the pair.
+      putLong(entry + 24, getLong(entry + 8));
+      putLong(entry + 16, getLong(entry));
+    }
     putLong(entry + 8, to.farEntry());
     putLong(entry, rip ^ key);
     int bit = (int) (rip >>> 12) & 4095;

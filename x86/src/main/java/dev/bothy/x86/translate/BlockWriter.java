@@ -68,6 +68,7 @@ final class BlockWriter {
   private static final int COLD_FAR = 103;
   private static final int COLD_PROBE = 104;
   private static final int COLD_STACK = 105;
+  private static final int COLD_JUMP = 106;
 
   int chains;
   final int[] chainSites = new int[MOST + 2];
@@ -310,6 +311,16 @@ final class BlockWriter {
   }
 
   /**
+   * Finds linear address V in the jump cache, its place in A; leaves by {@code kind} if it is not
+   * there.
+   */
+  private void compareJump(int kind) {
+    stubs.jumpCacheCompare(a);
+    cold(COLD_JUMP, a.jumpForward(Assembler.NE), kind);
+    bindBack();
+  }
+
+  /**
    * Goes to linear address {@link Home#V}, where an indirect jump leads. Nothing may have changed
    * yet: where the jump cache does not know the address, the interpreter does all of it.
    *
@@ -317,9 +328,7 @@ final class BlockWriter {
    */
   void jumpIndirectlyToV(int release) {
     count(Event.JUMP);
-    stubs.jumpCacheCompare(a);
-    int kind = is64() && release == 8 ? Leave.RETURN : Leave.INTERPRET_JUMP;
-    cold(kind, a.jumpForward(Assembler.NE), exit());
+    compareJump(is64() && release == 8 ? Leave.RETURN : Leave.INTERPRET_JUMP);
     if (release != 0) {
       a.lea(is64() ? 8 : 4, Home.STACK, Home.STACK, NONE, 0, release);
     }
@@ -332,8 +341,7 @@ final class BlockWriter {
    */
   void callIndirectlyToV(Runnable push) {
     count(Event.JUMP);
-    stubs.jumpCacheCompare(a);
-    cold(Leave.INTERPRET_JUMP, a.jumpForward(Assembler.NE), exit());
+    compareJump(Leave.INTERPRET_JUMP);
     a.store(8, Home.BASE, Rewriting.SCRATCH, Home.V);
     stubs.jumpCacheTarget(a);
     a.store(8, Home.BASE, Home.state(EngineArea.TARGET), Home.A);
@@ -465,7 +473,16 @@ final class BlockWriter {
           }
           uncount(count, c);
           addressToV(coldArgument[c]);
-          jumpToV();
+          stubs.jumpCacheLookUp(a);
+        }
+        case COLD_JUMP -> {
+          int known = stubs.jumpCacheCompareSecond(a);
+          a.bindTo(known, coldBack[c]);
+          if (coldArgument[c] == Leave.JUMP) {
+            a.jump(stubs.leave[Leave.JUMP]);
+          } else {
+            leave(coldArgument[c], number << 8 | coldIndex[c]);
+          }
         }
         case COLD_PROBE -> probeElsewhere(c);
         case COLD_STACK -> probeStackElsewhere(c);

@@ -27,8 +27,8 @@ public final class Leave {
   public static final int JUMP = 7;
 
   /**
-   * The jump cache does not know where the instruction at the exit's index leads: the interpreter goes
-   * there, or faults.
+   * The jump cache does not know where the instruction at the exit's index leads: the interpreter
+   * goes there, or faults.
    */
   public static final int INTERPRET_JUMP = 8;
 

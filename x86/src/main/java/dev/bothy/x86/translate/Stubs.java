@@ -293,8 +293,22 @@ final class Stubs {
   /** Goes to the block at linear address V, if the jump cache knows it; else leaves. */
   void jumpCacheLookUp(Assembler a) {
     jumpCacheCompare(a);
-    a.jump(Assembler.NE, leave[Leave.JUMP]);
+    int found = a.shortForward(Assembler.E);
+    int second = jumpCacheCompareSecond(a);
+    a.jump(leave[Leave.JUMP]);
+    a.bindShort(found);
+    a.bind(second);
     jumpCacheGo(a);
+  }
+
+  /**
+   * After {@link #jumpCacheCompare} found another address: looks at the second of the pair, and
+   * returns a jump that is taken, with the entry in A, if that is the right one.
+   */
+  int jumpCacheCompareSecond(Assembler a) {
+    a.lea(4, Home.A, Home.A, NONE, 0, 2);
+    a.memory(0, 8, 0x3b, Home.V, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS));
+    return a.jumpForward(Assembler.E);
   }
 
   /** Leaves ZF set if the jump cache knows linear address V, and its entry in A. */
@@ -303,7 +317,7 @@ final class Stubs {
     a.registers(0, 4, 0x69, Home.A, Home.V);
     a.int32(JUMP_FACTOR);
     a.shift(Assembler.SHR, 4, Home.A, JUMP_SHIFT);
-    a.aluImmediate(Assembler.AND, 4, Home.A, 2 * (EngineArea.JUMP_ENTRIES - 1));
+    a.aluImmediate(Assembler.AND, 4, Home.A, JUMP_MASK);
     a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
     a.memory(0, 8, 0x3b, Home.V, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS));
   }
@@ -321,9 +335,11 @@ final class Stubs {
   private static final int JUMP_FACTOR = 0x9e37_79b1;
   private static final int JUMP_SHIFT = 17;
 
-  /** Offset of the jump cache's entry for linear address {@code rip}. */
+  /** Of the first entry of a pair, in units of 8 bytes. */
+  private static final int JUMP_MASK = 2 * (EngineArea.JUMP_ENTRIES - 2);
+
+  /** Offset of the jump cache's pair of entries for linear address {@code rip}. */
   static int jumpEntry(long rip) {
-    return EngineArea.JUMPS
-        + ((int) rip * JUMP_FACTOR >>> JUMP_SHIFT & 2 * (EngineArea.JUMP_ENTRIES - 1)) * 8;
+    return EngineArea.JUMPS + ((int) rip * JUMP_FACTOR >>> JUMP_SHIFT & JUMP_MASK) * 8;
   }
 }

@@ -141,7 +141,7 @@ public final class Translator implements AutoCloseable {
     return stubs.resume[loaded];
   }
 
-  /** Offset in the state of the jump cache's entry for linear address {@code rip}. */
+  /** Offset in the state of the jump cache's pair of entries for linear address {@code rip}. */
   public static int jumpEntry(long rip) {
     return Stubs.jumpEntry(rip);
   }
@@ -556,7 +556,8 @@ public final class Translator implements AutoCloseable {
   private long farJump(int target, int mode) {
     BlockWriter w = blockWriter;
     w.start(mode, 0, memory.address() + used);
-    w.jumpFar(target);
+    w.addressToV(target);
+    stubs.jumpCacheLookUp(w.a);
     long at = memory.put(used, w.a.bytes());
     used += w.a.size() + 15 & ~15;
     return at;
