@@ -427,7 +427,11 @@ public final class Translator implements AutoCloseable {
     for (int k = count - 1; k >= 0; k--) {
       Instruction i = instructions[k];
       live[k] = needed;
-      needed = observing[k] ? TableEntry.ARITHMETIC : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
+      // Where a conditional jump leads when it is taken, any flag may be wanted.
+      needed =
+          observing[k] || i.op == Op.JCC
+              ? TableEntry.ARITHMETIC
+              : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
     }
     BlockWriter w = blockWriter;
     w.probes.plan(instructions, offsets, count);

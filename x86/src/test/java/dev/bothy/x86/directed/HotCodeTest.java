@@ -386,4 +386,24 @@ class HotCodeTest extends EngineTest {
           assertEquals(2 * ROUNDS, m.gpr(RCX));
         });
   }
+
+  @ParameterizedTest
+  @CsvSource({
+    "inc: CF, f9 48 ff 02 75 02 31 c0", // stc; inc qword [rdx]; jnz over xor eax,eax
+    "bts: ZF, 31 c0 48 0f ba 2a 05 73 02 31 c0", // xor eax,eax; bts qword [rdx],5; jnc over it
+    "rol: ZF, 31 c0 48 c1 02 01 73 02 31 c0", // xor eax,eax; rol qword [rdx],1; jnc over it
+  })
+  void flagsThatAnInstructionLeavesAloneOutliveTheTakenJumpBehindIt(String name, String code) {
+    likeTheInterpreter(
+        name,
+        m -> {
+          m.long64(0);
+          var a = m.assembler(64).mov(15, ROUNDS).mov(RDX, DATA).label("loop");
+          // What is jumped over does not want them.
+          a.mov(RCX, 1).store(RDX, 0, RCX).hex(code).pushf().pop(RBX).addRegister(RSI, RBX);
+          m.code(64, a.dec(15).jnz("loop").hlt());
+          m.run();
+        },
+        m -> assertEquals(ROUNDS * m.gpr(RBX), m.gpr(RSI)));
+  }
 }
