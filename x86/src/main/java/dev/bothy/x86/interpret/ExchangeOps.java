@@ -112,10 +112,7 @@ final class ExchangeOps {
     if (!cpu.model.has(CpuFeature.CX16)) {
       throw cpu.ud();
     }
-    long at = cpu.linear(i.segment, cpu.offset(i), 16, true);
-    if ((at & 15) != 0) {
-      throw cpu.gp();
-    }
+    long at = SseOperand.aligned(cpu, i);
     long host = cpu.updateAddress(at, 16);
     boolean equal;
     if (i.lock && !cpu.alone && host != 0 && AtomicStubs.available()) {

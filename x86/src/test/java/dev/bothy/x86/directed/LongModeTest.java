@@ -540,13 +540,15 @@ class LongModeTest extends EngineTest {
   }
 
   @Test
-  void misalignmentOfVectorOperandsComesBeforeStackFaults() {
-    try (var m = newMachine()) {
-      for (int low : new int[] {0, 1}) {
-        m.long64(3).setGpr(RBP, NON_CANONICAL + low);
-        m.code(64, m.assembler(64).hex("66 0f ef 45 00")); // pxor xmm0, [rbp]
-        m.run();
-        assertEquals(low == 0 ? 12 : 13, m.vector());
+  void misalignmentOfSixteenBytesComesBeforeStackFaults() {
+    for (String code : new String[] {"66 0f ef 45 00", "0f 29 45 00", "f0 48 0f c7 4d 00"}) {
+      try (var m = newMachine()) {
+        for (int low : new int[] {0, 1}) {
+          m.long64(3).setGpr(RBP, NON_CANONICAL + low);
+          m.code(64, m.assembler(64).hex(code)); // pxor, movaps, cmpxchg16b of [rbp]
+          m.run();
+          assertEquals(low == 0 ? 12 : 13, m.vector(), code);
+        }
       }
     }
   }

@@ -19,8 +19,9 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * A straight line of random instructions, the last of which may branch, and the random states it is
- * run with. Reused; belongs to one thread.
+ * A straight line of random instructions, and the random states it is run with. The last one may
+ * branch elsewhere; other branches in it lead to the next instruction. Reused; belongs to one
+ * thread.
  */
 final class Sequence {
   static final int MOST = 12;
@@ -143,6 +144,9 @@ final class Sequence {
 
   private Encoding row(boolean ending) {
     List<Encoding> list = dice.chance(50) ? integers : others;
+    if (!ending && dice.chance(5)) {
+      list = branches;
+    }
     if (ending) {
       list = dice.chance(85) ? branches : faults;
     }
@@ -156,8 +160,11 @@ final class Sequence {
       return false;
     }
     TableEntry entry = in.entry;
+    // A relative branch may stand anywhere: if it is not the last, it leads to the next
+    // instruction.
+    boolean branch = in.operands > 0 && in.kind[0] == Instruction.RELATIVE;
     boolean ends =
-        entry.lowering() == Lowering.CONTROL
+        entry.lowering() == Lowering.CONTROL && !branch
             || entry.has(TableEntry.CPL0)
             || entry.has(TableEntry.IOPL)
             || Effects.tolerated(in.op)
@@ -191,6 +198,11 @@ final class Sequence {
     forward = end + LANDING_SIZE;
     back = start - 2 * LANDING_SIZE;
     warm = start - WARM_UP;
+    for (Step step : line) {
+      if (step.branchesRelative() && !step.aim(step.address + step.in.length)) {
+        return false;
+      }
+    }
     if (line.isEmpty() || !line.getLast().branchesRelative()) {
       return true;
     }
