@@ -1,6 +1,7 @@
 package dev.bothy.x86.translate;
 
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
 
 /** Which instruction is whose. */
 final class Lowerings {
@@ -41,6 +42,15 @@ final class Lowerings {
       case SSE -> Vectors.write(w, i);
       case X87 -> FloatingPoint.write(w, i);
       case MMX -> MmxInstructions.write(w, i);
+      default -> false;
+    };
+  }
+
+  /** True for results that the architecture leaves to the processor within bounds. */
+  static boolean approximates(Op op) {
+    return switch (op) {
+      case F2XM1, FYL2X, FYL2XP1, FPTAN, FPATAN, FSIN, FCOS, FSINCOS -> true;
+      case RCPPS, RCPSS, RSQRTPS, RSQRTSS -> true;
       default -> false;
     };
   }

@@ -27,8 +27,10 @@ public final class Translator implements AutoCloseable {
    * @param longestBlock guest instructions in a block at most, 1 to 64
    * @param counting blocks take their instructions off {@code EngineArea.BUDGET}
    * @param codeBytes room for code
+   * @param approximating approximations are the host's, see {@link TranslatorEngine.Options}
    */
-  public record Options(int longestBlock, boolean counting, long codeBytes) {}
+  public record Options(
+      int longestBlock, boolean counting, long codeBytes, boolean approximating) {}
 
   /** Where pages with machine code are marked, so that stores to them are seen. */
   public interface CodePages {
@@ -456,7 +458,9 @@ public final class Translator implements AutoCloseable {
       if (followed[k]) {
         continue;
       }
-      if (!w.roomForMore() || !Lowerings.write(w, i)) {
+      if (!w.roomForMore()
+          || !options.approximating && Lowerings.approximates(i.op)
+          || !Lowerings.write(w, i)) {
         return k;
       }
     }

@@ -21,14 +21,24 @@ public final class TranslatorEngine implements Engine {
    * @param counting instructions are counted, so that {@link Vcpu#run} keeps its budget; costs
    *     speed
    * @param codeBytes room for machine code; when it is full, all is thrown away
+   * @param approximating what the architecture lets processors approximate is the host's own: x87
+   *     transcendentals, RCPPS and kin; else as on the interpreter, bit by bit
    */
-  public record Options(int threshold, int longestBlock, boolean counting, long codeBytes) {
-    public Options(int threshold, int longestBlock, boolean counting) {
-      this(threshold, longestBlock, counting, 128L << 20);
+  public record Options(
+      int threshold, int longestBlock, boolean counting, long codeBytes, boolean approximating) {
+    private static final long USUAL_CODE = 128L << 20;
+
+    public Options(int threshold, int longestBlock, boolean counting, long codeBytes) {
+      this(threshold, longestBlock, counting, codeBytes, true);
+    }
+
+    /** As exact as the interpreter, with the usual room for code. */
+    public static Options exact(int threshold, int longestBlock) {
+      return new Options(threshold, longestBlock, true, USUAL_CODE, false);
     }
 
     static Options of(Environment machine) {
-      return new Options(32, 64, machine.deterministic());
+      return machine.deterministic() ? exact(32, 64) : new Options(32, 64, false, USUAL_CODE, true);
     }
   }
 
@@ -80,7 +90,8 @@ public final class TranslatorEngine implements Engine {
       translator =
           new Translator(
               machine.model(),
-              new Translator.Options(options.longestBlock, counting, options.codeBytes),
+              new Translator.Options(
+                  options.longestBlock, counting, options.codeBytes, options.approximating),
               observation.counts(),
               observation.listeners());
     } catch (IOException e) {

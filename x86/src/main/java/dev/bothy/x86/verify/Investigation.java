@@ -29,11 +29,6 @@ final class Investigation {
   /** Arithmetic flags that nobody defines at the end of the stretch. */
   private int undefinedFlags;
 
-  /** An instruction whose results the architecture leaves open to a degree was executed. */
-  private boolean approximatedX87;
-
-  private boolean approximatedVectors;
-
   /** Undefined flags that were stored or pushed: bits that may differ anywhere by now. */
   private long leaked;
 
@@ -252,11 +247,6 @@ final class Investigation {
     }
     undefinedFlags = undefinedFlags & ~entry.flagsWritten() | entry.flagsUndefined();
     undefinedFlags &= TableEntry.ARITHMETIC;
-    switch (entry.op()) {
-      case F2XM1, FYL2X, FYL2XP1, FPTAN, FPATAN, FSIN, FCOS, FSINCOS -> approximatedX87 = true;
-      case RCPPS, RCPSS, RSQRTPS, RSQRTSS -> approximatedVectors = true;
-      default -> {}
-    }
   }
 
   private List<Integer> differingBytes() {
@@ -281,13 +271,7 @@ final class Investigation {
       boolean flags = word == CpuState.RFLAGS && (difference & ~(undefinedFlags | leaked)) == 0;
       boolean general =
           word < CpuState.GPR + 16 * 8 && word >= CpuState.GPR && (difference & ~leaked) == 0;
-      boolean x87 =
-          approximatedX87
-              && at >= CpuState.X87_REGISTERS
-              && at < CpuState.X87_REGISTERS + 8 * 16
-              && at % 16 < 8;
-      boolean vector = approximatedVectors && at >= CpuState.VECTORS && at < Registers.vector(16);
-      if (!flags && !general && !x87 && !vector) {
+      if (!flags && !general) {
         return false;
       }
     }

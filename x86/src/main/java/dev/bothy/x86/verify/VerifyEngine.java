@@ -40,8 +40,7 @@ public final class VerifyEngine implements Engine {
     }
 
     /** Translates early, so that much is checked. */
-    static final Options USUAL =
-        new Options(1000, 1L << 28, new TranslatorEngine.Options(4, 64, true));
+    static final Options USUAL = new Options(1000, 1L << 28, TranslatorEngine.Options.exact(4, 64));
   }
 
   private final Environment machine;

@@ -36,7 +36,10 @@ final class TranslatedPage implements AutoCloseable {
         ExecutableMemory.refusal().isEmpty(), () -> ExecutableMemory.refusal().orElseThrow());
     translator =
         new Translator(
-            CpuModel.V2, new Translator.Options(64, false, 4 << 20), false, List.of(listeners));
+            CpuModel.V2,
+            new Translator.Options(64, false, 4 << 20, true),
+            false,
+            List.of(listeners));
   }
 
   /** Translates {@code code} as if it lay at {@code linear}. */

@@ -71,7 +71,7 @@ final class SmallMachine implements AutoCloseable {
           new VerifyEngine(
               environment,
               new VerifyEngine.Options(
-                  stretch, wholeEvery, new TranslatorEngine.Options(0, 64, true, 8 << 20)),
+                  stretch, wholeEvery, new TranslatorEngine.Options(0, 64, true, 8 << 20, false)),
               translatorSees);
     } catch (RuntimeException e) {
       memory.close();
