@@ -21,9 +21,13 @@ public final class Engines {
 
   /**
    * Translator and interpreter side by side, ending at the first difference: for finding faults of
-   * the translator. One processor.
+   * the translator. One processor, whose time goes by the instructions it executes, and jumps ahead
+   * while it is idle.
    */
   public static final String VERIFY = "verify";
+
+  /** Guest time that an instruction takes under {@link #VERIFY}. */
+  static final long VERIFY_NANOS = 10;
 
   private Engines() {}
 

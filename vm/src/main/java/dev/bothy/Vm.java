@@ -319,6 +319,10 @@ public final class Vm implements AutoCloseable {
                 .withModel(model)
                 .withReboot(reboot)
                 .withDebugExit(debugExit);
+        if (engine.equals(Engines.VERIFY) && cpus == 1) {
+          // However slow it is, the guest's timeouts hold; and what is found once is found again.
+          options = options.withCountedClock(Engines.VERIFY_NANOS);
+        }
         return new Vm(new Machine(options), output, timeout);
       } catch (GuestException e) {
         throw new VmException(e.getMessage(), e);

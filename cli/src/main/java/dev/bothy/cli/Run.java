@@ -60,7 +60,8 @@ final class Run implements Callable<Integer> {
       description =
           "What runs guest code: auto, translator or interpreter (default: auto, which takes the"
               + " fastest that 'bothy doctor' finds working here); or verify, which runs the last"
-              + " two in lock-step, slowly, and stops at the first difference.")
+              + " two in lock-step on one processor, slowly, in time that counts instructions, and"
+              + " stops at the first difference.")
   private String engine = Engines.AUTO;
 
   @Option(
