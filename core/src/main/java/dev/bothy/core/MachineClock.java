@@ -1,5 +1,7 @@
 package dev.bothy.core;
 
+import java.util.OptionalLong;
+
 /**
  * Guest time. Stops while the machine is paused. The one source behind the TSC, the paravirtual
  * clock, and every timer device; no device asks the host for the time. Any thread.
@@ -13,6 +15,14 @@ public interface MachineClock {
 
   /** Nanoseconds since the machine was started for the first time; never runs backwards. */
   long nanos();
+
+  /**
+   * What {@link #nanos} adds to the host's {@link System#nanoTime}, for as long as a vCPU runs that
+   * runs now; empty if guest time does not go with the host's.
+   */
+  default OptionalLong hostOffset() {
+    return OptionalLong.empty();
+  }
 
   /** Wall-clock time as the guest sees it, in nanoseconds since 1970-01-01T00:00Z. */
   long wallNanos();

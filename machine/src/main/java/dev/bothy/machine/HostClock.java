@@ -4,6 +4,7 @@ import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import java.time.Instant;
+import java.util.OptionalLong;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 
@@ -48,6 +49,12 @@ final class HostClock extends GuestClock {
   @Override
   public long nanos() {
     return epoch.now();
+  }
+
+  @Override
+  public OptionalLong hostOffset() {
+    Epoch e = epoch;
+    return e.running ? OptionalLong.of(e.nanos - e.origin) : OptionalLong.empty();
   }
 
   @Override

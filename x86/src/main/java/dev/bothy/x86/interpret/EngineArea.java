@@ -138,6 +138,12 @@ public final class EngineArea {
   /** Five words of 8 bytes in which string instructions keep registers and addresses. */
   public static final int STRING_WORDS = WORDS + 0x340;
 
+  /** 1 if the host's monotonic clock and {@link #CLOCK_OFFSET} make guest time. 4 bytes. */
+  public static final int CLOCK_KNOWN = WORDS + 0x370;
+
+  /** What guest time adds to the host's monotonic clock. */
+  public static final int CLOCK_OFFSET = WORDS + 0x378;
+
   // The TLB.
 
   /** Entries of a table. */

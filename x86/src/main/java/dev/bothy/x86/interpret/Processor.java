@@ -159,6 +159,9 @@ final class Processor extends SegmentingCpu {
     try {
       // Whatever happened while we were away is looked at first.
       getAndBitwiseOrInt(attentionAt, CpuState.ATTENTION_ENGINE);
+      if (translated != null) {
+        translated.startClock();
+      }
       for (; ; ) {
         try {
           Exit exit = runBlocks(limit);

@@ -19,6 +19,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.util.Map;
+import java.util.OptionalLong;
 
 /**
  * Runs translations on one vCPU: enters generated code, and does what it left for. Belongs to the
@@ -40,6 +41,7 @@ final class TranslatedExecution {
   private final long base;
   private final int threshold;
   private final boolean counting;
+  private final boolean readsClock;
 
   /** The next instruction is to be interpreted, whatever there is for it. */
   private boolean interpretNext;
@@ -105,7 +107,29 @@ final class TranslatedExecution {
     enter = translator.enter();
     state = cpu.state;
     base = state + EngineArea.CENTRE;
+    readsClock = !counting && clockIsNanoTime();
     forgetJumps();
+  }
+
+  /** True if the clock that generated code reads is the one behind {@link System#nanoTime}. */
+  private boolean clockIsNanoTime() {
+    try {
+      long at = state + EngineArea.STRING_WORDS;
+      long before = System.nanoTime();
+      long result = (long) ENTER.invokeExact(translator.clock(), 1L, at);
+      long after = System.nanoTime();
+      long seen = getLong(at) * 1_000_000_000 + getLong(at + 8);
+      return (int) result == 0 && seen >= before && seen <= after;
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  /** Guest time goes on: generated code may read it until the vCPU stops. */
+  void startClock() {
+    OptionalLong offset = readsClock ? cpu.machine.clock().hostOffset() : OptionalLong.empty();
+    putInt(state + EngineArea.CLOCK_KNOWN, offset.isPresent() ? 1 : 0);
+    putLong(state + EngineArea.CLOCK_OFFSET, offset.orElse(0));
   }
 
   /** True once after generated code has left one instruction to the interpreter. */

@@ -19,7 +19,7 @@ final class Lowerings {
       case SYSCALL, SYSRET, IRET -> {
         return SystemCalls.write(w, i);
       }
-      case SWAPGS, RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE, XGETBV, PAUSE -> {
+      case SWAPGS, RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE, XGETBV, PAUSE, RDTSC, RDTSCP -> {
         return SystemRegisters.write(w, i);
       }
       case MOV -> {

@@ -29,8 +29,15 @@ final class Stubs {
    */
   final long[] resume = new long[4];
 
-  /** Writes the stubs into {@code a}, which was started where they will run. */
-  Stubs(Assembler a) {
+  /** Reads the host's monotonic clock in nanoseconds into {@link Home#A}; V is lost. */
+  final long readClock;
+
+  /**
+   * Writes the stubs into {@code a}, which was started where they will run.
+   *
+   * @param clockGettime host address of that function of the C library
+   */
+  Stubs(Assembler a, long clockGettime) {
     a.align(16);
     enter = a.here();
     for (int register : SAVED_BY_CALLEE) {
@@ -99,6 +106,10 @@ final class Stubs {
     }
 
     writeProbes(a);
+
+    a.align(16);
+    readClock = a.here();
+    readClock(a, clockGettime);
 
     a.align(16);
     loadVectors = a.here();
@@ -202,6 +213,36 @@ final class Stubs {
     a.int8(0x0f);
     a.int8(0x77);
     a.memoryExtended(0, 4, 0xd9, 5, Home.BASE, NONE, 0, Home.state(EngineArea.HOST_X87_CONTROL));
+  }
+
+  private static void readClock(Assembler a, long clockGettime) {
+    // What a function may change is kept where the state has its place.
+    int[] gprs = {CpuState.RAX, CpuState.RCX, CpuState.RDX, CpuState.RSI, CpuState.RDI, 8, 9};
+    for (int gpr : gprs) {
+      a.store(8, Home.BASE, Home.displacement(gpr), Home.of(gpr));
+    }
+    a.testStoreImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), 1);
+    int none = a.jumpForward(Assembler.E);
+    moveVectors(a, true);
+    a.bind(none);
+    // The stack is a multiple of 16 here.
+    a.lea(8, Assembler.RSP, Assembler.RSP, NONE, 0, -16);
+    a.constant(Assembler.RDI, 1); // CLOCK_MONOTONIC
+    a.mov(8, Assembler.RSI, Assembler.RSP);
+    a.constant(Home.A, clockGettime);
+    a.extended(0, 4, 0xff, 2, Home.A); // CALL
+    a.memory(0, 8, 0x69, Home.A, Assembler.RSP, NONE, 0, 0); // IMUL
+    a.int32(1_000_000_000);
+    a.aluLoad(Assembler.ADD, 8, Home.A, Assembler.RSP, NONE, 8);
+    a.lea(8, Assembler.RSP, Assembler.RSP, NONE, 0, 16);
+    a.testStoreImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), 1);
+    none = a.jumpForward(Assembler.E);
+    moveVectors(a, false);
+    a.bind(none);
+    for (int gpr : gprs) {
+      a.load(8, Home.of(gpr), Home.BASE, Home.displacement(gpr));
+    }
+    a.ret();
   }
 
   private static void moveVectors(Assembler a, boolean store) {

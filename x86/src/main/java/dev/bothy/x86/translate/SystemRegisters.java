@@ -8,7 +8,7 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.interpret.EngineArea;
 
-/** Reading of selectors and control registers, bases of FS and GS, PAUSE. */
+/** Reading of selectors and control registers, bases of FS and GS, the time, PAUSE. */
 final class SystemRegisters {
   private SystemRegisters() {}
 
@@ -20,6 +20,7 @@ final class SystemRegisters {
       case RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE -> base(w, i);
       case XGETBV -> extended(w);
       case PAUSE -> pause(w);
+      case RDTSC, RDTSCP -> timeStamp(w, i);
       default -> false;
     };
   }
@@ -149,6 +150,30 @@ final class SystemRegisters {
     w.put(CpuState.RAX, Home.A);
     a.load(4, Home.A, Home.BASE, Home.state(CpuState.XCR0 + 4));
     w.put(CpuState.RDX, Home.A);
+    return true;
+  }
+
+  private static boolean timeStamp(BlockWriter w, Instruction i) {
+    Assembler a = w.a;
+    w.clobberFlags();
+    if (Mode.is(w.mode, Mode.USER)) {
+      // CR4.TSD.
+      a.testStoreImmediate(1, Home.BASE, Home.state(CpuState.CR4), 4);
+      w.interpretIf(Assembler.NE);
+    }
+    a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, Home.state(EngineArea.CLOCK_KNOWN), 0);
+    w.interpretIf(Assembler.E);
+    a.call(w.stubs.readClock);
+    a.aluLoad(Assembler.ADD, 8, Home.A, Home.BASE, NONE, Home.state(EngineArea.CLOCK_OFFSET));
+    a.aluLoad(Assembler.ADD, 8, Home.A, Home.BASE, NONE, Home.state(CpuState.TSC_OFFSET));
+    a.mov(4, Home.V, Home.A);
+    w.put(CpuState.RAX, Home.V);
+    a.shift(Assembler.SHR, 8, Home.A, 32);
+    w.put(CpuState.RDX, Home.A);
+    if (i.op == Op.RDTSCP) {
+      a.load(4, Home.V, Home.BASE, Home.state(CpuState.TSC_AUX));
+      w.put(CpuState.RCX, Home.V);
+    }
     return true;
   }
 

@@ -3,6 +3,7 @@ package dev.bothy.x86.translate;
 import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.host.ExecutableMemory;
+import dev.bothy.host.NativeFunction;
 import dev.bothy.host.RawMemory;
 import dev.bothy.x86.decode.Decoder;
 import dev.bothy.x86.decode.Instruction;
@@ -54,6 +55,7 @@ public final class Translator implements AutoCloseable {
   private final ExecutableMemory memory;
   private final Stubs stubs;
   private final MemorySegment enter;
+  private final MemorySegment clock;
   private long used;
 
   private final ArrayList<TranslatedBlock> blocks = new ArrayList<>();
@@ -115,7 +117,8 @@ public final class Translator implements AutoCloseable {
     memory = ExecutableMemory.allocate(options.codeBytes);
     var assembler = new dev.bothy.assemble.Assembler();
     assembler.start(memory.address());
-    stubs = new Stubs(assembler);
+    clock = NativeFunction.address("clock_gettime");
+    stubs = new Stubs(assembler, clock.address());
     memory.put(0, assembler.bytes());
     for (BlockListener listener : listeners) {
       listener.shared(StubNames.of(stubs), assembler.here());
@@ -133,6 +136,11 @@ public final class Translator implements AutoCloseable {
   /** Address of {@code long enter(long base, long code)}: runs code until it leaves. */
   public MemorySegment enter() {
     return enter;
+  }
+
+  /** The C library's clock_gettime, which generated code reads the time by. */
+  public MemorySegment clock() {
+    return clock;
   }
 
   /**

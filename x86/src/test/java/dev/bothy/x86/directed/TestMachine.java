@@ -14,6 +14,7 @@ import dev.bothy.x86.EngineUnderTest;
 import dev.bothy.x86.assemble.Assembler;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Function;
 
 /**
  * Sixteen MiB of RAM, vCPUs of one engine, and tables for every mode at fixed places. Memory is
@@ -108,11 +109,19 @@ final class TestMachine implements AutoCloseable {
   final StubApic apic;
 
   TestMachine(EngineUnderTest tested, int count) {
+    this(tested::create, new FrozenClock(), true, count);
+  }
+
+  TestMachine(
+      Function<Engine.Environment, Engine> maker,
+      MachineClock clock,
+      boolean deterministic,
+      int count) {
     ports.map("ports", 0x100, 0x1000, new Ports());
     engine =
-        tested.create(
+        maker.apply(
             new Engine.Environment(
-                memory, ports, mmio, new FrozenClock(), CpuModel.V2, count, true, vcpu -> {}));
+                memory, ports, mmio, clock, CpuModel.V2, count, deterministic, vcpu -> {}));
     cpus = new Vcpu[count];
     apics = new StubApic[count];
     for (int i = 0; i < count; i++) {
