@@ -3,6 +3,7 @@ package dev.bothy;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.guest.DefaultGuest;
 import dev.bothy.machine.MachineExit;
@@ -16,14 +17,16 @@ import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.parallel.Execution;
 import org.junit.jupiter.api.parallel.ExecutionMode;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Debian's kernels, unmodified, on one and on two processors, up to a busybox shell. Each is booted
- * once; every boot checks all that can be seen from inside, and each ends in another way.
+ * once on each engine; every boot checks all that can be seen from inside, and each ends in another
+ * way.
  */
 @Timeout(1800)
 @Execution(ExecutionMode.CONCURRENT)
@@ -33,9 +36,10 @@ class DebianGuestTest {
   /** Of one host processor, for an idle or halted machine: spinning would be 1 or more. */
   private static final double IDLE_LIMIT = 0.25;
 
-  @Test
-  void cloudKernelOnOneProcessorRebootsAndEndsWithItsShell() throws Exception {
-    try (Vm vm = boot(DefaultGuest.CLOUD_KERNEL, 1).start()) {
+  @ParameterizedTest
+  @ValueSource(strings = {Engines.INTERPRETER, Engines.TRANSLATOR})
+  void cloudKernelOnOneProcessorRebootsAndEndsWithItsShell(String engine) throws Exception {
+    try (Vm vm = boot(engine, DefaultGuest.CLOUD_KERNEL, 1).start()) {
       GuestShell shell = checked(vm, 1);
       shell.type("reboot");
       vm.console().expect("reboot: Restarting system", GuestShell.LONG);
@@ -46,17 +50,19 @@ class DebianGuestTest {
     }
   }
 
-  @Test
-  void cloudKernelOnTwoProcessorsPowersOff() throws Exception {
-    try (Vm vm = boot(DefaultGuest.CLOUD_KERNEL, 2).start()) {
+  @ParameterizedTest
+  @ValueSource(strings = {Engines.INTERPRETER, Engines.TRANSLATOR})
+  void cloudKernelOnTwoProcessorsPowersOff(String engine) throws Exception {
+    try (Vm vm = boot(engine, DefaultGuest.CLOUD_KERNEL, 2).start()) {
       checked(vm, 2).type("poweroff");
       assertInstanceOf(MachineExit.PoweredOff.class, vm.awaitExit());
     }
   }
 
-  @Test
-  void genericKernelOnOneProcessorHaltsAndStays() throws Exception {
-    try (Vm vm = boot(GENERIC_KERNEL, 1).start()) {
+  @ParameterizedTest
+  @ValueSource(strings = {Engines.INTERPRETER, Engines.TRANSLATOR})
+  void genericKernelOnOneProcessorHaltsAndStays(String engine) throws Exception {
+    try (Vm vm = boot(engine, GENERIC_KERNEL, 1).start()) {
       checked(vm, 1).type("halt");
       vm.console().expect("reboot: System halted", GuestShell.LONG);
       assertIdle(vm);
@@ -66,18 +72,21 @@ class DebianGuestTest {
     }
   }
 
-  @Test
-  void genericKernelOnTwoProcessorsEndsWithItsReset() throws Exception {
-    try (Vm vm = boot(GENERIC_KERNEL, 2).reboot(false).start()) {
+  @ParameterizedTest
+  @ValueSource(strings = {Engines.INTERPRETER, Engines.TRANSLATOR})
+  void genericKernelOnTwoProcessorsEndsWithItsReset(String engine) throws Exception {
+    try (Vm vm = boot(engine, GENERIC_KERNEL, 2).reboot(false).start()) {
       checked(vm, 2).type("reboot");
       assertInstanceOf(MachineExit.Reset.class, vm.awaitExit());
     }
   }
 
-  private static Vm.Builder boot(String kernelPackage, int cpus) throws Exception {
+  private static Vm.Builder boot(String engine, String kernelPackage, int cpus) throws Exception {
+    assumeTrue(Engines.refusal(engine).isEmpty(), () -> Engines.refusal(engine).orElseThrow());
     DefaultGuest guest = GuestShell.guest(kernelPackage);
     return Vm.builder()
-        .name(kernelPackage + "-" + cpus)
+        .name(kernelPackage + "-" + cpus + "-" + engine)
+        .engine(engine)
         .kernel(guest.kernel())
         .initrd(guest.initrd())
         .append(guest.commandLine())

@@ -1,5 +1,6 @@
 package dev.bothy.bench;
 
+import dev.bothy.Engines;
 import dev.bothy.Vm;
 import dev.bothy.guest.CpioWriter;
 import dev.bothy.guest.DefaultGuest;
@@ -144,6 +145,7 @@ final class Programs {
     Collector collector = new Collector(() -> machine[0].statistics().instructions());
     try (Vm vm =
         Vm.builder()
+            .engine(Engines.INTERPRETER)
             .kernel(kernel)
             .initrd(initrd)
             .append(append)

@@ -45,6 +45,9 @@ public final class Translator implements AutoCloseable {
 
   private static final int STUBS_SIZE = 8192;
 
+  /** Blocks at most: each takes about 450 bytes of Java's heap, which is small. */
+  private static final int MOST_BLOCKS = 1 << 17;
+
   /** No block's code is longer. */
   private static final int LONGEST_CODE = 64 << 10;
 
@@ -175,7 +178,7 @@ public final class Translator implements AutoCloseable {
 
   /** True if the next translation may not find room: {@link #clear} comes first. */
   public synchronized boolean full() {
-    return used + LONGEST_CODE > memory.size() || blocks.size() >= 1 << 23;
+    return used + LONGEST_CODE > memory.size() || blocks.size() >= MOST_BLOCKS;
   }
 
   /**
