@@ -105,7 +105,7 @@ public final class InterpreterEngine implements Engine {
     exclusive.run(
         () -> {
           translator.clear(codeMap);
-          vcpus.forEach(vcpu -> vcpu.processor().translationsCleared());
+          vcpus.forEach(vcpu -> vcpu.processor().translated.forgetJumps());
         });
   }
 

@@ -44,7 +44,7 @@ final class InterpreterVcpu implements Vcpu {
   byte[] code(int most) {
     if (stateLent) {
       stateLent = false;
-      processor.loadState();
+      StateTransfer.load(processor);
     }
     return CpuReport.code(processor, most);
   }
@@ -57,12 +57,12 @@ final class InterpreterVcpu implements Vcpu {
   public Exit run(long budget) {
     if (stateLent) {
       stateLent = false;
-      processor.loadState();
+      StateTransfer.load(processor);
     }
     try {
       return processor.run(budget);
     } finally {
-      processor.storeState();
+      StateTransfer.store(processor);
     }
   }
 
@@ -141,7 +141,7 @@ final class InterpreterVcpu implements Vcpu {
     counters.put("interrupts", processor.interrupts);
     counters.put("portAccesses", processor.portAccesses);
     if (engine.translator != null) {
-      processor.countTranslations(counters);
+      processor.translated.count(counters);
       if (index == 0) {
         counters.putAll(engine.translator.counters());
       }
@@ -161,7 +161,7 @@ final class InterpreterVcpu implements Vcpu {
 
   @Override
   public void save(StateWriter out) {
-    processor.absorbSignals();
+    StateTransfer.absorbSignals(processor);
     state.save(out);
     // A loaded vCPU starts with an empty TLB: so does this one from here on, so that both go on
     // alike.
@@ -173,7 +173,7 @@ final class InterpreterVcpu implements Vcpu {
     state.load(in);
     processor.code.clear();
     processor.engineSignals.set(0);
-    processor.loadState();
+    StateTransfer.load(processor);
     apic.setTscOffset(state.get(CpuState.TSC_OFFSET));
   }
 

@@ -15,8 +15,6 @@ import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.translate.TranslatedBlock;
-import java.util.HashSet;
-import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -77,7 +75,7 @@ final class Processor extends SegmentingCpu {
   int pendingDebug;
 
   /** Runs machine code instead of blocks where there is some; null in the plain interpreter. */
-  private final TranslatedExecution translated;
+  final TranslatedExecution translated;
 
   /** Decoded instructions kept. */
   private static final int INSTRUCTIONS = 600_000;
@@ -109,8 +107,7 @@ final class Processor extends SegmentingCpu {
   static final int SIGNAL_INIT = 0x200;
   static final int SIGNAL_NMI = 0x400;
 
-  private final Set<Long> postedPages = new HashSet<>();
-  private volatile boolean posted;
+  private final PostedPages posted = new PostedPages();
 
   // Statistics.
   long exceptions;
@@ -381,10 +378,6 @@ final class Processor extends SegmentingCpu {
     return getIntAcquire(attentionAt);
   }
 
-  private boolean shadowed() {
-    return shadowAt == executed;
-  }
-
   /** Interrupts stay off for one more instruction. */
   void shadow(boolean byStack) {
     // The instruction that calls this is an end: it is counted after it returns.
@@ -405,9 +398,7 @@ final class Processor extends SegmentingCpu {
                 | CpuState.ATTENTION_KICK
                 | CpuState.ATTENTION_ENGINE
                 | ATTENTION_STEP));
-    if (posted) {
-      takePosted();
-    }
+    posted.take(page -> code.drop(page, 4096));
     engine.exclusive.yieldIfWanted();
     if ((seen & CpuState.ATTENTION_EVENT) != 0 || getInt(state + CpuState.STARTUP_PENDING) != 0) {
       EventDelivery.processSignals(this);
@@ -545,20 +536,6 @@ final class Processor extends SegmentingCpu {
     }
   }
 
-  /** All machine code was thrown away. */
-  void translationsCleared() {
-    if (translated != null) {
-      translated.forgetJumps();
-    }
-  }
-
-  /** Adds counters of generated code. */
-  void countTranslations(java.util.Map<String, Long> counters) {
-    if (translated != null) {
-      translated.count(counters);
-    }
-  }
-
   @Override
   void dropCode(long physical, long length) {
     code.drop(physical, length);
@@ -566,21 +543,8 @@ final class Processor extends SegmentingCpu {
 
   @Override
   void postDropCode(long physical, long length) {
-    synchronized (postedPages) {
-      postedPages.add(physical & ~0xfffL);
-      posted = true;
-    }
+    posted.add(physical);
     setAttention(CpuState.ATTENTION_ENGINE);
-  }
-
-  private void takePosted() {
-    synchronized (postedPages) {
-      posted = false;
-      for (long page : postedPages) {
-        code.drop(page, 4096);
-      }
-      postedPages.clear();
-    }
   }
 
   /** A page gets its first code: from now on stores to it are seen, by every vCPU. */
@@ -714,43 +678,14 @@ final class Processor extends SegmentingCpu {
     branchTo = getLong(ripAt);
   }
 
-  /** Signals of other threads that have not been looked at become part of the state. */
-  void absorbSignals() {
-    if (engineSignals.get() != 0) {
-      EventDelivery.processSignals(this);
-      storeState();
-    }
-  }
-
-  /** Brings RFLAGS and what else is kept in fields into the state block. */
-  void storeState() {
-    putLong(state + CpuState.RFLAGS, rflags() & 0xffff_ffffL);
-    putInt(state + CpuState.INTERRUPT_SHADOW, shadowed() ? shadowByStack ? 2 : 1 : 0);
-    putInt(state + CpuState.NMI_BLOCKED, nmiBlocked ? 1 : 0);
-    putInt(state + CpuState.PENDING_DEBUG, pendingDebug);
-  }
-
-  /** Takes over a state block that was changed from outside; everything cached is dropped. */
-  void loadState() {
-    int flags = getInt(state + CpuState.RFLAGS);
-    setArithmeticFlags(flags);
-    systemFlags = flags & ~Bits.ARITHMETIC & 0x3f_7fd7 | 2;
-    int shadow = getInt(state + CpuState.INTERRUPT_SHADOW);
-    shadowAt = shadow == 0 ? -1 : executed;
-    shadowByStack = shadow == 2;
-    nmiBlocked = getInt(state + CpuState.NMI_BLOCKED) != 0;
-    pendingDebug = getInt(state + CpuState.PENDING_DEBUG);
+  /** Nothing is running, or remembered from what ran. */
+  void forgetRun() {
     running = null;
     linkFrom = null;
-    int csAttributes = segmentAttributes(CpuState.CS);
-    boolean isProtected = (getLong(state + CpuState.CR0) & Bits.CR0_PE) != 0;
-    cpl = !isProtected ? 0 : virtual8086() ? 3 : Descriptor.dpl(segmentAttributes(CpuState.SS));
-    if (isProtected && (csAttributes & Descriptor.CONFORMING) == 0 && !virtual8086()) {
-      cpl = Descriptor.dpl(csAttributes);
-    }
-    updatePaging(true);
-    updateMode();
-    DebugRegisters.update(this);
-    setAttention(CpuState.ATTENTION_ENGINE);
+  }
+
+  /** True while the shadow of STI or MOV SS covers the next instruction. */
+  boolean shadowed() {
+    return shadowAt == executed;
   }
 }

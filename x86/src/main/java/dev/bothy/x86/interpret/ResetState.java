@@ -26,7 +26,7 @@ final class ResetState {
         cpu.state + CpuState.ACTIVITY,
         cpu.index == 0 ? CpuState.ACTIVITY_RUNNING : CpuState.ACTIVITY_WAIT_STARTUP);
     cpu.engineSignals.set(0);
-    cpu.loadState();
+    StateTransfer.load(cpu);
   }
 
   /** INIT: FPU, SSE state, caches and most MSRs stay. */
@@ -50,7 +50,7 @@ final class ResetState {
         cpu.state + CpuState.ACTIVITY,
         cpu.index == 0 ? CpuState.ACTIVITY_RUNNING : CpuState.ACTIVITY_WAIT_STARTUP);
     cpu.apic.init();
-    cpu.loadState();
+    StateTransfer.load(cpu);
   }
 
   private static void architectural(Processor cpu) {
