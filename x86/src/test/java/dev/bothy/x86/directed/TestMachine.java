@@ -108,15 +108,20 @@ final class TestMachine implements AutoCloseable {
   final Vcpu cpu;
   final StubApic apic;
 
+  private final boolean counts;
+
   TestMachine(EngineUnderTest tested, int count) {
-    this(tested::create, new FrozenClock(), true, count);
+    this(tested::create, tested.counts(), new FrozenClock(), true, count);
   }
 
+  /** {@code counts}: {@link #run} sets a budget; else it only looks at the clock. */
   TestMachine(
       Function<Engine.Environment, Engine> maker,
+      boolean counts,
       MachineClock clock,
       boolean deterministic,
       int count) {
+    this.counts = counts;
     ports.map("ports", 0x100, 0x1000, new Ports());
     engine =
         maker.apply(
@@ -396,10 +401,38 @@ final class TestMachine implements AutoCloseable {
 
   /** Runs until HLT; any other end fails the test, as does going on too long. */
   void run() {
-    Exit exit = cpu.run(200_000);
+    Exit exit = counts ? cpu.run(200_000) : runUncounted();
     if (!(exit instanceof Exit.Halted)) {
       throw new AssertionError(
           "ended with " + exit + " at " + Long.toHexString(state().get(CpuState.RIP)));
+    }
+  }
+
+  private Exit runUncounted() {
+    Thread watch =
+        Thread.ofVirtual()
+            .start(
+                () -> {
+                  try {
+                    Thread.sleep(60_000);
+                    cpu.kick();
+                  } catch (InterruptedException e) {
+                    // It has ended.
+                  }
+                });
+    try {
+      return cpu.run(Vcpu.UNLIMITED);
+    } finally {
+      watch.interrupt();
+      join(watch);
+    }
+  }
+
+  private static void join(Thread thread) {
+    try {
+      thread.join();
+    } catch (InterruptedException e) {
+      throw new AssertionError(e);
     }
   }
 

@@ -51,6 +51,7 @@ class TimeStampTest {
         new TestMachine(
             machine ->
                 new TranslatorEngine(machine, new TranslatorEngine.Options(0, 64, false, 8 << 20)),
+            false,
             clock,
             false,
             1)) {
