@@ -38,7 +38,7 @@ public final class Engines {
 
   /** The engine that {@link #AUTO} stands for on this host. */
   public static String automatic() {
-    return INTERPRETER;
+    return refusal(TRANSLATOR).isEmpty() ? TRANSLATOR : INTERPRETER;
   }
 
   /**
