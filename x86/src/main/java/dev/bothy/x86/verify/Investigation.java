@@ -6,11 +6,11 @@ import dev.bothy.host.RawMemory;
 import dev.bothy.x86.decode.Decoder;
 import dev.bothy.x86.decode.Disassembler;
 import dev.bothy.x86.decode.Instruction;
-import dev.bothy.x86.decode.Lowering;
 import dev.bothy.x86.decode.TableEntry;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /**
  * What the two processors did differently in a stretch, found out by running it again from its
@@ -184,6 +184,7 @@ final class Investigation {
   private void trace(long count, boolean written) {
     lockstep.beginAgain();
     Instruction instruction = new Instruction();
+    long eventsBefore = events();
     for (long n = 0; n < count; n++) {
       long rip = RawMemory.getLong(lockstep.referenceState + CpuState.RIP);
       int bits = codeBits();
@@ -203,9 +204,13 @@ final class Investigation {
       lockstep.step();
       long next = RawMemory.getLong(lockstep.referenceState + CpuState.RIP);
       boolean elsewhere = !known || next != rip + length;
-      if (elsewhere && (!known || instruction.entry.lowering() != Lowering.CONTROL)) {
-        // An exception or interrupt has pushed the flags.
-        leaked |= undefinedBefore;
+      if (elsewhere) {
+        long events = events();
+        if (events != eventsBefore) {
+          // An exception or interrupt has pushed the flags.
+          leaked |= undefinedBefore;
+          eventsBefore = events;
+        }
       }
       if (written) {
         StringBuilder hex = new StringBuilder();
@@ -224,6 +229,12 @@ final class Investigation {
     }
     lockstep.referenceTape.stop();
     lockstep.memory.keepOld();
+  }
+
+  /** Exceptions and interrupts that the reference has taken. */
+  private long events() {
+    Map<String, Long> counters = lockstep.reference.counters();
+    return counters.get("exceptions") + counters.get("interrupts");
   }
 
   private byte[] fetch(int most) {

@@ -95,6 +95,29 @@ class VerifyEngineTest {
   }
 
   @Test
+  void undefinedFlagsMayDifferWhereverTheyArePushed() {
+    try (var m = new SmallMachine(50, 1 << 20)) {
+      m.handler(0x30, new Assembler(32, SmallMachine.HANDLER).iret());
+      var a = new Assembler(32, SmallMachine.CODE).mov32(RCX, 500).label("round");
+      // SHR, SAR and SHL leave AF and OF undefined; PUSHF and INT store them.
+      a.mov32(RBX, 0x1234_5678)
+          .hex("c1 eb 03") // shr ebx,3
+          .pushf()
+          .pop(RAX)
+          .hex("c1 fb 02") // sar ebx,2
+          .interrupt(0x30)
+          .hex("c1 e3 05") // shl ebx,5
+          .call("routine")
+          .dec(RCX)
+          .jnz("round")
+          .hlt();
+      m.code(a.label("routine").pushf().popf().ret());
+      assertInstanceOf(Exit.Halted.class, m.cpu.run(1_000_000));
+      assertEquals(0, m.counter("unverifiedStretches"));
+    }
+  }
+
+  @Test
   void differenceIsNarrowedToTheInstructionThatMakesIt() {
     try (var m = SmallMachine.withOtherPorts(1000, 9)) {
       var a = new Assembler(32, SmallMachine.CODE).mov32(RCX, 300).label("round");
