@@ -80,6 +80,15 @@ final class Snippet {
         return false;
       }
     }
+    if (instruction.base == CpuState.RSP && instruction.index >= 0) {
+      // The stack itself must stay where it is: on the host it could be anybody's memory.
+      switch (instruction.op) {
+        case PUSH, POP, CALL -> {
+          return false;
+        }
+        default -> {}
+      }
+    }
     if (instruction.addressSize == 2 && (instruction.op == Op.CMPS || instruction.op == Op.MOVS)) {
       return false; // both operands fault: the order is nobody's promise
     }
