@@ -301,15 +301,22 @@ final class TranslatedExecution {
     }
     long key = getLong(state + EngineArea.JUMP_KEY);
     long entry = state + Translator.jumpEntry(rip);
-    if (getLong(entry) != (rip ^ key)) {
-      // The one before stays as the second of the pair.
+    long first = getLong(entry);
+    if (first != (rip ^ key) && (isUpper(first) || !isUpper(getLong(entry + 16)))) {
+      // The one before stays as the second of the pair; but user code, whose entries end with every
+      // flush of its address space, does not displace the last one of a kernel.
       putLong(entry + 24, getLong(entry + 8));
-      putLong(entry + 16, getLong(entry));
+      putLong(entry + 16, first);
     }
     putLong(entry + 8, to.farEntry());
     putLong(entry, rip ^ key);
     int bit = (int) (rip >>> 12) & 4095;
     jumpPages[bit >> 6] |= 1L << bit;
+  }
+
+  /** True if the tag is of an address in the upper half, where kernels are. */
+  private static boolean isUpper(long tag) {
+    return (tag >>> 47 & 1) != 0;
   }
 
   // Translating.
