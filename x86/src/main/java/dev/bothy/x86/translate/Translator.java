@@ -46,7 +46,7 @@ public final class Translator implements AutoCloseable {
   private static final int STUBS_SIZE = 8192;
 
   /** Blocks at most: each takes about 450 bytes of Java's heap, which is small. */
-  private static final int MOST_BLOCKS = 1 << 17;
+  private static final int MOST_BLOCKS = 3 << 16;
 
   /** No block's code is longer. */
   private static final int LONGEST_CODE = 64 << 10;

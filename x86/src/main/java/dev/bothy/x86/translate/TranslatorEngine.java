@@ -38,7 +38,7 @@ public final class TranslatorEngine implements Engine {
     }
 
     static Options of(Environment machine) {
-      return machine.deterministic() ? exact(32, 64) : new Options(32, 64, false, USUAL_CODE, true);
+      return machine.deterministic() ? exact(32, 64) : new Options(8, 64, false, USUAL_CODE, true);
     }
   }
 
