@@ -256,7 +256,9 @@ final class Investigation {
       case LAHF -> leaked |= (long) undefinedFlags << 8;
       default -> {}
     }
-    undefinedFlags = undefinedFlags & ~entry.flagsWritten() | entry.flagsUndefined();
+    // Flags read and written may survive: those of a shift by CL.
+    int replaced = entry.flagsWritten() & ~entry.flagsRead();
+    undefinedFlags = undefinedFlags & ~replaced | entry.flagsUndefined();
     undefinedFlags &= TableEntry.ARITHMETIC;
   }
 

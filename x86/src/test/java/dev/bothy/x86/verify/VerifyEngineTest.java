@@ -108,6 +108,12 @@ class VerifyEngineTest {
           .interrupt(0x30)
           .hex("c1 e3 05") // shl ebx,5
           .call("routine")
+          .push(RCX)
+          .mov32(RBX, 1)
+          .hex("f3 0f bc cb d3 eb") // tzcnt ecx,ebx; shr ebx,cl: by 0, so that PF stays undefined
+          .pop(RCX)
+          .pushf()
+          .pop(RAX)
           .dec(RCX)
           .jnz("round")
           .hlt();
