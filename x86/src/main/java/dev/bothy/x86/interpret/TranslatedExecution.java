@@ -416,30 +416,18 @@ final class TranslatedExecution {
       int kind = enter(target);
       int exit = getInt(state + EngineArea.EXIT);
       leaves[kind]++;
+      // A jump cache miss names no block.
+      TranslatedBlock exited = kind == Leave.JUMP ? null : translator.block(exit >>> 8);
       switch (kind) {
         case Leave.ATTENTION, Leave.BUDGET -> {
-          TranslatedBlock at = translator.block(exit >>> 8);
-          int back = kind == Leave.BUDGET ? at.count() : 0;
-          leave(pageBase() + at.offset(0), limit, back);
+          int back = kind == Leave.BUDGET ? exited.count() : 0;
+          leave(pageBase() + exited.offset(0), limit, back);
           return null;
         }
         case Leave.STALE -> {
-          TranslatedBlock old = translator.block(exit >>> 8);
-          leave(pageBase() + old.offset(0), limit, 0);
-          if (mustStop(limit)) {
-            return null;
-          }
-          Block next = cpu.lookUpNext();
-          TranslatedBlock to = translationOf(next, present, limit);
-          if (to == null) {
-            return next;
-          }
-          translator.redirect(old, to);
-          target = to.entry();
-          putLong(state + EngineArea.PAGE_BASE, getLong(cpu.ripAt) & ~0xfffL);
+          leave(pageBase() + exited.offset(0), limit, 0);
         }
         case Leave.MISS_READ, Leave.MISS_WRITE -> {
-          TranslatedBlock at = translator.block(exit >>> 8);
           int index = exit & 0xff;
           long address = getLong(state + EngineArea.MISS_ADDRESS);
           if (getLong(state + EngineArea.JUMP_KEY) != presentKey) {
@@ -455,59 +443,36 @@ final class TranslatedExecution {
             missBefore = exit == lastMissExit ? lastMiss : address;
             lastMiss = address;
             lastMissExit = exit;
-            target = at.retryAt(index);
-            if (at.loadedAt(index) != 0) {
+            target = exited.retryAt(index);
+            if (exited.loadedAt(index) != 0) {
               putLong(state + EngineArea.TARGET, target);
-              target = translator.resume(at.loadedAt(index));
+              target = translator.resume(exited.loadedAt(index));
             }
             continue;
           }
           lastMissExit = -1;
-          leaveAt(at, index, limit);
+          leaveAt(exited, index, limit);
           // What goes over the page's end may have other reasons to fault.
           if (found == PagingCpu.PAGE_FAULT
               && (address & 0xfff) <= 4096 - 64
-              && at.faultsAsFoundAt(index)) {
+              && exited.faultsAsFoundAt(index)) {
             cpu.takePageFault();
             return null;
           }
           interpretNext = true;
           return null;
         }
-        case Leave.INTERPRET_JUMP -> {
-          TranslatedBlock at = translator.block(exit >>> 8);
-          leaveAt(at, exit & 0xff, limit);
+        case Leave.INTERPRET, Leave.INTERPRET_JUMP -> {
+          leaveAt(exited, exit & 0xff, limit);
           interpretNext = true;
-          rememberNext = true;
-          return null;
-        }
-        case Leave.INTERPRET -> {
-          TranslatedBlock at = translator.block(exit >>> 8);
-          int index = exit & 0xff;
-          leaveAt(at, index, limit);
-          interpretNext = true;
+          rememberNext = kind == Leave.INTERPRET_JUMP;
           return null;
         }
         case Leave.CHAIN -> {
-          TranslatedBlock from = translator.block(exit >>> 8);
-          leave(pageBase() + from.chainTarget(exit & 0xff), limit, 0);
-          if (mustStop(limit)) {
-            return null;
-          }
-          Block next = cpu.lookUpNext();
-          TranslatedBlock to = translationOf(next, present, limit);
-          if (to == null) {
-            return next;
-          }
-          if (to.valid()) {
-            translator.chain(from, exit & 0xff, to);
-          }
-          target = to.entry();
-          putLong(state + EngineArea.PAGE_BASE, getLong(cpu.ripAt) & ~0xfffL);
+          leave(pageBase() + exited.chainTarget(exit & 0xff), limit, 0);
         }
         case Leave.RETURN -> {
-          TranslatedBlock at = translator.block(exit >>> 8);
-          leaveAt(at, exit & 0xff, limit);
+          leaveAt(exited, exit & 0xff, limit);
           long sp = cpu.rsp();
           long to = cpu.load64(sp);
           if (to << 16 >> 16 != to || mustStop(limit)) {
@@ -519,35 +484,26 @@ final class TranslatedExecution {
           if (counting) {
             cpu.executed++;
             putLong(state + EngineArea.BUDGET, limit - cpu.executed);
-            if (mustStop(limit)) {
-              return null;
-            }
           }
-          Block next = cpu.lookUpNext();
-          TranslatedBlock found = translationOf(next, present, limit);
-          if (found == null) {
-            return next;
-          }
-          rememberJump(found);
-          target = found.entry();
-          putLong(state + EngineArea.PAGE_BASE, to & ~0xfffL);
         }
-        default -> {
-          long to = getLong(state + EngineArea.TARGET);
-          leave(to, limit, 0);
-          if (mustStop(limit)) {
-            return null;
-          }
-          Block next = cpu.lookUpNext();
-          TranslatedBlock found = translationOf(next, present, limit);
-          if (found == null) {
-            return next;
-          }
-          rememberJump(found);
-          target = found.entry();
-          putLong(state + EngineArea.PAGE_BASE, getLong(cpu.ripAt) & ~0xfffL);
-        }
+        default -> leave(getLong(state + EngineArea.TARGET), limit, 0);
       }
+      // A jump that generated code could not follow: where it leads is known now.
+      if (mustStop(limit)) {
+        return null;
+      }
+      Block next = cpu.lookUpNext();
+      TranslatedBlock to = translationOf(next, present, limit);
+      if (to == null) {
+        return next;
+      }
+      switch (kind) {
+        case Leave.STALE -> translator.redirect(exited, to);
+        case Leave.CHAIN -> translator.chain(exited, exit & 0xff, to);
+        default -> rememberJump(to);
+      }
+      target = to.entry();
+      putLong(state + EngineArea.PAGE_BASE, getLong(cpu.ripAt) & ~0xfffL);
     }
   }
 

@@ -260,7 +260,6 @@ public final class Translator implements AutoCloseable {
   private boolean straddleFollows;
 
   private boolean endsByItself;
-  private int endOffset;
 
   /** Decodes a block's instructions; their number. */
   private int decode(long pageAt, long secondAt, int offset, int mode) {
