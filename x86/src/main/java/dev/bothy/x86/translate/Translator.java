@@ -551,6 +551,10 @@ public final class Translator implements AutoCloseable {
    * successor.
    */
   public synchronized void redirect(TranslatedBlock old, TranslatedBlock to) {
+    if (old.number >= blocks.size() || blocks.get(old.number) != old) {
+      // All was thrown away meanwhile: other code may stand where it was.
+      return;
+    }
     if (!old.valid
         && to.valid
         && old.physical == to.physical
