@@ -164,20 +164,12 @@ final class Compare {
     System.out.println("bench:  " + debian.bench());
     for (Kind kind : Kind.values()) {
       System.out.println("\n" + kind.label + ", a workload:");
-      System.out.println(shell(new Subject(kind, 1).command(setting, workloads.subList(0, 1))));
+      System.out.println(
+          Shell.line(new Subject(kind, 1).command(setting, workloads.subList(0, 1))));
     }
     System.out.println("\nBothy, systemd to a login on the serial console (root, no password):");
     System.out.println(
-        shell(new Subject(Kind.BOTHY, 1).command(setting, workloads.subList(0, 1)))
+        Shell.line(new Subject(Kind.BOTHY, 1).command(setting, workloads.subList(0, 1)))
             .replaceFirst("--append '[^']*'", "--append 'console=ttyS0 quiet'"));
-  }
-
-  private static String shell(List<String> command) {
-    StringBuilder line = new StringBuilder();
-    for (String word : command) {
-      line.append(line.isEmpty() ? "" : " ");
-      line.append(word.matches("[A-Za-z0-9_./:=,-]+") ? word : "'" + word + "'");
-    }
-    return line.toString();
   }
 }

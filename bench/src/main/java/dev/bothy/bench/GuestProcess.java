@@ -2,15 +2,31 @@ package dev.bothy.bench;
 
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ObjLongConsumer;
 
-/** A command that runs a guest, with the guest's serial console as its standard output. */
+/**
+ * A command that runs a guest, with the guest's serial console as its standard input and output. It
+ * does not outlive this process.
+ */
 final class GuestProcess implements AutoCloseable {
+  private static final Set<Process> RUNNING = ConcurrentHashMap.newKeySet();
+
+  static {
+    Runtime.getRuntime()
+        .addShutdownHook(new Thread(() -> RUNNING.forEach(Process::destroyForcibly)));
+  }
+
   private final Process process;
   private final long started;
 
@@ -23,23 +39,31 @@ final class GuestProcess implements AutoCloseable {
     builder.redirectError(errors);
     started = System.nanoTime();
     process = builder.start();
+    RUNNING.add(process);
+  }
+
+  /** The words of Bothy's command from its checkout. */
+  static List<String> bothyCommand(Path home, List<String> options) {
+    List<String> command = new ArrayList<>(List.of(home.resolve("bothy").toString(), "run"));
+    command.addAll(options);
+    return command;
   }
 
   /** Bothy's command from its checkout. */
   static GuestProcess bothy(Path home, Path kernel, Path initrd, String append) throws IOException {
     return new GuestProcess(
-        List.of(
-            home.resolve("bothy").toString(),
-            "run",
-            "--memory",
-            "512M",
-            "--kernel",
-            kernel.toString(),
-            "--initrd",
-            initrd.toString(),
-            "--append",
-            append,
-            "--no-reboot"));
+        bothyCommand(
+            home,
+            List.of(
+                "--memory",
+                "512M",
+                "--kernel",
+                kernel.toString(),
+                "--initrd",
+                initrd.toString(),
+                "--append",
+                append,
+                "--no-reboot")));
   }
 
   /** QEMU with its translator. */
@@ -86,6 +110,39 @@ final class GuestProcess implements AutoCloseable {
     return process.isAlive();
   }
 
+  /** Seconds since it was started. */
+  double age() {
+    return (System.nanoTime() - started) / 1e9;
+  }
+
+  /** What it prints. */
+  InputStream output() {
+    return process.getInputStream();
+  }
+
+  /** Types into the guest. A process that has ended hears nothing. */
+  void type(String text) {
+    try {
+      OutputStream keyboard = process.getOutputStream();
+      keyboard.write(text.getBytes(StandardCharsets.ISO_8859_1));
+      keyboard.flush();
+    } catch (IOException e) {
+      // What became of it, its output and status tell.
+    }
+  }
+
+  /** Asks it to end, as a user would who closes its terminal. */
+  void terminate() {
+    process.destroy();
+  }
+
+  /** Its status, or nothing if it has not ended after so many seconds. */
+  OptionalInt status(long seconds) throws InterruptedException {
+    return process.waitFor(seconds, TimeUnit.SECONDS)
+        ? OptionalInt.of(process.exitValue())
+        : OptionalInt.empty();
+  }
+
   /**
    * Gives {@code lines} every line and the time of its end, {@link System#nanoTime}, until there
    * are no more.
@@ -129,5 +186,6 @@ final class GuestProcess implements AutoCloseable {
       process.destroyForcibly();
       Thread.currentThread().interrupt();
     }
+    RUNNING.remove(process);
   }
 }

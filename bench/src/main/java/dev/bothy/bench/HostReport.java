@@ -31,10 +31,18 @@ final class HostReport {
             + System.getProperty("java.vendor")
             + " "
             + System.getProperty("java.vm.version"),
-        "- QEMU: " + firstLine("qemu-system-x86_64", "--version"),
+        "- QEMU: " + qemu(),
         "- Load average of the host at the start: "
             + Measured.fixed(1, ManagementFactory.getOperatingSystemMXBean().getSystemLoadAverage())
             + "\n");
+  }
+
+  private static String qemu() throws InterruptedException {
+    try {
+      return firstLine("qemu-system-x86_64", "--version");
+    } catch (IOException e) {
+      return "none";
+    }
   }
 
   private static String processor() throws IOException {
