@@ -12,7 +12,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
-import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -118,7 +117,7 @@ final class Soak {
     String host = HostReport.of("Boots in a row");
     SoakTable table = new SoakTable();
     Soak soak = new Soak(home, output, plan);
-    soak.bootAll(soak.prepare(folder, table));
+    Workers.run(plan.jobs, soak.prepare(folder, table), soak::on);
     String text =
         "%s\n`bench/soak %s`: from power-on to power-off by `./bothy run --engine %s`, %d at a time.\n\n%s"
             .formatted(host, String.join(" ", arguments), plan.engine, plan.jobs, table.markdown());
@@ -169,29 +168,15 @@ final class Soak {
     return order;
   }
 
-  private void bootAll(List<Boot> order) throws InterruptedException {
-    var waiting = new ConcurrentLinkedQueue<Boot>(order);
-    List<Thread> workers = new ArrayList<>();
-    for (int i = 0; i < plan.jobs; i++) {
-      workers.add(Thread.ofPlatform().start(() -> work(waiting)));
+  private boolean on(Boot boot) throws InterruptedException {
+    try {
+      boot(boot);
+    } catch (IOException e) {
+      boot.row.add(0, List.of(e.getMessage()));
+      failures.incrementAndGet();
+      System.err.println("bench: " + e.getMessage());
     }
-    for (Thread worker : workers) {
-      worker.join();
-    }
-  }
-
-  private void work(ConcurrentLinkedQueue<Boot> waiting) {
-    for (Boot boot; failures.get() < plan.failures && (boot = waiting.poll()) != null; ) {
-      try {
-        boot(boot);
-      } catch (IOException e) {
-        boot.row.add(0, List.of(e.getMessage()));
-        failures.incrementAndGet();
-        System.err.println("bench: " + e.getMessage());
-      } catch (InterruptedException e) {
-        return;
-      }
-    }
+    return failures.get() < plan.failures;
   }
 
   private void boot(Boot boot) throws IOException, InterruptedException {
