@@ -144,6 +144,24 @@ public final class EngineArea {
   /** What guest time adds to the host's monotonic clock. */
   public static final int CLOCK_OFFSET = WORDS + 0x378;
 
+  /** Where translations are found by the host address of their guest code. */
+  public static final int BLOCK_INDEX = WORDS + 0x380;
+
+  /** Not 0: the jump cache has supervisor code that is the present address space's alone. */
+  public static final int LOCAL_KERNEL_JUMPS = WORDS + 0x388;
+
+  /** Bits of {@link #JUMP_KEY} below the number of the mode. */
+  public static final int KEY_MODE_SHIFT = 59;
+
+  /** For each number of a mode, {@link #MODE_TABLE} and {@link #MODE_KEY}. */
+  public static final int MODES = WORDS + 0x400;
+
+  /** Where the address of the TLB table is, counted from {@link #CENTRE}. */
+  public static final int MODE_TABLE = 0;
+
+  /** What the mode is to a look for a block. */
+  public static final int MODE_KEY = 8;
+
   // The TLB.
 
   /** Entries of a table. */
@@ -167,17 +185,26 @@ public final class EngineArea {
 
   public static final int TLB_SIZE = TLB_TABLE * (1 + 2 * SPACES);
 
+  /** A bit for each entry of the kernel's table: it is some address space's, no global page. */
+  public static final int TLB_LOCAL = TLB + TLB_SIZE;
+
   // The jump cache.
 
-  public static final int JUMP_ENTRIES = 16384;
+  public static final int JUMP_ENTRIES = 1 << 16;
 
   /**
    * Entries of 16 bytes: the linear address xor {@link #JUMP_KEY}, then the host address of code.
    */
-  public static final int JUMPS = TLB + TLB_SIZE;
+  public static final int JUMPS = TLB_LOCAL + TLB_ENTRIES / 8;
+
+  /** Number of bits in {@link #JUMP_PAGES}. */
+  public static final int JUMP_PAGES_BITS = 1 << 16;
+
+  /** A bit for each page, by the low bits of its number: it may have entries in the jump cache. */
+  public static final int JUMP_PAGES = JUMPS + 16 * JUMP_ENTRIES;
 
   /** A page that nobody uses, behind the stack copies while they are empty. */
-  public static final int SPARE_PAGE = JUMPS + 16 * JUMP_ENTRIES;
+  public static final int SPARE_PAGE = JUMP_PAGES + JUMP_PAGES_BITS / 8;
 
   /** Results of atomic stubs. 64 bytes. */
   public static final int STUB_RESULTS = SPARE_PAGE + 0x1000;

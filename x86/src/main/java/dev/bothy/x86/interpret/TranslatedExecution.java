@@ -7,8 +7,10 @@ import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.host.NativeFunction;
+import dev.bothy.host.RawMemory;
 import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.translate.Event;
+import dev.bothy.x86.translate.JumpCache;
 import dev.bothy.x86.translate.Leave;
 import dev.bothy.x86.translate.Mode;
 import dev.bothy.x86.translate.TranslatedBlock;
@@ -83,13 +85,12 @@ final class TranslatedExecution {
    */
   private int kernelSpace = 1;
 
-  /** The jump cache has supervisor code that is the present address space's alone. */
-  private boolean localKernelJumps;
-
   private int lastSpace;
 
-  /** Pages, hashed, that have entries in the jump cache. */
-  private final long[] jumpPages = new long[64];
+  /** Searches of the jump cache for entries of a page that had none, since it was empty. */
+  private int vainSearches;
+
+  private static final int MOST_VAIN_SEARCHES = 1000;
 
   // Statistics.
   private final long[] leaves = new long[Leave.KINDS];
@@ -108,6 +109,7 @@ final class TranslatedExecution {
     state = cpu.state;
     base = state + EngineArea.CENTRE;
     readsClock = !counting && clockIsNanoTime();
+    putLong(state + EngineArea.BLOCK_INDEX, translator.blockIndex());
     forgetJumps();
   }
 
@@ -192,6 +194,9 @@ final class TranslatedExecution {
     if (numberOfMode[mode] == 0) {
       numberOfMode[mode] = (byte) ++modes;
       modeOfNumber[modes] = mode;
+      long at = state + EngineArea.MODES + 16L * modes;
+      putLong(at + EngineArea.MODE_TABLE, JumpCache.modeTable(mode));
+      putLong(at + EngineArea.MODE_KEY, JumpCache.modeKey(mode));
     }
     return numberOfMode[mode];
   }
@@ -200,7 +205,7 @@ final class TranslatedExecution {
     int space = cpu.addressSpaceId();
     if (space != lastSpace) {
       lastSpace = space;
-      if (localKernelJumps) {
+      if (getInt(state + EngineArea.LOCAL_KERNEL_JUMPS) != 0) {
         forgetKernelJumps();
       }
     }
@@ -209,7 +214,7 @@ final class TranslatedExecution {
 
   /** Supervisor code may be elsewhere than the jump cache has it. */
   void forgetKernelJumps() {
-    localKernelJumps = false;
+    putInt(state + EngineArea.LOCAL_KERNEL_JUMPS, 0);
     keyedMode = -1;
     if (kernelSpace == MOST_SPACES) {
       kernelSpace = 0;
@@ -255,7 +260,7 @@ final class TranslatedExecution {
     long key = getLong(state + EngineArea.JUMP_KEY);
     if (key != presentKey) {
       presentKey = key;
-      present = modeOfNumber[(int) (key >>> 59)];
+      present = modeOfNumber[(int) (key >>> EngineArea.KEY_MODE_SHIFT)];
       cpu.setCpl((present & Mode.USER) != 0 ? 3 : 0);
     }
   }
@@ -264,59 +269,61 @@ final class TranslatedExecution {
 
   /** Empties the jump cache. */
   void forgetJumps() {
-    for (int i = 0; i < EngineArea.JUMP_ENTRIES; i++) {
-      // No address is as far from canonical as the key that this would take.
-      putLong(state + EngineArea.JUMPS + 16L * i, 0);
-    }
-    java.util.Arrays.fill(jumpPages, 0);
+    // No address is as far from canonical as the key that this would take.
+    RawMemory.segment(
+            state + EngineArea.JUMPS,
+            16L * EngineArea.JUMP_ENTRIES + EngineArea.JUMP_PAGES_BITS / 8)
+        .fill((byte) 0);
+    vainSearches = 0;
   }
 
   /** Forgets the entries of one page, in all modes and address spaces. */
   void forgetJumps(long linear) {
-    // An instruction that starts on the page before may go on here.
-    forgetJumpsOn(linear);
-    forgetJumpsOn(linear - 4096);
-  }
-
-  private void forgetJumpsOn(long linear) {
-    int bit = (int) (linear >>> 12) & 4095;
-    if ((jumpPages[bit >> 6] & 1L << bit) == 0) {
+    long page = linear >>> 12;
+    if ((getLong(jumpPageWord(page)) & 1L << page) == 0) {
       return;
     }
-    long page = linear << 16 >>> 28;
-    for (int i = 0; i < EngineArea.JUMP_ENTRIES; i++) {
-      long at = state + EngineArea.JUMPS + 16L * i;
-      long tag = getLong(at);
-      if (tag << 16 >>> 28 == page && tag != 0) {
-        putLong(at, 0);
-      }
+    boolean some = false;
+    for (int i = 0; i < JumpCache.PAIRS_OF_PAGE; i++) {
+      long pair = state + JumpCache.pairOfPage(linear, i);
+      some |= forgetIfOn(pair, page) | forgetIfOn(pair + 16, page);
     }
+    // The bits of pages that have no entries any more become too many.
+    if (!some && ++vainSearches == MOST_VAIN_SEARCHES) {
+      forgetJumps();
+    }
+  }
+
+  /** Host address of the word with the bit of {@link EngineArea#JUMP_PAGES} for a page. */
+  private long jumpPageWord(long page) {
+    return state + EngineArea.JUMP_PAGES + (page & EngineArea.JUMP_PAGES_BITS - 1) / 64 * 8;
+  }
+
+  private static boolean forgetIfOn(long entry, long page) {
+    if ((getLong(entry) ^ page << 12) << 16 >>> 28 != 0) {
+      return false;
+    }
+    putLong(entry, 0);
+    return true;
   }
 
   /** Whoever jumps to the processor's RIP in the present mode gets to {@code to}. */
   private void rememberJump(TranslatedBlock to) {
     long rip = getLong(cpu.ripAt);
     if ((to.mode & Mode.USER) == 0 && !cpu.fetchesGlobally(rip)) {
-      localKernelJumps = true;
+      putInt(state + EngineArea.LOCAL_KERNEL_JUMPS, 1);
     }
-    long key = getLong(state + EngineArea.JUMP_KEY);
-    long entry = state + Translator.jumpEntry(rip);
-    long first = getLong(entry);
-    if (first != (rip ^ key) && (isUpper(first) || !isUpper(getLong(entry + 16)))) {
-      // The one before stays as the second of the pair; but user code, whose entries end with every
-      // flush of its address space, does not displace the last one of a kernel.
+    long tag = rip ^ getLong(state + EngineArea.JUMP_KEY);
+    long entry = state + JumpCache.entry(rip);
+    if (getLong(entry) != tag) {
+      // The one before stays as the second of the pair.
       putLong(entry + 24, getLong(entry + 8));
-      putLong(entry + 16, first);
+      putLong(entry + 16, getLong(entry));
     }
     putLong(entry + 8, to.farEntry());
-    putLong(entry, rip ^ key);
-    int bit = (int) (rip >>> 12) & 4095;
-    jumpPages[bit >> 6] |= 1L << bit;
-  }
-
-  /** True if the tag is of an address in the upper half, where kernels are. */
-  private static boolean isUpper(long tag) {
-    return (tag >>> 47 & 1) != 0;
+    putLong(entry, tag);
+    long word = jumpPageWord(rip >>> 12);
+    putLong(word, getLong(word) | 1L << (rip >>> 12));
   }
 
   // Translating.

@@ -64,9 +64,6 @@ final class TranslationBuffer {
   /** A bit for each entry of each table: it is not empty. */
   private final long[] used = new long[TABLES * WORDS];
 
-  /** A bit for each entry of the kernel's table: it is some address space's, no global page. */
-  private final long[] local = new long[WORDS];
-
   /** Regions of 1 GiB (hashed) that have large pages in the TLB: INVLPG there flushes all. */
   private final long[] largeRegions = new long[8];
 
@@ -168,7 +165,9 @@ final class TranslationBuffer {
 
   private void emptyKernelTable() {
     emptyTable(0);
-    Arrays.fill(local, 0);
+    for (int word = 0; word < WORDS; word++) {
+      setLocal(word, 0);
+    }
   }
 
   private void emptySlot(int which) {
@@ -176,12 +175,24 @@ final class TranslationBuffer {
     emptyTable(2 + 2 * which);
   }
 
+  /** 64 bits of {@link EngineArea#TLB_LOCAL}. */
+  private long local(int word) {
+    return getLong(state + EngineArea.TLB_LOCAL + 8L * word);
+  }
+
+  private void setLocal(int word, long bits) {
+    putLong(state + EngineArea.TLB_LOCAL + 8L * word, bits);
+  }
+
   /** What the kernel's table has of the address space that is left or flushed. */
   private void emptyLocal() {
     for (int word = 0; word < WORDS; word++) {
-      emptyEntries(start + word * 64L * EngineArea.TLB_ENTRY, local[word]);
-      used[word] &= ~local[word];
-      local[word] = 0;
+      long bits = local(word);
+      if (bits != 0) {
+        emptyEntries(start + word * 64L * EngineArea.TLB_ENTRY, bits);
+        used[word] &= ~bits;
+        setLocal(word, 0);
+      }
     }
   }
 
@@ -321,7 +332,7 @@ final class TranslationBuffer {
         emptyEntry(start + ((long) table * ENTRIES + index) * EngineArea.TLB_ENTRY);
       }
     }
-    local[index >>> 6] &= ~(1L << index);
+    setLocal(index >>> 6, local(index >>> 6) & ~(1L << index));
     emptyStackCopies();
     return true;
   }
@@ -353,7 +364,7 @@ final class TranslationBuffer {
       emptyEntry(entry);
       used[word] &= ~bit;
       if (number < ENTRIES) {
-        local[word] &= ~bit;
+        setLocal(word, local(word) & ~bit);
         emptyStackCopy(EngineArea.STACK_KERNEL);
       } else {
         emptyStackCopy(EngineArea.STACK_USER);
@@ -361,7 +372,7 @@ final class TranslationBuffer {
     }
     used[word] |= bit;
     if (!global && number < ENTRIES) {
-      local[word] |= bit;
+      setLocal(word, local(word) | bit);
     }
     if (large) {
       int region = region(linear);
@@ -391,7 +402,7 @@ final class TranslationBuffer {
     int index = (int) (linear >>> 12) & ENTRIES - 1;
     return getLong(start + (long) index * EngineArea.TLB_ENTRY + EngineArea.TLB_FETCH)
             == (linear & PAGE)
-        && (local[index >>> 6] & 1L << index) == 0;
+        && (local(index >>> 6) & 1L << index) == 0;
   }
 
   // Stores to pages with code.

@@ -315,7 +315,9 @@ final class BlockWriter {
    * there.
    */
   private void compareJump(int kind) {
-    stubs.jumpCacheCompare(a);
+    JumpCache.place(a);
+    leaveIf(Assembler.O, kind);
+    JumpCache.compare(a);
     cold(COLD_JUMP, a.jumpForward(Assembler.NE), kind);
     bindBack();
   }
@@ -332,7 +334,7 @@ final class BlockWriter {
     if (release != 0) {
       a.lea(is64() ? 8 : 4, Home.STACK, Home.STACK, NONE, 0, release);
     }
-    stubs.jumpCacheGo(a);
+    JumpCache.go(a);
   }
 
   /**
@@ -343,7 +345,7 @@ final class BlockWriter {
     count(Event.JUMP);
     compareJump(Leave.INTERPRET_JUMP);
     a.store(8, Home.BASE, Rewriting.SCRATCH, Home.V);
-    stubs.jumpCacheTarget(a);
+    JumpCache.target(a);
     a.store(8, Home.BASE, Home.state(EngineArea.TARGET), Home.A);
     push.run();
     a.load(8, Home.V, Home.BASE, Rewriting.SCRATCH);
@@ -476,7 +478,7 @@ final class BlockWriter {
           stubs.jumpCacheLookUp(a);
         }
         case COLD_JUMP -> {
-          int known = stubs.jumpCacheCompareSecond(a);
+          int known = stubs.jumpCacheFind(a);
           a.bindTo(known, coldBack[c]);
           if (coldArgument[c] == Leave.JUMP) {
             a.jump(stubs.leave[Leave.JUMP]);

@@ -108,6 +108,16 @@ final class Stubs {
     writeProbes(a);
 
     a.align(16);
+    findJump = a.here();
+    JumpCache.writeFind(a);
+    a.align(16);
+    jumpElsewhere = a.here();
+    int known = jumpCacheFind(a);
+    a.jump(leave[Leave.JUMP]);
+    a.bind(known);
+    JumpCache.go(a);
+
+    a.align(16);
     readClock = a.here();
     readClock(a, clockGettime);
 
@@ -331,56 +341,28 @@ final class Stubs {
     a.ret();
   }
 
-  /** Goes to the block at linear address V, if the jump cache knows it; else leaves. */
+  /** See {@link JumpCache#writeFind}. */
+  private final long findJump;
+
+  /** Goes where {@link #findJump} finds, or leaves. */
+  private final long jumpElsewhere;
+
+  /** Goes to the block at linear address V, if it is known; else leaves. */
   void jumpCacheLookUp(Assembler a) {
-    jumpCacheCompare(a);
+    JumpCache.place(a);
+    JumpCache.compare(a);
     int found = a.shortForward(Assembler.E);
-    int second = jumpCacheCompareSecond(a);
-    a.jump(leave[Leave.JUMP]);
+    a.jump(jumpElsewhere);
     a.bindShort(found);
-    a.bind(second);
-    jumpCacheGo(a);
+    JumpCache.go(a);
   }
 
   /**
-   * After {@link #jumpCacheCompare} found another address: looks at the second of the pair, and
-   * returns a jump that is taken, with the entry in A, if that is the right one.
+   * After {@link JumpCache#compare} found another address: looks further, and returns a jump that
+   * is taken, with the entry in A, if V's is found.
    */
-  int jumpCacheCompareSecond(Assembler a) {
-    a.lea(4, Home.A, Home.A, NONE, 0, 2);
-    a.memory(0, 8, 0x3b, Home.V, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS));
+  int jumpCacheFind(Assembler a) {
+    a.call(findJump);
     return a.jumpForward(Assembler.E);
-  }
-
-  /** Leaves ZF set if the jump cache knows linear address V, and its entry in A. */
-  void jumpCacheCompare(Assembler a) {
-    // Multiplied by a number without pattern, so that close addresses come to lie far apart.
-    a.registers(0, 4, 0x69, Home.A, Home.V);
-    a.int32(JUMP_FACTOR);
-    a.shift(Assembler.SHR, 4, Home.A, JUMP_SHIFT);
-    a.aluImmediate(Assembler.AND, 4, Home.A, JUMP_MASK);
-    a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
-    a.memory(0, 8, 0x3b, Home.V, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS));
-  }
-
-  /** The code that the entry leads to which {@link #jumpCacheCompare} found, into A. */
-  void jumpCacheTarget(Assembler a) {
-    a.memory(0, 8, 0x8b, Home.A, Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS) + 8);
-  }
-
-  /** Goes where the entry says that {@link #jumpCacheCompare} found. */
-  void jumpCacheGo(Assembler a) {
-    a.jumpIndirect(Home.BASE, Home.A, 3, Home.state(EngineArea.JUMPS) + 8);
-  }
-
-  private static final int JUMP_FACTOR = 0x9e37_79b1;
-  private static final int JUMP_SHIFT = 17;
-
-  /** Of the first entry of a pair, in units of 8 bytes. */
-  private static final int JUMP_MASK = 2 * (EngineArea.JUMP_ENTRIES - 2);
-
-  /** Offset of the jump cache's pair of entries for linear address {@code rip}. */
-  static int jumpEntry(long rip) {
-    return EngineArea.JUMPS + ((int) rip * JUMP_FACTOR >>> JUMP_SHIFT & JUMP_MASK) * 8;
   }
 }

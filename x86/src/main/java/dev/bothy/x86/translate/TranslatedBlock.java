@@ -13,7 +13,7 @@ public final class TranslatedBlock {
 
   /**
    * Guest-physical page where its only instruction goes on, or -1. Such a block is entered only by
-   * who has seen that both pages are mapped so: through the jump cache.
+   * who has seen that both pages are mapped so: its far entry looks.
    */
   public final long secondPage;
 

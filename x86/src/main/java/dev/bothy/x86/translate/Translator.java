@@ -66,6 +66,8 @@ public final class Translator implements AutoCloseable {
   /** Blocks by the page they start on. */
   private final Map<Long, ArrayList<TranslatedBlock>> byPage = new HashMap<>();
 
+  private final BlockIndex index = new BlockIndex();
+
   // The block at hand.
   private final Instruction[] instructions = new Instruction[BlockWriter.MOST];
   private final int[] offsets = new int[BlockWriter.MOST + 1];
@@ -154,9 +156,9 @@ public final class Translator implements AutoCloseable {
     return stubs.resume[loaded];
   }
 
-  /** Offset in the state of the jump cache's pair of entries for linear address {@code rip}. */
-  public static int jumpEntry(long rip) {
-    return Stubs.jumpEntry(rip);
+  /** Host address of what {@code EngineArea.BLOCK_INDEX} points to. */
+  public long blockIndex() {
+    return index.address();
   }
 
   /** The block by the number in an exit. */
@@ -213,7 +215,10 @@ public final class Translator implements AutoCloseable {
     }
     long start = System.nanoTime();
     int count = decode(pageAt, secondAt, (int) physical & 0xfff, mode);
-    TranslatedBlock block = count == 0 ? null : write(physical, secondPage, mode, count);
+    TranslatedBlock block = count == 0 ? null : write(physical, secondPage, secondAt, mode, count);
+    if (block != null) {
+      index.put(pageAt + (physical & 0xfff), mode, block.farEntry);
+    }
     if (block == null) {
       unmarkIfEmpty(physical, pages);
       if (secondPage >= 0) {
@@ -338,7 +343,8 @@ public final class Translator implements AutoCloseable {
     return true;
   }
 
-  private TranslatedBlock write(long physical, long secondPage, int mode, int decoded) {
+  private TranslatedBlock write(
+      long physical, long secondPage, long secondAt, int mode, int decoded) {
     int count = decoded;
     boolean whole = true;
     for (; ; ) {
@@ -396,7 +402,9 @@ public final class Translator implements AutoCloseable {
             Arrays.copyOf(w.chainTargets, w.chains),
             Arrays.copyOf(w.chainCounts, w.chains),
             origin + w.entry,
-            origin + w.farEntry,
+            secondPage < 0
+                ? origin + w.farEntry
+                : straddleEntry((int) physical & 0xfff, secondAt, mode, origin + w.farEntry),
             origin + stale,
             length);
     blocks.add(block);
@@ -585,6 +593,16 @@ public final class Translator implements AutoCloseable {
     return at;
   }
 
+  /** Code that leads to {@code block} while the second page of its instruction is in its place. */
+  private long straddleEntry(int offset, long secondAt, int mode, long block) {
+    var a = new dev.bothy.assemble.Assembler();
+    a.start(memory.address() + used);
+    JumpCache.writeStraddle(a, mode, offset, secondAt, block, stubs.leave[Leave.JUMP]);
+    long at = memory.put(used, a.bytes());
+    used += a.size() + 15 & ~15;
+    return at;
+  }
+
   private long writable(long executable) {
     return memory.writable().address() + (executable - memory.address());
   }
@@ -634,6 +652,7 @@ public final class Translator implements AutoCloseable {
     }
     blocks.clear();
     byPage.clear();
+    index.clear();
     used = STUBS_SIZE;
     cleared++;
     listeners.forEach(BlockListener::cleared);
@@ -666,5 +685,6 @@ public final class Translator implements AutoCloseable {
   public void close() {
     listeners.forEach(BlockListener::closed);
     memory.close();
+    index.close();
   }
 }

@@ -341,4 +341,75 @@ class AddressSpaceTest extends EngineTest {
       }
     }
   }
+
+  /** mov eax, value; ret. */
+  private static byte[] routine(int value) {
+    return new Assembler(64, 0).mov32(RAX, value).ret().toBytes();
+  }
+
+  /** Calls PAGE {@code times} times and stores what it returns as result {@code n}. */
+  private static Assembler call(Assembler a, int n, int times) {
+    for (int i = 0; i < times; i++) {
+      a.hex("ff d3");
+    }
+    return a.storeAccumulator(RESULTS + 8 * n);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"USER, 0", "KERNEL, 0", "KERNEL_AC, 0", "USER, 0x100"})
+  void codeAtTheSameAddressStaysApart(Rights rights, String bits) {
+    try (var m = machine(rights)) {
+      Assembler a = code(m).mov(15, 20).label("again");
+      for (int n = 0; n < 12; n++) {
+        map(m, n, OLD + n * 0x1000L, Long.decode(bits));
+        m.memory.write(OLD + n * 0x1000L, routine(100 + n));
+        call(switchTo(a, n, KEEP), n, 2);
+      }
+      run(m, a.dec(15).jnz("again"));
+      for (int n = 0; n < 12; n++) {
+        assertEquals(100 + n, result(m, n));
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"USER, 1", "USER, 0", "KERNEL, 1", "KERNEL, 0", "KERNEL_AC, 1"})
+  void aFlushedAddressSpaceFindsItsNewCode(Rights rights, int from) {
+    try (var m = machine(rights)) {
+      for (int n = 0; n < 2; n++) {
+        m.memory.write(OLD + n * 0x1000L, routine(100 + n));
+        m.memory.write(NEW + n * 0x1000L, routine(200 + n));
+      }
+      Assembler a = code(m);
+      for (int i = 0; i < 20; i++) {
+        call(switchTo(a, 1, KEEP), 1, 2);
+        call(switchTo(a, 0, KEEP), 0, 2);
+      }
+      Assembler b = switchTo(rest(), from, KEEP);
+      call(switchTo(b, 0, 0), 2, 12);
+      call(switchTo(b, 1, 0), 3, 12);
+      runWithRemap(m, a, b, 0);
+      for (int n = 0; n < 4; n++) {
+        assertEquals(100 + 100 * (n / 2) + n % 2, result(m, n));
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(longs = {0, G})
+  void kernelCodeMayChangeTheAddressSpaceUnderItself(long bits) {
+    try (var m = machine(Rights.KERNEL)) {
+      for (int n = 0; n < 2; n++) {
+        map(m, n, OLD + n * 0x1000L, bits);
+        // mov cr3, r8; call rcx; add rsi, rax; xchg r8, r9
+        var loop = new Assembler(64, PAGE).label("loop").hex("41 0f 22 d8 ff d1 48 01 c6 4d 87 c8");
+        m.memory.write(OLD + n * 0x1000L, loop.dec(15).jnz("loop").ret().toBytes());
+        m.memory.write(OLD + n * 0x1000L + 0x80, routine(100 + n));
+      }
+      Assembler a = code(m).mov(8, cr3(1) | KEEP).mov(9, cr3(0) | KEEP);
+      run(m, a.mov(RCX, PAGE + 0x80).mov(RSI, 0).mov(15, 40).hex("ff d3"));
+      // A global page is what it was in the first space.
+      assertEquals(40 * 100 + (bits == 0 ? 20 : 0), m.gpr(RSI));
+    }
+  }
 }
