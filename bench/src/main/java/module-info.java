@@ -2,4 +2,5 @@
 module dev.bothy.bench {
   requires dev.bothy;
   requires java.management;
+  requires jdk.jfr;
 }

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -31,11 +32,14 @@ final class GuestProcess implements AutoCloseable {
   private final long started;
 
   private GuestProcess(List<String> command) throws IOException {
-    this(command, ProcessBuilder.Redirect.DISCARD);
+    this(command, ProcessBuilder.Redirect.DISCARD, Map.of());
   }
 
-  private GuestProcess(List<String> command, ProcessBuilder.Redirect errors) throws IOException {
+  private GuestProcess(
+      List<String> command, ProcessBuilder.Redirect errors, Map<String, String> environment)
+      throws IOException {
     ProcessBuilder builder = new ProcessBuilder(command);
+    builder.environment().putAll(environment);
     builder.redirectError(errors);
     started = System.nanoTime();
     process = builder.start();
@@ -94,7 +98,13 @@ final class GuestProcess implements AutoCloseable {
 
   /** A command with its standard error in a file. */
   static GuestProcess plain(List<String> command, Path errors) throws IOException {
-    return new GuestProcess(command, ProcessBuilder.Redirect.to(errors.toFile()));
+    return plain(command, errors, Map.of());
+  }
+
+  /** The same with more in its environment. */
+  static GuestProcess plain(List<String> command, Path errors, Map<String, String> environment)
+      throws IOException {
+    return new GuestProcess(command, ProcessBuilder.Redirect.to(errors.toFile()), environment);
   }
 
   long pid() {

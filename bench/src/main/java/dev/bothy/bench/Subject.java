@@ -123,7 +123,8 @@ record Subject(Kind kind, int cpus) {
     }
   }
 
-  private static void endAfter(GuestProcess process, int seconds) {
+  /** Waits so long, unless interrupted, and ends the process. */
+  static void endAfter(GuestProcess process, int seconds) {
     try {
       TimeUnit.SECONDS.sleep(seconds);
       process.close();
