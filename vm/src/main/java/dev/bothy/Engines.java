@@ -5,6 +5,7 @@ import dev.bothy.machine.EngineFactory;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
 import dev.bothy.x86.verify.VerifyEngine;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 
@@ -68,9 +69,12 @@ public final class Engines {
    * What makes an engine.
    *
    * @param observation of the translator; {@link TranslatorEngine.Observation#NONE} for others
+   * @param cache folder where the translator keeps translations between machines, if it is to;
+   *     nothing is kept where it is observed
    * @throws VmException if this host cannot run it; the message says why
    */
-  static EngineFactory factory(String name, TranslatorEngine.Observation observation)
+  static EngineFactory factory(
+      String name, TranslatorEngine.Observation observation, Optional<Path> cache)
       throws VmException {
     Optional<String> refusal = refusal(name);
     if (refusal.isPresent()) {
@@ -80,6 +84,9 @@ public final class Engines {
     }
     String engine = name.equals(AUTO) ? automatic() : name;
     if (engine.equals(TRANSLATOR)) {
+      if (cache.isPresent() && observation.equals(TranslatorEngine.Observation.NONE)) {
+        return machine -> new TranslatorEngine(machine, cache.get());
+      }
       return machine -> new TranslatorEngine(machine, observation);
     }
     if (!observation.equals(TranslatorEngine.Observation.NONE)) {

@@ -158,6 +158,7 @@ public final class Vm implements AutoCloseable {
     private CpuModel model = CpuModel.V2;
     private String engine = Engines.AUTO;
     private TranslatorEngine.Observation observation = TranslatorEngine.Observation.NONE;
+    private boolean cache;
     private boolean reboot = true;
     private boolean debugExit;
     private Duration timeout;
@@ -265,6 +266,16 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
+    /**
+     * True: what makes the next machine start faster is kept in the user's cache folder, see {@link
+     * DefaultGuest#cacheFolder}, and used: translated code, unpacked kernels. Of no effect on what
+     * the guest does; never fails.
+     */
+    public Builder cache(boolean value) {
+      cache = value;
+      return this;
+    }
+
     /** False: a reset by the guest ends the machine. */
     public Builder reboot(boolean value) {
       reboot = value;
@@ -311,7 +322,7 @@ public final class Vm implements AutoCloseable {
     public Vm build() throws VmException {
       ConsoleOutput output = new ConsoleOutput(consoleStream);
       try {
-        EngineFactory factory = Engines.factory(engine, observation);
+        EngineFactory factory = Engines.factory(engine, observation, cacheFolder("translations"));
         MachineOptions options =
             MachineOptions.of(memory, factory, boot(), output)
                 .withName(name)
@@ -333,6 +344,10 @@ public final class Vm implements AutoCloseable {
       } catch (IOException e) {
         throw new VmException("cannot prepare the guest: " + e.getMessage(), e);
       }
+    }
+
+    private Optional<Path> cacheFolder(String folder) {
+      return cache ? Optional.of(DefaultGuest.cacheFolder().resolve(folder)) : Optional.empty();
     }
 
     private KernelBoot boot() throws IOException {

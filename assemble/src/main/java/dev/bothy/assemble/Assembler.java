@@ -87,11 +87,14 @@ public final class Assembler {
   private byte[] code = new byte[4096];
   private int at;
   private long origin;
+  private int[] outside = new int[64];
+  private int outsides;
 
   /** Starts anew: the first byte will run at host address {@code origin}. */
   public void start(long origin) {
     this.origin = origin;
     at = 0;
+    outsides = 0;
   }
 
   /** Bytes written so far. */
@@ -112,6 +115,14 @@ public final class Assembler {
   /** A copy of the code. */
   public byte[] bytes() {
     return Arrays.copyOf(code, at);
+  }
+
+  /**
+   * Where displacements of jumps and calls to host addresses lie, four bytes each, in the code's
+   * order: code that is moved changes in these alone.
+   */
+  public int[] outside() {
+    return Arrays.copyOf(outside, outsides);
   }
 
   // Bytes.
@@ -399,6 +410,7 @@ public final class Assembler {
     int by = relative(target, 5);
     int8(0xe9);
     int32(by);
+    leadsOutside();
   }
 
   /** Jumps to a host address on a condition. */
@@ -407,12 +419,22 @@ public final class Assembler {
     int8(0x0f);
     int8(0x80 | condition);
     int32(by);
+    leadsOutside();
   }
 
   public void call(long target) {
     int by = relative(target, 5);
     int8(0xe8);
     int32(by);
+    leadsOutside();
+  }
+
+  /** The displacement just written is that of a host address. */
+  private void leadsOutside() {
+    if (outsides == outside.length) {
+      outside = Arrays.copyOf(outside, 2 * outsides);
+    }
+    outside[outsides++] = at - 4;
   }
 
   /** How far {@code target} is from the end of an instruction of {@code length} bytes. */

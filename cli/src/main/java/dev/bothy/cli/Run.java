@@ -110,6 +110,13 @@ final class Run implements Callable<Integer> {
   private String timeout;
 
   @Option(
+      names = "--no-cache",
+      description =
+          "Neither use nor keep what makes the next start faster: translated code and unpacked"
+              + " kernels, in the user's cache folder.")
+  private boolean noCache;
+
+  @Option(
       names = "--stats",
       paramLabel = "FILE",
       description = "Write statistics as JSON when the machine ends.")
@@ -167,6 +174,7 @@ final class Run implements Callable<Integer> {
         Vm.builder()
             .reboot(!noReboot)
             .debugExit(debugExit)
+            .cache(!noCache)
             .append(append)
             .consoleStream(new FileOutputStream(FileDescriptor.out));
     checked("--engine", () -> builder.engine(engine));

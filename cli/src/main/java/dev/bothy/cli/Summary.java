@@ -47,6 +47,7 @@ final class Summary {
   private void translator(TranslatorFigures t) {
     heading("translation");
     row("blocks", t.count("blocksTranslated"));
+    row("blocks from earlier machines", t.count("blocksFromEarlierMachines"));
     row("instructions", t.count("instructionsTranslated"));
     row("guest code, bytes", t.count("guestBytesTranslated"));
     row("host code, bytes", t.count("hostBytesWritten"), times(t.expansion()));

@@ -3,8 +3,15 @@ package dev.bothy.x86;
 import dev.bothy.core.Engine;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.function.Function;
+import java.util.stream.Stream;
 
 /** The engines that the processor's tests run on. */
 public enum EngineUnderTest {
@@ -19,7 +26,41 @@ public enum EngineUnderTest {
   USUAL(
       false,
       machine ->
-          new TranslatorEngine(machine, new TranslatorEngine.Options(32, 64, false, 8 << 20)));
+          new TranslatorEngine(machine, new TranslatorEngine.Options(32, 64, false, 8 << 20))),
+  /** Translates everything at once, but for what an earlier machine of this JVM has translated. */
+  KEPT(
+      false,
+      machine ->
+          new TranslatorEngine(
+              machine,
+              new TranslatorEngine.Options(0, 64, false, 8 << 20),
+              TranslatorEngine.Observation.NONE,
+              Optional.of(Kept.FOLDER)));
+
+  /** Of this JVM. */
+  private static final class Kept {
+    static final Path FOLDER;
+
+    static {
+      try {
+        Path folder = Files.createTempDirectory("bothy-kept");
+        FOLDER = folder.resolve("translations");
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(folder)));
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+
+    private static void delete(Path folder) {
+      try (Stream<Path> all = Files.walk(folder)) {
+        for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
+          Files.deleteIfExists(path);
+        }
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+  }
 
   private final boolean counts;
   private final Function<Engine.Environment, Engine> maker;

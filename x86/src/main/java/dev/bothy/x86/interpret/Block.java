@@ -1,6 +1,7 @@
 package dev.bothy.x86.interpret;
 
 import dev.bothy.x86.decode.Op;
+import dev.bothy.x86.translate.TranslatedBlock;
 
 /**
  * A straight run of decoded instructions on one page (or one instruction that straddles two),
@@ -16,7 +17,7 @@ final class Block {
   final int mode;
 
   /** Bytes. */
-  final int length;
+  int length;
 
   /**
    * Instructions without the one in {@link #end}; entries are replaced when the running block is
@@ -25,13 +26,13 @@ final class Block {
   Node[] body;
 
   /** Where each instruction starts, counted from the block's start; one more entry for the end. */
-  final short[] offsets;
+  short[] offsets;
 
-  /** Instructions, the end's included. */
-  final int count;
+  /** Instructions, the end's included; 0 while they are not known. */
+  int count;
 
-  /** What its first instruction does; null if that is none. */
-  final Op first;
+  /** What its first instruction does; null if that is none, or not known. */
+  Op first;
 
   End end;
   boolean valid = true;
@@ -44,7 +45,10 @@ final class Block {
   boolean untranslatable;
 
   /** Machine code from its start, or null; for whatever mode it ran in last. */
-  dev.bothy.x86.translate.TranslatedBlock translation;
+  TranslatedBlock translation;
+
+  private static final Node[] NOTHING = {};
+  private static final short[] UNKNOWN = {0};
 
   Block(
       long physical,
@@ -65,6 +69,27 @@ final class Block {
     this.count = body.length + (endCounts ? 1 : 0);
     this.end = end;
     this.first = first;
+  }
+
+  /** A block that has not been decoded, since there is machine code for it. */
+  static Block undecoded(long physical, int mode, TranslatedBlock translation) {
+    // Any change of what it may consist of drops it.
+    int length = 4096 - (int) (physical & 0xfff);
+    Block block = new Block(physical, -1, mode, length, NOTHING, UNKNOWN, false, null, null);
+    block.body = null;
+    block.heat = Integer.MAX_VALUE;
+    block.translation = translation;
+    return block;
+  }
+
+  /** Takes over what {@code decoded}, of the same place, consists of. */
+  void become(Block decoded) {
+    length = decoded.length;
+    body = decoded.body;
+    offsets = decoded.offsets;
+    count = decoded.count;
+    first = decoded.first;
+    end = decoded.end;
   }
 
   /** Makes what is left of this block leave at once: it has been overwritten while it runs. */

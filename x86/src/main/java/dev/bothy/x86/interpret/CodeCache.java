@@ -1,6 +1,7 @@
 package dev.bothy.x86.interpret;
 
 import dev.bothy.core.GuestMemory;
+import dev.bothy.x86.translate.TranslatedBlock;
 import java.util.ArrayList;
 
 /**
@@ -131,6 +132,10 @@ final class CodeCache {
     if (ram) {
       // Before the bytes are read, so that no store to them passes unseen.
       makePage(physical);
+      TranslatedBlock known = cpu.translated == null ? null : cpu.translated.known(physical);
+      if (known != null) {
+        return enter(Block.undecoded(physical, mode, known));
+      }
     }
     Block block = builder.build(linear, physical, mode);
     built++;
@@ -146,8 +151,12 @@ final class CodeCache {
       second.reachingIn.add(block);
       second.blocks++;
     }
-    Page page = makePage(physical);
-    int bucket = bucket(physical);
+    return enter(block);
+  }
+
+  private Block enter(Block block) {
+    Page page = makePage(block.physical);
+    int bucket = bucket(block.physical);
     block.nextInBucket = page.buckets[bucket];
     page.buckets[bucket] = block;
     page.blocks++;
@@ -164,12 +173,21 @@ final class CodeCache {
     }
   }
 
-  /** Gives {@code block}, at linear address {@code linear}, its nodes again. */
-  void restore(Block block, long linear) {
+  /**
+   * Gives {@code block}, at linear address {@code linear}, its nodes.
+   *
+   * @return the block to be run: another one if its first instruction has come to go on on the next
+   *     page, by a store that this vCPU has not heard of yet
+   */
+  Block restore(Block block, long linear) {
     Block fresh = builder.build(linear, block.physical, block.mode);
+    if (fresh.secondPage != block.secondPage) {
+      fresh.valid = false;
+      return fresh;
+    }
+    block.become(fresh);
     instructions += block.count;
-    block.body = fresh.body;
-    block.end = fresh.end;
+    return block;
   }
 
   /** Drops blocks that overlap {@code length} bytes at {@code physical}, all on one page. */

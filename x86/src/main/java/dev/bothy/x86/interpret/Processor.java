@@ -200,8 +200,9 @@ final class Processor extends SegmentingCpu {
       if (block == null || !block.valid) {
         block = lookUp();
       }
+      boolean one = false;
       if (translated != null && most == Integer.MAX_VALUE) {
-        boolean one = translated.takeInterpretNext();
+        one = translated.takeInterpretNext();
         if (!one && translated.isHot(block)) {
           int mode = translated.mode();
           TranslatedBlock machineCode = translated.translationOf(block, mode, limit);
@@ -216,12 +217,15 @@ final class Processor extends SegmentingCpu {
         if (one) {
           // What is behind it has machine code again.
           most = 1;
-          translated.countInterpreted(block);
         }
       }
       if (block.body == null) {
         long rip = getLong(ripAt);
-        code.restore(block, codeBits == 64 ? rip : segmentBase(CpuState.CS) + rip & 0xffff_ffffL);
+        long linear = codeBits == 64 ? rip : segmentBase(CpuState.CS) + rip & 0xffff_ffffL;
+        block = code.restore(block, linear);
+      }
+      if (one) {
+        translated.countInterpreted(block);
       }
       if (codeBits != 64) {
         most = Math.min(most, insideLimit(block));

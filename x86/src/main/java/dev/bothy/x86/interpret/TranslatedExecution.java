@@ -337,6 +337,13 @@ final class TranslatedExecution {
     return true;
   }
 
+  /** The translation of the code at {@code physical} in the present mode if it is there already. */
+  TranslatedBlock known(long physical) {
+    int mode = mode();
+    long page = cpu.hostOf(physical & ~0xfffL);
+    return mode < 0 || page == 0 ? null : translator.known(physical, page, mode, cpu.codeMap);
+  }
+
   /** The translation of {@code block} for {@code mode}, made if it runs often enough; else null. */
   TranslatedBlock translationOf(Block block, int mode, long limit) {
     if (limit != Long.MAX_VALUE && !counting || mode < 0) {

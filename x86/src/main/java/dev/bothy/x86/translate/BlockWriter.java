@@ -70,6 +70,11 @@ final class BlockWriter {
   private static final int COLD_STACK = 105;
   private static final int COLD_JUMP = 106;
 
+  /** Where exits name the block: four bytes of code each. */
+  final int[] exitSites = new int[MOST_COLD + 1];
+
+  int exitSiteCount;
+
   int chains;
   final int[] chainSites = new int[MOST + 2];
   final short[] chainTargets = new short[MOST + 2];
@@ -95,6 +100,7 @@ final class BlockWriter {
     a.start(origin);
     colds = 0;
     chains = 0;
+    exitSiteCount = 0;
     shared = 0;
     flagsInHost = false;
     flagsSaved = true;
@@ -543,6 +549,7 @@ final class BlockWriter {
 
   private void leave(int kind, int argument) {
     a.storeImmediate(4, Home.BASE, Home.state(EngineArea.EXIT), argument);
+    exitSites[exitSiteCount++] = a.size() - 4;
     a.jump(stubs.leave[kind]);
   }
 

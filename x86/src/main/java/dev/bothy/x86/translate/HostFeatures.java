@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.HashSet;
 import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * What the host's processor has of the instructions that generated code takes over from the
@@ -36,6 +37,11 @@ final class HostFeatures {
   /** True if the host can run an instruction that needs {@code feature}, which may be null. */
   static boolean has(CpuFeature feature) {
     return feature == null || !LACKING.contains(feature);
+  }
+
+  /** All that code depends on, in words. */
+  static String description() {
+    return (AMD ? "AMD " : "") + "without " + new TreeSet<>(LACKING);
   }
 
   /** The features that gate instructions of user code and are not in {@code text}. */

@@ -1,21 +1,21 @@
 package dev.bothy.x86.translate;
 
-import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.host.ExecutableMemory;
 import dev.bothy.host.NativeFunction;
 import dev.bothy.host.RawMemory;
-import dev.bothy.x86.decode.Decoder;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.decode.TableEntry;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * Makes machine code from guest code and keeps it, for all vCPUs of a machine. Thread-safe; code is
@@ -69,9 +69,10 @@ public final class Translator implements AutoCloseable {
   private final BlockIndex index = new BlockIndex();
 
   // The block at hand.
-  private final Instruction[] instructions = new Instruction[BlockWriter.MOST];
-  private final int[] offsets = new int[BlockWriter.MOST + 1];
-  private final boolean[] followed = new boolean[BlockWriter.MOST];
+  private final BlockDecoder decoder;
+  private final Instruction[] instructions;
+  private final int[] offsets;
+  private final int[] ends = new int[BlockWriter.MOST];
   private final int[] live = new int[BlockWriter.MOST];
   private final boolean[] observing = new boolean[BlockWriter.MOST];
   private final byte[] loaded = new byte[BlockWriter.MOST + 1];
@@ -80,6 +81,7 @@ public final class Translator implements AutoCloseable {
 
   // Statistics.
   private long translated;
+  private long loadedBlocks;
   private long guestInstructions;
   private long guestBytes;
   private long hostBytes;
@@ -100,20 +102,17 @@ public final class Translator implements AutoCloseable {
   private long chained;
 
   /**
-   * @throws IOException if this host does not let us run generated code; the message tells why
-   */
-  public Translator(CpuModel model, Options options) throws IOException {
-    this(model, options, false, List.of());
-  }
-
-  /**
-   * For those who watch.
-   *
    * @param counts code counts {@link Event}s
-   * @param listeners are told when the translator closes
+   * @param listeners are told of the blocks that are made here, and when the translator closes
+   * @param folder where translations are kept between machines, if they are
    * @throws IOException if this host does not let us run generated code; the message tells why
    */
-  public Translator(CpuModel model, Options options, boolean counts, List<BlockListener> listeners)
+  public Translator(
+      CpuModel model,
+      Options options,
+      boolean counts,
+      List<BlockListener> listeners,
+      Optional<Path> folder)
       throws IOException {
     this.counts = counts;
     this.model = model;
@@ -130,13 +129,25 @@ public final class Translator implements AutoCloseable {
     }
     enter = MemorySegment.ofAddress(stubs.enter);
     used = STUBS_SIZE;
-    for (int i = 0; i < instructions.length; i++) {
-      instructions[i] = new Instruction();
-    }
+    decoder = new BlockDecoder(model, options.longestBlock);
+    instructions = decoder.instructions;
+    offsets = decoder.offsets;
     blockWriter = new BlockWriter(stubs, counts);
+    long stubsEnd = assembler.here();
+    stored = folder.flatMap(f -> store(f, stubsEnd)).orElse(null);
+  }
+
+  private Optional<StoredTranslations> store(Path folder, long stubsEnd) {
+    List<Long> places = new ArrayList<>(List.of(stubsEnd - memory.address()));
+    StubNames.of(stubs).keySet().forEach(address -> places.add(address - memory.address()));
+    return TranslationKey.of(model, options, counts, places)
+        .map(key -> new StoredTranslations(folder, key, StoredTranslations.USUAL_SIZE));
   }
 
   private final BlockWriter blockWriter;
+
+  /** What earlier machines have translated, or null. */
+  private final StoredTranslations stored;
 
   /** Address of {@code long enter(long base, long code)}: runs code until it leaves. */
   public MemorySegment enter() {
@@ -214,12 +225,15 @@ public final class Translator implements AutoCloseable {
       return null;
     }
     long start = System.nanoTime();
-    int count = decode(pageAt, secondAt, (int) physical & 0xfff, mode);
-    TranslatedBlock block = count == 0 ? null : write(physical, secondPage, secondAt, mode, count);
+    TranslatedBlock block = secondPage < 0 ? load(physical, pageAt, mode) : null;
+    if (block != null) {
+      return block;
+    }
+    int count = decoder.decode(pageAt, secondAt, (int) physical & 0xfff, mode);
+    block = count == 0 ? null : write(physical, secondPage, secondAt, mode, count);
     if (block != null) {
       index.put(pageAt + (physical & 0xfff), mode, block.farEntry);
-    }
-    if (block == null) {
+    } else {
       unmarkIfEmpty(physical, pages);
       if (secondPage >= 0) {
         unmarkIfEmpty(secondPage, pages);
@@ -229,6 +243,49 @@ public final class Translator implements AutoCloseable {
     if (block != null && !listeners.isEmpty()) {
       tell(block, linear);
     }
+    return block;
+  }
+
+  /**
+   * The translation of the code at {@code physical} if there is one already, here or from an
+   * earlier machine: then it need not become hot first. Arguments as in {@link #translate}.
+   */
+  public synchronized TranslatedBlock known(long physical, long pageAt, int mode, CodePages pages) {
+    if (stored == null || full()) {
+      return null;
+    }
+    TranslatedBlock known = find(physical, -1, mode);
+    if (known != null) {
+      return known;
+    }
+    if (!stored.mayHave(mode, pageAt, (int) physical & 0xfff) || !pages.markTranslated(physical)) {
+      return null;
+    }
+    TranslatedBlock block = load(physical, pageAt, mode);
+    if (block == null) {
+      unmarkIfEmpty(physical, pages);
+    }
+    return block;
+  }
+
+  /**
+   * The block at {@code physical}, on a marked page, as an earlier machine has made it; or null.
+   */
+  private TranslatedBlock load(long physical, long pageAt, int mode) {
+    StoredBlock record = stored == null ? null : stored.find(mode, pageAt, (int) physical & 0xfff);
+    if (record == null || used + record.codeLength() > memory.size()) {
+      return null;
+    }
+    long origin = memory.address() + used;
+    TranslatedBlock block = record.block(blocks.size(), physical, origin);
+    if (block == null) {
+      return null;
+    }
+    record.relocate(block.number, (int) used);
+    put(record.bytes(), record.codeAt(), record.codeLength());
+    enter(block);
+    index.put(pageAt + (physical & 0xfff), mode, block.farEntry);
+    loadedBlocks++;
     return block;
   }
 
@@ -248,7 +305,8 @@ public final class Translator implements AutoCloseable {
   private void tell(TranslatedBlock block, long linear) {
     byte[] code = blockWriter.a.bytes();
     long address = block.entry - blockWriter.entry;
-    var translation = new BlockListener.Translation(block, linear, page.clone(), address, code);
+    var translation =
+        new BlockListener.Translation(block, linear, decoder.page.clone(), address, code);
     listeners.forEach(listener -> listener.translated(translation));
   }
 
@@ -256,91 +314,6 @@ public final class Translator implements AutoCloseable {
     if (!byPage.containsKey(physical & ~0xfffL)) {
       pages.unmarkTranslated(physical);
     }
-  }
-
-  /** The page at hand, and the bytes behind it that its last instruction may reach into. */
-  private final byte[] page = new byte[4096 + Decoder.MAX_LENGTH];
-
-  /** What follows the block is an instruction that goes on on the next page. */
-  private boolean straddleFollows;
-
-  private boolean endsByItself;
-
-  /** Decodes a block's instructions; their number. */
-  private int decode(long pageAt, long secondAt, int offset, int mode) {
-    int bits = Mode.is(mode, Mode.LONG) ? 64 : 32;
-    MemorySegment.copy(
-        RawMemory.segment(pageAt, 4096), java.lang.foreign.ValueLayout.JAVA_BYTE, 0, page, 0, 4096);
-    int end = 4096;
-    if (secondAt != 0) {
-      end += Decoder.MAX_LENGTH;
-      MemorySegment.copy(
-          RawMemory.segment(secondAt, Decoder.MAX_LENGTH),
-          java.lang.foreign.ValueLayout.JAVA_BYTE,
-          0,
-          page,
-          4096,
-          Decoder.MAX_LENGTH);
-    }
-    int longest = secondAt == 0 ? options.longestBlock : 1;
-    int count = 0;
-    endsByItself = false;
-    straddleFollows = false;
-    int at = offset;
-    while (count < longest && at < 4096) {
-      Instruction i = instructions[count];
-      int status = Decoder.decode(page, at, end, bits, i);
-      if (status != Decoder.OK || !present(i)) {
-        straddleFollows = status == Decoder.TRUNCATED;
-        break;
-      }
-      offsets[count] = at;
-      followed[count] = false;
-      at += i.length;
-      count++;
-      if (Lowerings.ends(i, mode)) {
-        int target = at + (int) i.immediate;
-        if (i.op == Op.JMP
-            && i.kind[0] == Instruction.RELATIVE
-            && i.operandSize == bits >> 3
-            && target >= 0
-            && target < 4096
-            && i.immediate == (int) i.immediate
-            && !has(target, count)) {
-          followed[count - 1] = true;
-          at = target;
-          continue;
-        }
-        endsByItself = true;
-        break;
-      }
-    }
-    offsets[count] = at;
-    return count;
-  }
-
-  private boolean has(int offset, int count) {
-    for (int k = 0; k < count; k++) {
-      if (offsets[k] == offset) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  /** Makes {@code i} the instruction that this processor model has; false if it has none. */
-  private boolean present(Instruction i) {
-    TableEntry entry = i.entry;
-    CpuFeature feature = entry.feature();
-    if (feature != null && !model.has(feature)) {
-      if (entry.fallback() == null) {
-        return false;
-      }
-      i.entry = entry.fallback();
-      i.op = i.entry.op();
-      i.mandatoryPrefix = 0;
-    }
-    return true;
   }
 
   private TranslatedBlock write(
@@ -361,12 +334,10 @@ public final class Translator implements AutoCloseable {
     }
     BlockWriter w = blockWriter;
     int stale = w.finish(count);
-    byte[] code = w.a.buffer();
     int length = w.a.size();
-    MemorySegment.copy(
-        code, 0, memory.writable(), java.lang.foreign.ValueLayout.JAVA_BYTE, used, length);
+    int place = (int) used;
     long origin = memory.address() + used;
-    used += length + 15 & ~15;
+    put(w.a.buffer(), 0, length);
     int low = 4096;
     int high = 0;
     short[] starts = new short[count + 1];
@@ -407,16 +378,34 @@ public final class Translator implements AutoCloseable {
                 : straddleEntry((int) physical & 0xfff, secondAt, mode, origin + w.farEntry),
             origin + stale,
             length);
-    blocks.add(block);
-    byPage.computeIfAbsent(pagePhysical, p -> new ArrayList<>(4)).add(block);
-    if (secondPage >= 0) {
-      byPage.computeIfAbsent(secondPage, p -> new ArrayList<>(4)).add(block);
+    enter(block);
+    if (stored != null && secondPage < 0) {
+      for (int k = 0; k < count; k++) {
+        ends[k] = offsets[k] + instructions[k].length;
+      }
+      stored.add(block, decoder.page, ends, w, place);
     }
     translated++;
     guestInstructions += count;
     guestBytes += high - low;
     hostBytes += length;
     return block;
+  }
+
+  /** Puts code where the next block goes. */
+  private void put(byte[] code, int from, int length) {
+    MemorySegment.copy(
+        code, from, memory.writable(), java.lang.foreign.ValueLayout.JAVA_BYTE, used, length);
+    used += length + 15 & ~15;
+  }
+
+  /** From here on it is found. */
+  private void enter(TranslatedBlock block) {
+    blocks.add(block);
+    byPage.computeIfAbsent(block.physical & ~0xfffL, p -> new ArrayList<>(4)).add(block);
+    if (block.secondPage >= 0) {
+      byPage.computeIfAbsent(block.secondPage, p -> new ArrayList<>(4)).add(block);
+    }
   }
 
   /** See {@link TranslatedBlock#faultsAsFoundAt}. */
@@ -473,7 +462,7 @@ public final class Translator implements AutoCloseable {
       pointers[k] = w.x87Pointers.pending();
       retry[k] = w.a.size();
       loaded[k] = (byte) ((w.vectorsLoaded ? 1 : 0) | (w.x87Loaded ? 2 : 0));
-      if (followed[k]) {
+      if (decoder.followed[k]) {
         continue;
       }
       if (!w.roomForMore()
@@ -483,15 +472,16 @@ public final class Translator implements AutoCloseable {
       }
     }
     retry[count] = w.a.size();
+    loaded[count] = 0;
     pointers[count] = w.x87Pointers.pending();
     if (!whole) {
       w.index = count;
       w.observe();
       w.interpret();
-    } else if (!endsByItself) {
+    } else if (!decoder.endsByItself) {
       w.index = count - 1;
       w.x87Pointers.flush(w);
-      if (straddleFollows) {
+      if (decoder.straddleFollows) {
         w.jumpFar(offsets[count]);
       } else {
         w.jumpTo(offsets[count]);
@@ -667,6 +657,7 @@ public final class Translator implements AutoCloseable {
   public synchronized Map<String, Long> counters() {
     Map<String, Long> counters = new java.util.LinkedHashMap<>();
     counters.put("blocksTranslated", translated);
+    counters.put("blocksFromEarlierMachines", loadedBlocks);
     counters.put("instructionsTranslated", guestInstructions);
     counters.put("guestBytesTranslated", guestBytes);
     counters.put("hostBytesWritten", hostBytes);
@@ -684,6 +675,10 @@ public final class Translator implements AutoCloseable {
   @Override
   public void close() {
     listeners.forEach(BlockListener::closed);
+    if (stored != null) {
+      stored.save();
+      stored.close();
+    }
     memory.close();
     index.close();
   }

@@ -5,7 +5,9 @@ import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.Vcpu;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The fast engine: guest code that runs often becomes machine code of the host, everything else is
@@ -70,6 +72,20 @@ public final class TranslatorEngine implements Engine {
   }
 
   /**
+   * With the usual options, and translations that are kept between machines: code that an earlier
+   * machine has translated is run at once. Deterministic machines keep none.
+   *
+   * @param folder where they are kept; made when there is something to keep
+   */
+  public TranslatorEngine(Environment machine, Path folder) {
+    this(
+        machine,
+        Options.of(machine),
+        Observation.NONE,
+        machine.deterministic() ? Optional.empty() : Optional.of(folder));
+  }
+
+  /**
    * @throws UnsupportedOperationException if this host does not let us run generated code; the
    *     message tells why
    */
@@ -84,6 +100,16 @@ public final class TranslatorEngine implements Engine {
    *     message tells why
    */
   public TranslatorEngine(Environment machine, Options options, Observation observation) {
+    this(machine, options, observation, Optional.empty());
+  }
+
+  /**
+   * With somebody who watches, and translations that are kept between machines.
+   *
+   * @param folder where they are kept; listeners are not told of what comes from there
+   */
+  public TranslatorEngine(
+      Environment machine, Options options, Observation observation, Optional<Path> folder) {
     boolean counting = options.counting || observation.counts;
     Translator translator;
     try {
@@ -93,7 +119,8 @@ public final class TranslatorEngine implements Engine {
               new Translator.Options(
                   options.longestBlock, counting, options.codeBytes, options.approximating),
               observation.counts(),
-              observation.listeners());
+              observation.listeners(),
+              folder);
     } catch (IOException e) {
       throw new UnsupportedOperationException(e.getMessage(), e);
     }

@@ -39,7 +39,8 @@ final class TranslatedPage implements AutoCloseable {
             CpuModel.V2,
             new Translator.Options(64, false, 4 << 20, true),
             false,
-            List.of(listeners));
+            List.of(listeners),
+            java.util.Optional.empty());
   }
 
   /** Translates {@code code} as if it lay at {@code linear}. */
