@@ -56,6 +56,7 @@ final class ConsoleRun implements AutoCloseable {
   private final StringBuilder said = new StringBuilder();
   private long left;
   private boolean ended;
+  private volatile int taken;
 
   /** Starts a command; its standard error goes to a file. */
   ConsoleRun(List<String> command, Path errors) throws IOException {
@@ -65,6 +66,11 @@ final class ConsoleRun implements AutoCloseable {
 
   GuestProcess process() {
     return process;
+  }
+
+  /** How many turns have been taken by now; any thread. */
+  int taken() {
+    return taken;
   }
 
   private void listen() {
@@ -106,7 +112,6 @@ final class ConsoleRun implements AutoCloseable {
   End run(List<Turn> turns, Duration limit, Consumer<GuestProcess> onHang)
       throws InterruptedException {
     double deadline = limit.toMillis() / 1e3;
-    int taken = 0;
     int from = 0;
     while (taken < turns.size()) {
       Turn turn = turns.get(taken);

@@ -58,7 +58,7 @@ enum Share {
     if (inside.stream()
         .anyMatch(
             f ->
-                f.startsWith("dev.bothy.devices.")
+                f.startsWith("dev.bothy.device.")
                     || f.startsWith("dev.bothy.core.AddressSpace."))) {
       return DEVICES;
     }

@@ -89,7 +89,7 @@ class ShareTest {
         Share.DEVICES,
         share(
             "java.util.concurrent.locks.ReentrantLock.lock",
-            "dev.bothy.devices.serial.Uart.write",
+            "dev.bothy.device.serial.Uart.write",
             "dev.bothy.core.AddressSpace.write",
             INTERPRET + "SystemOps.execute"));
   }
