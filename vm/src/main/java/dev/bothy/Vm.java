@@ -324,7 +324,7 @@ public final class Vm implements AutoCloseable {
       try {
         EngineFactory factory = Engines.factory(engine, observation, cacheFolder("translations"));
         MachineOptions options =
-            MachineOptions.of(memory, factory, boot(), output)
+            MachineOptions.of(memory, factory, boot().withCache(cacheFolder("kernels")), output)
                 .withName(name)
                 .withCpus(cpus)
                 .withModel(model)

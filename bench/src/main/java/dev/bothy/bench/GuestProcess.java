@@ -55,8 +55,21 @@ final class GuestProcess implements AutoCloseable {
 
   /** Bothy's command from its checkout. */
   static GuestProcess bothy(Path home, Path kernel, Path initrd, String append) throws IOException {
+    return new GuestProcess(bothyCommand(home, kernel, initrd, append));
+  }
+
+  /** The same with a cache folder of its own in place of the user's. */
+  static GuestProcess bothy(Path home, Path kernel, Path initrd, String append, Path cache)
+      throws IOException {
     return new GuestProcess(
-        bothyCommand(
+        bothyCommand(home, kernel, initrd, append),
+        ProcessBuilder.Redirect.DISCARD,
+        Map.of("XDG_CACHE_HOME", cache.toString()));
+  }
+
+  private static List<String> bothyCommand(
+      Path home, Path kernel, Path initrd, String append) {
+    return bothyCommand(
             home,
             List.of(
                 "--memory",
@@ -67,7 +80,7 @@ final class GuestProcess implements AutoCloseable {
                 initrd.toString(),
                 "--append",
                 append,
-                "--no-reboot")));
+                "--no-reboot"));
   }
 
   /** QEMU with its translator. */

@@ -164,7 +164,8 @@ record Subject(Kind kind, int cpus) {
     } else {
       command.addAll(List.of(setting.home.resolve("bothy").toString(), "run"));
       command.addAll(List.of("--engine", setting.engine, "--cpus", Integer.toString(cpus)));
-      command.addAll(List.of("--memory", memory + "M", "--no-reboot"));
+      // Every round is a first one.
+      command.addAll(List.of("--memory", memory + "M", "--no-reboot", "--no-cache"));
       command.addAll(List.of("--kernel", debian.kernel().toString()));
       command.addAll(List.of("--initrd", debian.initrd().toString(), "--append", append));
     }

@@ -141,23 +141,53 @@ public final class PrivateFolder {
 
   /** Writes file {@code name}, which is replaced at once or, if that fails, not at all. */
   public void write(String name, Contents contents) throws IOException {
+    try (Unfinished file = begin(name)) {
+      contents.writeTo(file.channel());
+      file.finish();
+    }
+  }
+
+  /** Begins to write file {@code name}, which is replaced when that is finished. */
+  public Unfinished begin(String name) throws IOException {
     String number = Long.toHexString(ThreadLocalRandom.current().nextLong());
     Path unfinished = path.resolve(name + "." + number + UNFINISHED);
-    try {
-      try (FileChannel channel =
-          FileChannel.open(
-              unfinished,
-              Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE),
-              onlyOwner("rw-------"))) {
-        contents.writeTo(channel);
-      }
-      Path file = path.resolve(name);
+    FileChannel channel =
+        FileChannel.open(
+            unfinished,
+            Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE),
+            onlyOwner("rw-------"));
+    return new Unfinished(unfinished, path.resolve(name), channel);
+  }
+
+  /** A file that is being written; gone when it is closed before it is finished. */
+  public static final class Unfinished implements AutoCloseable {
+    private final Path unfinished;
+    private final Path file;
+    private final FileChannel channel;
+
+    private Unfinished(Path unfinished, Path file, FileChannel channel) {
+      this.unfinished = unfinished;
+      this.file = file;
+      this.channel = channel;
+    }
+
+    public FileChannel channel() {
+      return channel;
+    }
+
+    /** All is written: the file takes its place. */
+    public void finish() throws IOException {
+      channel.close();
       try {
         Files.move(unfinished, file, StandardCopyOption.ATOMIC_MOVE);
       } catch (AtomicMoveNotSupportedException e) {
         Files.move(unfinished, file, StandardCopyOption.REPLACE_EXISTING);
       }
-    } finally {
+    }
+
+    @Override
+    public void close() throws IOException {
+      channel.close();
       Files.deleteIfExists(unfinished);
     }
   }

@@ -14,8 +14,10 @@ import java.util.Optional;
  * @param initrd initial RAM disk; the first module under Multiboot
  * @param commandLine handed to the kernel as it is
  * @param unpack who unpacks a bzImage
+ * @param cache folder where unpacked kernels are kept for the next time, if they are
  */
-public record KernelBoot(Path kernel, Optional<Path> initrd, String commandLine, Unpack unpack)
+public record KernelBoot(
+    Path kernel, Optional<Path> initrd, String commandLine, Unpack unpack, Optional<Path> cache)
     implements BootSource {
   /** Who unpacks the kernel inside a bzImage. */
   public enum Unpack {
@@ -30,10 +32,20 @@ public record KernelBoot(Path kernel, Optional<Path> initrd, String commandLine,
     Objects.requireNonNull(initrd);
     Objects.requireNonNull(commandLine);
     Objects.requireNonNull(unpack);
+    Objects.requireNonNull(cache);
+  }
+
+  public KernelBoot(Path kernel, Optional<Path> initrd, String commandLine, Unpack unpack) {
+    this(kernel, initrd, commandLine, unpack, Optional.empty());
   }
 
   public KernelBoot(Path kernel, Optional<Path> initrd, String commandLine) {
     this(kernel, initrd, commandLine, Unpack.HOST);
+  }
+
+  /** The same with a folder where unpacked kernels are kept. */
+  public KernelBoot withCache(Optional<Path> folder) {
+    return new KernelBoot(kernel, initrd, commandLine, unpack, folder);
   }
 
   @Override

@@ -14,10 +14,12 @@ import java.util.Objects;
 /** A kernel or initrd file opened for reading at any offset. Not thread-safe. */
 final class KernelFile implements ElfImage.Bytes, AutoCloseable {
   private final String name;
+  private final Path path;
   private final FileChannel channel;
   private final long size;
 
-  private KernelFile(String name, FileChannel channel, long size) {
+  private KernelFile(String name, Path path, FileChannel channel, long size) {
+    this.path = path;
     this.name = name;
     this.channel = channel;
     this.size = size;
@@ -47,7 +49,7 @@ final class KernelFile implements ElfImage.Bytes, AutoCloseable {
         channel.close();
         throw new BootException(name + " is empty: get the file anew or name another");
       }
-      return new KernelFile(name, channel, size);
+      return new KernelFile(name, path, channel, size);
     } catch (NoSuchFileException e) {
       throw new BootException(name + " does not exist: check the path", e);
     } catch (java.nio.file.AccessDeniedException e) {
@@ -64,6 +66,10 @@ final class KernelFile implements ElfImage.Bytes, AutoCloseable {
 
   long size() {
     return size;
+  }
+
+  Path path() {
+    return path;
   }
 
   /** The first {@code limit} bytes, or all if there are fewer. */

@@ -80,16 +80,20 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
    * Starts unpacking {@code packed}, which it closes in the end.
    *
    * @param length bytes that it unpacks to, as the kernel's build has noted; counts for zstd alone
+   * @param keeper is given all that comes out; may be null
    */
-  static KernelPayload open(Format format, InputStream packed, long length) throws IOException {
-    return new KernelPayload(
+  static KernelPayload open(
+      Format format, InputStream packed, long length, UnpackedKernels.Keeper keeper)
+      throws IOException {
+    InputStream plain =
         switch (format) {
           case GZIP -> new GZIPInputStream(packed, 1 << 16);
           case LZMA -> new LZMAInputStream(packed, DICTIONARY_LIMIT_KIB);
           case XZ -> new SingleXZInputStream(packed, DICTIONARY_LIMIT_KIB);
           case LZ4 -> new Lz4LegacyStream(packed);
           case ZSTD -> new ZstdStream(packed, Math.min(length, PLAIN_LIMIT));
-        });
+        };
+    return new KernelPayload(keeper == null ? plain : keeper.listenTo(plain));
   }
 
   /** Forwards only, but the first 4 KiB stay readable. */

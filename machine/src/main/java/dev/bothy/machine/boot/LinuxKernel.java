@@ -2,6 +2,7 @@ package dev.bothy.machine.boot;
 
 import dev.bothy.core.GuestMemory;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
@@ -92,7 +93,7 @@ final class LinuxKernel {
     long entry;
     long end;
     if (boot.unpack() == KernelBoot.Unpack.HOST && format.isPresent()) {
-      ElfImage image = loadUnpacked(format.get(), memory);
+      ElfImage image = loadUnpacked(boot.cache().map(UnpackedKernels::new), format.get(), memory);
       entry = image.physicalOf(image.entry());
       end = Math.max(image.physicalEnd(), start + size);
     } else {
@@ -173,8 +174,16 @@ final class LinuxKernel {
     return KernelPayload.Format.of(magic);
   }
 
-  private ElfImage loadUnpacked(KernelPayload.Format format, GuestMemory memory)
+  private ElfImage loadUnpacked(
+      Optional<UnpackedKernels> cache, KernelPayload.Format format, GuestMemory memory)
       throws IOException, BootException {
+    if (cache.isPresent()) {
+      try (UnpackedKernels.Kept kept = cache.get().find(file)) {
+        if (kept != null) {
+          return load(kept, memory);
+        }
+      }
+    }
     long length = Math.max(0, payloadLength() - format.trailer());
     byte[] trailer = new byte[4];
     if (length > 0) {
@@ -182,22 +191,32 @@ final class LinuxKernel {
     }
     long plainLength =
         ByteBuffer.wrap(trailer).order(ByteOrder.LITTLE_ENDIAN).getInt() & 0xffff_ffffL;
-    try (KernelPayload payload =
-        KernelPayload.open(format, file.slice(payloadOffset(), length), plainLength)) {
-      ElfImage image = ElfImage.parse(file.name(), payload);
-      if (!image.wide() || image.machine() != ElfImage.EM_X86_64) {
-        throw new BootException(
-            file.name() + " is a 32-bit kernel: give a Linux kernel built for x86-64");
-      }
-      for (ElfImage.Segment segment : image.loads()) {
-        if (segment.physical() < 1 << 20) {
-          throw damaged("a segment at 0x" + Long.toHexString(segment.physical()));
-        }
-      }
-      image.load(file.name(), payload, memory);
+    InputStream packed = file.slice(payloadOffset(), length);
+    try (UnpackedKernels.Keeper keeper = cache.map(c -> c.keep(file)).orElse(null);
+        KernelPayload payload = KernelPayload.open(format, packed, plainLength, keeper)) {
+      ElfImage image = load(payload, memory);
       payload.verify();
+      if (keeper != null) {
+        keeper.finish();
+      }
       return image;
     }
+  }
+
+  private ElfImage load(ElfImage.Bytes bytes, GuestMemory memory)
+      throws IOException, BootException {
+    ElfImage image = ElfImage.parse(file.name(), bytes);
+    if (!image.wide() || image.machine() != ElfImage.EM_X86_64) {
+      throw new BootException(
+          file.name() + " is a 32-bit kernel: give a Linux kernel built for x86-64");
+    }
+    for (ElfImage.Segment segment : image.loads()) {
+      if (segment.physical() < 1 << 20) {
+        throw damaged("a segment at 0x" + Long.toHexString(segment.physical()));
+      }
+    }
+    image.load(file.name(), bytes, memory);
+    return image;
   }
 
   /** Loads the protected-mode part, which unpacks itself; returns its 64-bit entry. */
