@@ -27,8 +27,8 @@ final class Boot {
     HostReport.print("Boot to the first line of init");
     System.out.println(
         "Debian's cloud kernel, 512 MiB, one vCPU, `console=ttyS0 quiet`, from the start of the"
-            + " process; seconds. First: with an empty cache folder; second: with what the first has"
-            + " kept there.\n");
+            + " process; seconds. First: with an empty cache folder; second: with what the first"
+            + " has kept there.\n");
     System.out.println("| round | QEMU TCG | Bothy, first | ratio | Bothy, second | ratio |");
     System.out.println("|---|---:|---:|---:|---:|---:|");
     List<Double> qemu = new ArrayList<>();
@@ -53,8 +53,7 @@ final class Boot {
 
   private static double bothy(Path home, BootGuest guest, Path cache) throws Exception {
     try (var process =
-        GuestProcess.bothy(
-            home, guest.kernel(), guest.initrd(), BootGuest.COMMAND_LINE, cache)) {
+        GuestProcess.bothy(home, guest.kernel(), guest.initrd(), BootGuest.COMMAND_LINE, cache)) {
       return process.secondsUntil(BootGuest.LINE);
     }
   }

@@ -67,20 +67,19 @@ final class GuestProcess implements AutoCloseable {
         Map.of("XDG_CACHE_HOME", cache.toString()));
   }
 
-  private static List<String> bothyCommand(
-      Path home, Path kernel, Path initrd, String append) {
+  private static List<String> bothyCommand(Path home, Path kernel, Path initrd, String append) {
     return bothyCommand(
-            home,
-            List.of(
-                "--memory",
-                "512M",
-                "--kernel",
-                kernel.toString(),
-                "--initrd",
-                initrd.toString(),
-                "--append",
-                append,
-                "--no-reboot"));
+        home,
+        List.of(
+            "--memory",
+            "512M",
+            "--kernel",
+            kernel.toString(),
+            "--initrd",
+            initrd.toString(),
+            "--append",
+            append,
+            "--no-reboot"));
   }
 
   /** QEMU with its translator. */
