@@ -85,10 +85,7 @@ final class TranslatorFigures {
 
   /** Accesses for which no look into the TLB's table was needed. */
   long sharedHits() {
-    return count(Event.SHARED_LOOK_UP)
-        - count(Event.SHARED_MISS)
-        + count(Event.STACK_LOOK_UP)
-        - count(Event.STACK_MISS);
+    return count(Event.SHARED_LOOK_UP) + count(Event.STACK_LOOK_UP) - count(Event.STACK_MISS);
   }
 
   /** Instructions that generated code left to the interpreter. */

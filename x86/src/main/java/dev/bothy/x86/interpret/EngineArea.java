@@ -86,8 +86,8 @@ public final class EngineArea {
 
   public static final int STUB_SCRATCH_2 = WORDS + 0x88;
 
-  /** TLB entries that accesses of the running block have found: eight of 8 bytes. */
-  public static final int SHARED_ENTRIES = WORDS + 0xa0;
+  /** Host addresses that accesses of the running block have found: eight of 8 bytes. */
+  public static final int SPANS = WORDS + 0xa0;
 
   /** A word that is never written by generated code's hot paths: counters, by their own offsets. */
   public static final int COUNTERS = WORDS + 0x100;
@@ -161,6 +161,9 @@ public final class EngineArea {
 
   /** What the mode is to a look for a block. */
   public static final int MODE_KEY = 8;
+
+  /** Eight more like {@link #SPANS}. */
+  public static final int MORE_SPANS = WORDS + 0x390;
 
   // The TLB.
 

@@ -370,6 +370,16 @@ final class TranslatedExecution {
     return counting && limit - cpu.executed < translation.count() ? null : translation;
   }
 
+  /**
+   * The translation of {@code block} that takes no accesses together; null if there can be none.
+   */
+  private TranslatedBlock narrowTranslationOf(Block block, long limit) {
+    TranslatedBlock translation = translate(block, present | Mode.NARROW);
+    return translation == null || counting && limit - cpu.executed < translation.count()
+        ? null
+        : translation;
+  }
+
   private TranslatedBlock translate(Block block, int mode) {
     long page = block.physical & ~0xfffL;
     long host = cpu.hostOf(page);
@@ -427,6 +437,7 @@ final class TranslatedExecution {
     }
     long target = translation.entry();
     for (; ; ) {
+      boolean narrow = false;
       int kind = enter(target);
       int exit = getInt(state + EngineArea.EXIT);
       leaves[kind]++;
@@ -443,14 +454,15 @@ final class TranslatedExecution {
         }
         case Leave.MISS_READ, Leave.MISS_WRITE -> {
           int index = exit & 0xff;
-          long address = getLong(state + EngineArea.MISS_ADDRESS);
+          long address = getLong(state + EngineArea.MISS_ADDRESS) + exited.lookedAhead(index);
+          boolean others = kind == Leave.MISS_WRITE && exited.readsFirst(index);
           if (getLong(state + EngineArea.JUMP_KEY) != presentKey) {
             syncOut();
           }
           // Two accesses of one instruction may take each other's entry.
           int found =
               exit != lastMissExit || address != lastMiss && address != missBefore
-                  ? cpu.fill(address, kind == Leave.MISS_WRITE)
+                  ? cpu.fill(address, kind == Leave.MISS_WRITE && !others)
                   : PagingCpu.UNUSUAL;
           if (found == PagingCpu.FILLED) {
             fills++;
@@ -466,6 +478,11 @@ final class TranslatedExecution {
           }
           lastMissExit = -1;
           leaveAt(exited, index, limit);
+          if (others && found == PagingCpu.UNUSUAL) {
+            // It may be read, and not yet be written.
+            narrow = true;
+            break;
+          }
           // What goes over the page's end may have other reasons to fault.
           if (found == PagingCpu.PAGE_FAULT
               && (address & 0xfff) <= 4096 - 64
@@ -484,6 +501,10 @@ final class TranslatedExecution {
         }
         case Leave.CHAIN -> {
           leave(pageBase() + exited.chainTarget(exit & 0xff), limit, 0);
+        }
+        case Leave.NARROW -> {
+          leave(pageBase() + exited.chainTarget(exit & 0xff), limit, 0);
+          narrow = true;
         }
         case Leave.RETURN -> {
           leaveAt(exited, exit & 0xff, limit);
@@ -507,13 +528,15 @@ final class TranslatedExecution {
         return null;
       }
       Block next = cpu.lookUpNext();
-      TranslatedBlock to = translationOf(next, present, limit);
+      TranslatedBlock to =
+          narrow ? narrowTranslationOf(next, limit) : translationOf(next, present, limit);
       if (to == null) {
         return next;
       }
       switch (kind) {
         case Leave.STALE -> translator.redirect(exited, to);
-        case Leave.CHAIN -> translator.chain(exited, exit & 0xff, to);
+        case Leave.MISS_READ, Leave.MISS_WRITE -> {}
+        case Leave.CHAIN, Leave.NARROW -> translator.chain(exited, exit & 0xff, to);
         default -> rememberJump(to);
       }
       target = to.entry();

@@ -21,10 +21,11 @@ final class BlockWriter {
   /** Ways out of a block at most, and chained jumps among them. */
   private static final int MOST_COLD = 512;
 
+  private static final int MOST_CHAINS = 2 * MOST;
+
   final Assembler a = new Assembler();
   final Stubs stubs;
-  final SharedProbes probes = new SharedProbes();
-  private int shared;
+  final Spans spans = new Spans();
   int mode;
   int number;
 
@@ -66,19 +67,20 @@ final class BlockWriter {
   private static final int COLD_LOAD_VECTORS = 101;
   private static final int COLD_LOAD_X87 = 102;
   private static final int COLD_FAR = 103;
-  private static final int COLD_PROBE = 104;
+  private static final int COLD_SPAN = 104;
   private static final int COLD_STACK = 105;
   private static final int COLD_JUMP = 106;
+  private static final int COLD_SPAN_ON_STACK = 107;
 
   /** Where exits name the block: four bytes of code each. */
-  final int[] exitSites = new int[MOST_COLD + 1];
+  final int[] exitSites = new int[MOST_COLD + MOST_CHAINS + 1];
 
   int exitSiteCount;
 
   int chains;
-  final int[] chainSites = new int[MOST + 2];
-  final short[] chainTargets = new short[MOST + 2];
-  final short[] chainCounts = new short[MOST + 2];
+  final int[] chainSites = new int[MOST_CHAINS];
+  final short[] chainTargets = new short[MOST_CHAINS];
+  final short[] chainCounts = new short[MOST_CHAINS];
 
   /** Position of the block's entry. */
   int entry;
@@ -101,7 +103,7 @@ final class BlockWriter {
     colds = 0;
     chains = 0;
     exitSiteCount = 0;
-    shared = 0;
+    spanInA = 0;
     flagsInHost = false;
     flagsSaved = true;
     vectorsLoaded = false;
@@ -215,14 +217,6 @@ final class BlockWriter {
   }
 
   /**
-   * The word at {@code shared} has another page's TLB entry: finds the right one behind the block,
-   * keeps it there, and comes back.
-   */
-  void probeElsewhereIf(int condition, int size, boolean write, int shared) {
-    cold(COLD_PROBE, a.jumpForward(condition), size | (write ? 0x1000 : 0) | shared << 16);
-  }
-
-  /**
    * The stack copy has another page: finds the right one behind the block, and comes back to {@link
    * #bindBack}.
    */
@@ -235,19 +229,54 @@ final class BlockWriter {
     coldBack[colds - 1] = a.size();
   }
 
-  /** True if this block has filled shared word {@code word}: no other block's is of use. */
-  boolean hasShared(int word) {
-    return (shared & 1 << word) != 0;
+  /**
+   * The {@code length} bytes of the span that the present instruction leads are not on the page
+   * that was looked at, or not in the TLB.
+   */
+  void spanElsewhereIf(int condition, int length, boolean write) {
+    cold(COLD_SPAN, a.jumpForward(condition), length | (write ? 0x1000 : 0));
   }
 
-  /** The present instruction fills shared word {@code word}. */
-  void shares(int word) {
-    shared |= 1 << word;
+  /**
+   * The same for the stack copy: finds the right page behind the block, and comes back to {@link
+   * #bindBack}.
+   */
+  void spanOnStackElsewhereIf(int condition, int length, boolean write) {
+    cold(COLD_SPAN_ON_STACK, a.jumpForward(condition), length | (write ? 0x1000 : 0));
+  }
+
+  /** The span's host address that A holds at {@link #spanInAAt}: displacement of its word. */
+  private int spanInA;
+
+  private int spanInAAt;
+
+  /** A is the host address of the span with that word. */
+  void storeSpan(int word) {
+    a.store(8, Home.BASE, word, Home.A);
+  }
+
+  /** The host address of the span with that word into A. Keeps flags, unless events are counted. */
+  void loadSpan(int word) {
+    if (counts) {
+      clobberFlags();
+      count(Event.SHARED_LOOK_UP);
+    }
+    if (spanInA != word || spanInAAt != a.size()) {
+      a.load(8, Home.A, Home.BASE, word);
+    }
+  }
+
+  /** The code of the present instruction has left its span's host address in A, if it has one. */
+  void keepSpan(boolean ofStack) {
+    if (spans.leads(index, ofStack) || spans.follows(index, ofStack)) {
+      spanInA = spans.word(index, ofStack);
+      spanInAAt = a.size();
+    }
   }
 
   /** True while there is room for another instruction's ways out. */
   boolean roomForMore() {
-    return colds + 48 < MOST_COLD && chains + 2 < MOST;
+    return colds + 48 < MOST_COLD && chains + 4 < MOST_CHAINS;
   }
 
   /** Goes to the instruction at {@code target} of this page if {@code condition} holds. */
@@ -439,8 +468,17 @@ final class BlockWriter {
   private boolean counting;
   private int countAt;
 
-  /** Writes the code behind the block. {@code count}: its instructions. */
-  int finish(int count) {
+  /** Offsets of the block's instructions in its page. */
+  private int[] offsets;
+
+  /**
+   * Writes the code behind the block.
+   *
+   * @param count its instructions
+   * @param offsets where they lie in their page
+   */
+  int finish(int count, int[] offsets) {
+    this.offsets = offsets;
     if (counting) {
       byte[] code = a.buffer();
       for (int i = 0; i < 4; i++) {
@@ -492,7 +530,8 @@ final class BlockWriter {
             leave(coldArgument[c], number << 8 | coldIndex[c]);
           }
         }
-        case COLD_PROBE -> probeElsewhere(c);
+        case COLD_SPAN -> spanElsewhere(c, count);
+        case COLD_SPAN_ON_STACK -> spanOnStackElsewhere(c, count);
         case COLD_STACK -> probeStackElsewhere(c);
         case COLD_LOAD_VECTORS -> {
           a.call(stubs.loadVectors);
@@ -510,18 +549,57 @@ final class BlockWriter {
     return stale;
   }
 
-  private void probeElsewhere(int c) {
-    count(Event.SHARED_MISS);
+  /** A is the linear address xor the tag in the entry at V. */
+  private void spanElsewhere(int c, int count) {
     boolean write = (coldArgument[c] & 0x1000) != 0;
-    int tag = write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ;
-    a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag);
-    a.call(stubs.findEntry(mode));
-    a.store(8, Home.BASE, coldArgument[c] >> 16, Home.V);
-    a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag);
-    a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - (coldArgument[c] & 0xfff));
-    int back = a.jumpForward(Assembler.BE);
+    int length = coldArgument[c] & 0xfff;
+    a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, Memory.tag(write));
+    a.store(8, Home.BASE, Home.state(EngineArea.MISS_ADDRESS), Home.A);
+    int crossing = jumpIfCrossing(Home.A, length);
+    leave(stubs.leaveKnown(write), number << 8 | coldIndex[c]);
+    a.bind(crossing);
+    narrow(c, count);
+  }
+
+  /** A is the linear address xor the copy's tag. */
+  private void spanOnStackElsewhere(int c, int count) {
+    count(Event.STACK_MISS);
+    boolean write = (coldArgument[c] & 0x1000) != 0;
+    int length = coldArgument[c] & 0xfff;
+    int copy = Memory.stackCopy(mode);
+    a.mov(8, Home.V, Home.A);
+    a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, copy);
+    int crossing = jumpIfCrossing(Home.V, length);
+    a.constant(Home.V, 4096 - length);
+    a.call(stubs.findStack(mode, write));
+    int back = a.jumpForward(Assembler.AE);
     a.bindTo(back, coldBack[c]);
     leave(write ? Leave.MISS_WRITE : Leave.MISS_READ, number << 8 | coldIndex[c]);
+    a.bind(crossing);
+    narrow(c, count);
+  }
+
+  /** Jumps if {@code length} bytes at the address in {@code register}, which is lost, cross. */
+  private int jumpIfCrossing(int register, int length) {
+    a.aluImmediate(Assembler.AND, 4, register, 0xfff);
+    a.aluImmediate(Assembler.CMP, 4, register, 4096 - length);
+    return a.jumpForward(Assembler.A);
+  }
+
+  /** Goes on in the block whose accesses all look for themselves. */
+  private void narrow(int c, int count) {
+    if (counting) {
+      a.aluStoreImmediate(
+          Assembler.ADD, 8, Home.BASE, Home.state(EngineArea.BUDGET), count - coldIndex[c]);
+    }
+    int exit = chains++;
+    chainTargets[exit] = (short) offsets[coldIndex[c]];
+    chainCounts[exit] = (short) coldIndex[c];
+    alignSite(1);
+    int site = a.jumpForward();
+    chainSites[exit] = site - 4;
+    a.bind(site);
+    leave(Leave.NARROW, number << 8 | exit);
   }
 
   private void probeStackElsewhere(int c) {
@@ -548,9 +626,13 @@ final class BlockWriter {
   }
 
   private void leave(int kind, int argument) {
+    leave(stubs.leave[kind], argument);
+  }
+
+  private void leave(long stub, int argument) {
     a.storeImmediate(4, Home.BASE, Home.state(EngineArea.EXIT), argument);
     exitSites[exitSiteCount++] = a.size() - 4;
-    a.jump(stubs.leave[kind]);
+    a.jump(stub);
   }
 
   // Operands.

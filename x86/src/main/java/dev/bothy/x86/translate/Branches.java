@@ -30,11 +30,17 @@ final class Branches {
         if (i.kind[0] != Instruction.GPR) {
           return false;
         }
-        stackAddress(w, 0);
-        Memory.probeStack(w, size, false);
-        a.load(size, Home.V, Home.A, 0);
-        moveStack(w, size);
-        w.put(i.register[0], Home.V);
+        int at = Memory.stack(w, size, 0, false);
+        int home = Home.of(i.register[0]);
+        if (home == Home.MEMORY || home == Home.STACK) {
+          a.load(size, Home.V, Home.A, at);
+          moveStack(w, size);
+          w.put(i.register[0], Home.V);
+        } else {
+          a.load(size, home, Home.A, at);
+          moveStack(w, size);
+        }
+        w.keepSpan(true);
         return true;
       }
       case LEAVE -> {
@@ -55,14 +61,12 @@ final class Branches {
     Assembler a = w.a;
     switch (i.kind[0]) {
       case Instruction.GPR -> {
-        stackAddress(w, -size);
-        Memory.probeStack(w, size, true);
-        a.store(size, Home.A, 0, w.source(i, 0));
+        int at = Memory.stack(w, size, -size, true);
+        a.store(size, Home.A, at, w.source(i, 0));
       }
       case Instruction.IMMEDIATE -> {
-        stackAddress(w, -size);
-        Memory.probeStack(w, size, true);
-        a.storeImmediate(size, Home.A, 0, (int) i.immediate);
+        int at = Memory.stack(w, size, -size, true);
+        a.storeImmediate(size, Home.A, at, (int) i.immediate);
       }
       case Instruction.MEMORY -> {
         if (!Memory.fits(w, i)) {
@@ -71,27 +75,17 @@ final class Branches {
         Memory.operand(w, i, w.offset + i.length, size, false, 1);
         a.load(size, Home.V, Home.A, 0);
         a.store(8, Home.BASE, Rewriting.SCRATCH, Home.V);
-        stackAddress(w, -size);
-        Memory.probeStack(w, size, true);
+        int at = Memory.stack(w, size, -size, true);
         a.load(8, Home.V, Home.BASE, Rewriting.SCRATCH);
-        a.store(size, Home.A, 0, Home.V);
+        a.store(size, Home.A, at, Home.V);
       }
       default -> {
         return false;
       }
     }
     moveStack(w, -size);
+    w.keepSpan(true);
     return true;
-  }
-
-  /** RSP + {@code by} into A. */
-  private static void stackAddress(BlockWriter w, int by) {
-    int size = wide(w);
-    if (by == 0) {
-      w.a.mov(size, Home.A, Home.STACK);
-    } else {
-      w.a.lea(size, Home.A, Home.STACK, NONE, 0, by);
-    }
   }
 
   private static void moveStack(BlockWriter w, int by) {
@@ -132,9 +126,8 @@ final class Branches {
       case RET -> {
         int size = wide(w);
         int release = i.operands > 0 ? (int) i.immediate & 0xffff : 0;
-        stackAddress(w, 0);
-        Memory.probeStack(w, size, false);
-        a.load(size, Home.V, Home.A, 0);
+        int at = Memory.stack(w, size, 0, false);
+        a.load(size, Home.V, Home.A, at);
         w.jumpIndirectlyToV(size + release);
         return true;
       }
@@ -177,10 +170,9 @@ final class Branches {
   private static void pushReturn(BlockWriter w, int next) {
     int size = wide(w);
     w.observe();
-    stackAddress(w, -size);
-    Memory.probeStack(w, size, true);
+    int at = Memory.stack(w, size, -size, true);
     w.addressToV(next);
-    w.a.store(size, Home.A, 0, Home.V);
+    w.a.store(size, Home.A, at, Home.V);
     moveStack(w, -size);
   }
 

@@ -10,11 +10,8 @@ public enum Event {
   /** A look into the TLB. */
   LOOK_UP("tlbLookUps"),
 
-  /** A look at the TLB entry that an earlier access by the same register used. */
+  /** An access that needed no look, since its place was found with another's. */
   SHARED_LOOK_UP("tlbSharedLookUps"),
-
-  /** That was another page's: a look into the TLB followed. */
-  SHARED_MISS("tlbSharedMisses"),
 
   /** A look at the copy of the stack's TLB entry. */
   STACK_LOOK_UP("tlbStackLookUps"),

@@ -52,6 +52,11 @@ final class Home {
     return state(CpuState.GPR + 8 * gpr);
   }
 
+  /** Displacement of the word of a span. */
+  static int span(int word) {
+    return state(word < 8 ? EngineArea.SPANS + 8 * word : EngineArea.MORE_SPANS + 8 * (word - 8));
+  }
+
   /** Displacement of an offset of the state or the engine's area from {@link #BASE}. */
   static int state(int offset) {
     return offset - EngineArea.CENTRE;

@@ -35,8 +35,11 @@ public final class Leave {
   /** The same for a plain RET of 64-bit code, whose return address may be read. */
   public static final int RETURN = 9;
 
+  /** The span that the exit's index leads is no span here, and no block is chained yet. */
+  public static final int NARROW = 10;
+
   /** How many there are. */
-  public static final int KINDS = 10;
+  public static final int KINDS = 11;
 
   private static final String[] NAMES = {
     "attention",
@@ -48,7 +51,8 @@ public final class Leave {
     "unchained jump",
     "jump cache miss",
     "jump cache miss of an indirect jump",
-    "jump cache miss of a return"
+    "jump cache miss of a return",
+    "accesses over a page's end"
   };
 
   private Leave() {}

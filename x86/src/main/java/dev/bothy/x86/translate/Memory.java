@@ -29,9 +29,13 @@ final class Memory {
 
   /** The operand's offset into {@link Home#A}, without its segment; for LEA. Keeps flags. */
   static void offset(BlockWriter w, Instruction i, int nextOffset) {
+    offset(w, i, nextOffset, 0);
+  }
+
+  private static void offset(BlockWriter w, Instruction i, int nextOffset, int before) {
     Assembler a = w.a;
     int size = i.addressSize;
-    long displacement = i.displacement;
+    long displacement = i.displacement - before;
     if (i.base == Instruction.RIP_BASE) {
       displacement += nextOffset;
       a.load(8, Home.A, Home.BASE, Home.state(EngineArea.PAGE_BASE));
@@ -70,7 +74,12 @@ final class Memory {
 
   /** The operand's linear address into {@link Home#A}. */
   static void linear(BlockWriter w, Instruction i, int nextOffset) {
-    offset(w, i, nextOffset);
+    linear(w, i, nextOffset, 0);
+  }
+
+  /** The linear address of the byte that is {@code before} bytes before the operand. */
+  private static void linear(BlockWriter w, Instruction i, int nextOffset, int before) {
+    offset(w, i, nextOffset, before);
     if (i.segment >= CpuState.FS) {
       w.a.aluLoad(
           Assembler.ADD,
@@ -84,38 +93,23 @@ final class Memory {
 
   /** {@link Home#A}: linear address in, host address out. V is lost; leaves on a miss. */
   static void probe(BlockWriter w, int size, boolean write) {
-    probe(w, size, write, SharedProbes.NONE);
+    Assembler a = w.a;
+    startProbe(w, size, write);
+    w.leaveIf(Assembler.A, write ? Leave.MISS_WRITE : Leave.MISS_READ);
+    a.aluLoad(Assembler.ADD, 8, Home.A, Home.V, NONE, EngineArea.TLB_HOST);
   }
 
-  /**
-   * The same.
-   *
-   * @param word where accesses like this one keep the TLB entry they found, as in {@link
-   *     SharedProbes#wordOf}
-   */
-  private static void probe(BlockWriter w, int size, boolean write, int word) {
-    Assembler a = w.a;
+  /** Leaves the condition "above" if the {@code size} bytes are not in the TLB. */
+  private static void startProbe(BlockWriter w, int size, boolean write) {
     w.clobberFlags();
-    int tag = write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ;
-    int shared = Home.state(EngineArea.SHARED_ENTRIES) + 8 * word;
-    if (word >= 0 && w.hasShared(word)) {
-      w.count(Event.SHARED_LOOK_UP);
-      a.load(8, Home.V, Home.BASE, shared);
-      a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag);
-      a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
-      w.probeElsewhereIf(Assembler.A, size, write, shared);
-    } else {
-      w.count(Event.LOOK_UP);
-      entry(a, table(w));
-      if (word >= 0) {
-        a.store(8, Home.BASE, shared, Home.V);
-        w.shares(word);
-      }
-      a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag);
-      a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
-      w.leaveIf(Assembler.A, write ? Leave.MISS_WRITE : Leave.MISS_READ);
-    }
-    a.aluLoad(Assembler.ADD, 8, Home.A, Home.V, NONE, EngineArea.TLB_HOST);
+    w.count(Event.LOOK_UP);
+    entry(w.a, table(w));
+    w.a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, tag(write));
+    w.a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
+  }
+
+  static int tag(boolean write) {
+    return write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ;
   }
 
   /** V: the TLB entry for the linear address in A, in the table at {@code table}. */
@@ -131,15 +125,52 @@ final class Memory {
    * that the last one went to.
    */
   static void probeStack(BlockWriter w, int size, boolean write) {
-    Assembler a = w.a;
+    startStackProbe(w, size);
+    w.probeStackElsewhereIf(Assembler.A, size, write);
+    w.a.aluLoad(Assembler.ADD, 8, Home.A, Home.BASE, NONE, stackCopy(w.mode) + 8);
+    w.bindBack();
+  }
+
+  private static void startStackProbe(BlockWriter w, int size) {
     w.clobberFlags();
     w.count(Event.STACK_LOOK_UP);
-    int copy = stackCopy(w.mode);
-    a.aluLoad(Assembler.XOR, 8, Home.A, Home.BASE, NONE, copy);
-    a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
-    w.probeStackElsewhereIf(Assembler.A, size, write);
-    a.aluLoad(Assembler.ADD, 8, Home.A, Home.BASE, NONE, copy + 8);
+    w.a.aluLoad(Assembler.XOR, 8, Home.A, Home.BASE, NONE, stackCopy(w.mode));
+    w.a.aluImmediate(Assembler.CMP, 8, Home.A, 4096 - size);
+  }
+
+  /**
+   * Host address of what a push, pop or the like accesses, {@code by} bytes from the stack pointer.
+   *
+   * @return to be added to {@link Home#A}
+   */
+  static int stack(BlockWriter w, int size, int by, boolean write) {
+    Spans spans = w.spans;
+    int k = w.index;
+    if (spans.follows(k, true)) {
+      w.loadSpan(spans.word(k, true));
+      return spans.ahead(k, true);
+    }
+    boolean leads = spans.leads(k, true);
+    int ahead = leads ? spans.ahead(k, true) : 0;
+    if (by == ahead) {
+      w.a.mov(w.is64() ? 8 : 4, Home.A, Home.STACK);
+    } else {
+      w.a.lea(w.is64() ? 8 : 4, Home.A, Home.STACK, NONE, 0, by - ahead);
+    }
+    if (leads) {
+      leadOnStack(w, spans.length(k, true), spans.written(k, true), spans.word(k, true));
+    } else {
+      probeStack(w, size, write);
+    }
+    return ahead;
+  }
+
+  private static void leadOnStack(BlockWriter w, int length, boolean write, int word) {
+    startStackProbe(w, length);
+    w.spanOnStackElsewhereIf(Assembler.A, length, write);
+    w.a.aluLoad(Assembler.ADD, 8, Home.A, Home.BASE, NONE, stackCopy(w.mode) + 8);
     w.bindBack();
+    w.storeSpan(word);
   }
 
   static int stackCopy(int mode) {
@@ -154,22 +185,72 @@ final class Memory {
 
   /**
    * Host address of the memory operand into {@link Home#A}; leaves to the interpreter where it is
-   * not a multiple of {@code alignment}.
+   * not a multiple of {@code alignment}. For instructions that have no part in {@link Spans}.
    */
   static void operand(
       BlockWriter w, Instruction i, int nextOffset, int size, boolean write, int alignment) {
     linear(w, i, nextOffset);
-    if (alignment > 1) {
-      w.a.testImmediate(1, Home.A, alignment - 1);
-      w.interpretIf(Assembler.NE);
-    }
-    if (i.base == CpuState.RSP
-        && i.index < 0
-        && i.segment < CpuState.FS
-        && i.addressSize == (w.is64() ? 8 : 4)) {
+    align(w, 0, alignment);
+    if (isOnStack(w, i)) {
       probeStack(w, size, write);
     } else {
-      probe(w, size, write, w.probes.wordOf(w.index));
+      probe(w, size, write);
     }
+  }
+
+  /**
+   * The same for an instruction that {@link Spans#takesPart}.
+   *
+   * @return to be added to {@link Home#A}
+   */
+  static int place(BlockWriter w, Instruction i, int size, boolean write, int alignment) {
+    Spans spans = w.spans;
+    int k = w.index;
+    if (spans.follows(k, false)) {
+      w.loadSpan(spans.word(k, false));
+      align(w, spans.ahead(k, false), alignment);
+      return spans.ahead(k, false);
+    }
+    if (!spans.leads(k, false)) {
+      operand(w, i, w.offset + i.length, size, write, alignment);
+      return 0;
+    }
+    int ahead = spans.ahead(k, false);
+    linear(w, i, w.offset + i.length, ahead);
+    align(w, ahead, alignment);
+    int length = spans.length(k, false);
+    boolean written = spans.written(k, false);
+    int word = spans.word(k, false);
+    if (isOnStack(w, i)) {
+      leadOnStack(w, length, written, word);
+    } else {
+      startProbe(w, length, written);
+      w.spanElsewhereIf(Assembler.A, length, written);
+      w.a.aluLoad(Assembler.ADD, 8, Home.A, Home.V, NONE, EngineArea.TLB_HOST);
+      w.storeSpan(word);
+    }
+    return ahead;
+  }
+
+  private static boolean isOnStack(BlockWriter w, Instruction i) {
+    return i.base == CpuState.RSP
+        && i.index < 0
+        && i.segment < CpuState.FS
+        && i.addressSize == (w.is64() ? 8 : 4);
+  }
+
+  /** Leaves to the interpreter unless A + {@code ahead} is a multiple of {@code alignment}. */
+  private static void align(BlockWriter w, int ahead, int alignment) {
+    if (alignment == 1) {
+      return;
+    }
+    w.clobberFlags();
+    if ((ahead & alignment - 1) == 0) {
+      w.a.testImmediate(1, Home.A, alignment - 1);
+    } else {
+      w.a.lea(4, Home.V, Home.A, NONE, 0, ahead);
+      w.a.testImmediate(1, Home.V, alignment - 1);
+    }
+    w.interpretIf(Assembler.NE);
   }
 }

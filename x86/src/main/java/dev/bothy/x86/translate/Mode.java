@@ -26,7 +26,10 @@ public final class Mode {
   /** FS and GS are flat but for their base: in 32-bit code. */
   public static final int FLAT_FS_GS = 0x80;
 
-  /** Number of modes. */
+  /** Every access looks for itself. Not the processor's choice: see {@link Leave#NARROW}. */
+  public static final int NARROW = 0x100;
+
+  /** Number of modes of the processor. */
   public static final int COUNT = 0x100;
 
   private Mode() {}

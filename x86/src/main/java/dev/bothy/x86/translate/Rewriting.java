@@ -114,18 +114,23 @@ final class Rewriting {
       }
       int bytes = i.size[rm];
       boolean write = writes(i, rm);
-      Memory.operand(w, i, w.offset + i.length, bytes, write, alignment);
+      int ahead = Memory.place(w, i, bytes, write, alignment);
       int address = Home.A;
       if (allFlags) {
         if (!write && regGeneral && Home.of(i.register[reg]) != Home.MEMORY && i.op == Op.CMOVCC) {
           // The value first: the flags come through A.
-          a.load(bytes, Home.V, Home.A, 0);
+          a.load(bytes, Home.V, Home.A, ahead);
           w.needFlags();
           a.registers(prefix, size, opcode(i), Home.of(i.register[reg]), Home.V);
           return true;
         }
         if (regGeneral && Home.of(i.register[reg]) == Home.MEMORY) {
-          return rare(w, i, reg, bytes, prefix, size, write);
+          if (i.op != Op.CMOVCC || write) {
+            return false;
+          }
+          a.load(bytes, Home.V, Home.A, ahead);
+          rare(w, i, reg, prefix, size);
+          return true;
         }
         a.mov(8, Home.V, Home.A);
         address = Home.V;
@@ -134,18 +139,21 @@ final class Rewriting {
         w.needCarry();
       }
       if (reg < 0) {
-        a.memoryExtended(prefix, size, opcode(i), i.reg(), address, NONE, 0, 0);
+        a.memoryExtended(prefix, size, opcode(i), i.reg(), address, NONE, 0, ahead);
         immediate(w, i);
       } else if (regGeneral) {
         int register = destination(w, i, reg);
-        a.memory(prefix, size, opcode(i), register, address, NONE, 0, 0);
+        a.memory(prefix, size, opcode(i), register, address, NONE, 0, ahead);
         immediate(w, i);
         if (writes(i, reg)) {
           w.result(i, reg);
         }
       } else {
-        a.memory(prefix, size, opcode(i), i.register[reg], address, NONE, 0, 0);
+        a.memory(prefix, size, opcode(i), i.register[reg], address, NONE, 0, ahead);
         immediate(w, i);
+      }
+      if (address == Home.A) {
+        w.keepSpan(false);
       }
     }
     if (!memory) {
@@ -162,20 +170,14 @@ final class Rewriting {
     return true;
   }
 
-  /** Flags and a register without a home are both wanted beside a memory operand. */
-  private static boolean rare(
-      BlockWriter w, Instruction i, int reg, int bytes, int prefix, int size, boolean write) {
+  /** A CMOVcc of the value in V into a register without a home. */
+  private static void rare(BlockWriter w, Instruction i, int reg, int prefix, int size) {
     Assembler a = w.a;
-    if (i.op != Op.CMOVCC || write) {
-      return false;
-    }
     int home = Home.displacement(i.register[reg]);
-    a.load(bytes, Home.V, Home.A, 0);
     w.needFlags();
     a.load(8, Home.A, Home.BASE, home);
     a.registers(prefix, size, opcode(i), Home.A, Home.V);
     a.store(8, Home.BASE, home, Home.A);
-    return true;
   }
 
   /**

@@ -136,6 +136,7 @@ final class StoredBlock {
     put32((int) (block.stale - block.entry));
     put64(block.shadowed);
     put64(block.faultsAsFound);
+    put64(block.readsFirst);
     int count = block.count();
     put16(count);
     for (int k = 0; k <= count; k++) {
@@ -145,6 +146,12 @@ final class StoredBlock {
       put32(block.retry[k]);
     }
     put(block.loaded, 0, count + 1);
+    put16(block.lookedAhead == null ? 0 : 1);
+    if (block.lookedAhead != null) {
+      for (int k = 0; k < count; k++) {
+        put16(block.lookedAhead[k]);
+      }
+    }
     put16(block.pointers == null ? 0 : 1);
     if (block.pointers != null) {
       for (int k = 0; k <= count; k++) {
@@ -312,6 +319,7 @@ final class StoredBlock {
     int stale = get32();
     long shadowed = get64();
     long faultsAsFound = get64();
+    long readsFirst = get64();
     int count = get16();
     if (count == 0 || count > BlockWriter.MOST || from + length > PAGE) {
       return null;
@@ -332,6 +340,13 @@ final class StoredBlock {
       inside &= (registers & ~3) == 0;
     }
     at += count + 1;
+    short[] lookedAhead = null;
+    if (get16() != 0) {
+      lookedAhead = new short[count];
+      for (int k = 0; k < count; k++) {
+        lookedAhead[k] = (short) get16();
+      }
+    }
     int[] pointers = null;
     if (get16() != 0) {
       pointers = new int[count + 1];
@@ -364,6 +379,8 @@ final class StoredBlock {
         loaded,
         shadowed,
         faultsAsFound,
+        readsFirst,
+        lookedAhead,
         pointers,
         sites,
         targets,

@@ -20,6 +20,8 @@ final class Stubs {
   /** Ends of blocks by the constants of {@link Leave}. */
   final long[] leave = new long[Leave.KINDS];
 
+  private final long[] leaveKnown = new long[2];
+
   final long loadVectors;
   final long loadX87;
 
@@ -94,6 +96,7 @@ final class Stubs {
               NONE,
               kind == Leave.MISS_WRITE ? EngineArea.TLB_WRITE : EngineArea.TLB_READ);
           a.store(8, Home.BASE, Home.state(EngineArea.MISS_ADDRESS), Home.A);
+          leaveKnown[kind - Leave.MISS_READ] = a.here();
         }
         case Leave.JUMP -> {
           a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
@@ -270,9 +273,9 @@ final class Stubs {
     }
   }
 
-  /** Code that finds the TLB entry V of linear address A, for modes that use the same table. */
-  long findEntry(int mode) {
-    return findEntry[table(mode)];
+  /** Leaves for a miss whose address is in the state already. */
+  long leaveKnown(boolean write) {
+    return leaveKnown[write ? 1 : 0];
   }
 
   /**
@@ -284,21 +287,10 @@ final class Stubs {
     return findStack[(Mode.is(mode, Mode.USER) ? 2 : 0) + (write ? 1 : 0)];
   }
 
-  private static int table(int mode) {
-    return Mode.is(mode, Mode.USER) ? 1 : Mode.is(mode, Mode.AC) ? 2 : 0;
-  }
-
-  private final long[] findEntry = new long[3];
   private final long[] findStack = new long[4];
 
   private void writeProbes(Assembler a) {
-    int[] tables = {EngineArea.TLB_KERNEL, EngineArea.TLB_USER, EngineArea.TLB_AC};
-    for (int t = 0; t < tables.length; t++) {
-      a.align(16);
-      findEntry[t] = a.here();
-      Memory.entry(a, tables[t]);
-      a.ret();
-    }
+    int[] tables = {EngineArea.TLB_KERNEL, EngineArea.TLB_USER};
     for (int kind = 0; kind < findStack.length; kind++) {
       a.align(16);
       findStack[kind] = a.here();

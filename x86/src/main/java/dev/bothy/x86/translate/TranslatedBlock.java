@@ -37,6 +37,15 @@ public final class TranslatedBlock {
   /** A bit for each instruction whose first access that fails is the first that faults. */
   final long faultsAsFound;
 
+  /** A bit for each instruction that reads where its look-up was for writing: others write. */
+  final long readsFirst;
+
+  /**
+   * For each instruction: bytes between the address that it looks up and the one that it accesses;
+   * null if none.
+   */
+  final short[] lookedAhead;
+
   /** For each instruction: which registers are loaded, as in {@code EngineArea.LOADED}. */
   final byte[] loaded;
 
@@ -77,6 +86,8 @@ public final class TranslatedBlock {
       byte[] loaded,
       long shadowed,
       long faultsAsFound,
+      long readsFirst,
+      short[] lookedAhead,
       int[] pointers,
       int[] chainSites,
       short[] chainTargets,
@@ -96,6 +107,8 @@ public final class TranslatedBlock {
     this.loaded = loaded;
     this.shadowed = shadowed;
     this.faultsAsFound = faultsAsFound;
+    this.readsFirst = readsFirst;
+    this.lookedAhead = lookedAhead;
     this.pointers = pointers;
     this.chainSites = chainSites;
     this.chainTargets = chainTargets;
@@ -156,6 +169,16 @@ public final class TranslatedBlock {
    */
   public boolean faultsAsFoundAt(int index) {
     return (faultsAsFound >>> index & 1) != 0;
+  }
+
+  /** True if a look-up for writing that instruction {@code index} missed is for a read. */
+  public boolean readsFirst(int index) {
+    return (readsFirst >>> index & 1) != 0;
+  }
+
+  /** Bytes from the address that instruction {@code index} has missed to the one it accesses. */
+  public int lookedAhead(int index) {
+    return lookedAhead == null ? 0 : lookedAhead[index];
   }
 
   /** True if STI was executed right before instruction {@code index}. */

@@ -333,7 +333,7 @@ public final class Translator implements AutoCloseable {
       whole = false;
     }
     BlockWriter w = blockWriter;
-    int stale = w.finish(count);
+    int stale = w.finish(count, offsets);
     int length = w.a.size();
     int place = (int) used;
     long origin = memory.address() + used;
@@ -368,6 +368,8 @@ public final class Translator implements AutoCloseable {
             Arrays.copyOf(loaded, count + 1),
             w.shadowed,
             faultsAsFound(count),
+            readsFirst(count),
+            lookedAhead(count),
             w.x87Loaded ? Arrays.copyOf(pointers, count + 1) : null,
             Arrays.copyOf(w.chainSites, w.chains),
             Arrays.copyOf(w.chainTargets, w.chains),
@@ -420,6 +422,28 @@ public final class Translator implements AutoCloseable {
     return bits;
   }
 
+  /** See {@link TranslatedBlock#readsFirst}. */
+  private long readsFirst(int count) {
+    long bits = 0;
+    for (int k = 0; k < count; k++) {
+      bits |= (blockWriter.spans.readsFirst(k) ? 1L : 0) << k;
+    }
+    return bits;
+  }
+
+  /** See {@link TranslatedBlock#lookedAhead}. */
+  private short[] lookedAhead(int count) {
+    short[] ahead = null;
+    for (int k = 0; k < count; k++) {
+      int bytes = blockWriter.spans.lookedAhead(k);
+      if (bytes != 0) {
+        ahead = ahead == null ? new short[count] : ahead;
+        ahead[k] = (short) bytes;
+      }
+    }
+    return ahead;
+  }
+
   /**
    * Writes {@code count} instructions.
    *
@@ -428,8 +452,13 @@ public final class Translator implements AutoCloseable {
    * @return how many could be written
    */
   private int emit(long physical, int mode, int count, boolean whole) {
+    BlockWriter w = blockWriter;
+    w.spans.plan(
+        instructions, offsets, count, Mode.is(mode, Mode.LONG), Mode.is(mode, Mode.NARROW));
     for (int k = 0, units = 0; k < count; k++) {
-      observing[k] = Units.needed(instructions[k], units) || observes(instructions[k]);
+      observing[k] =
+          Units.needed(instructions[k], units)
+              || observes(instructions[k]) && (counts || !w.spans.isQuiet(k, instructions[k]));
       units |= Units.loaded(instructions[k]);
     }
     int needed = TableEntry.ARITHMETIC;
@@ -442,8 +471,6 @@ public final class Translator implements AutoCloseable {
               ? TableEntry.ARITHMETIC
               : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
     }
-    BlockWriter w = blockWriter;
-    w.probes.plan(instructions, offsets, count);
     w.start(mode, blocks.size(), memory.address() + used);
     w.offset = offsets[0];
     w.head(options.counting);
