@@ -70,7 +70,7 @@ class TranslatorEventsTest {
             + counters.get(Event.STACK_LOOK_UP.counter());
     assertAbout(6L * ROUNDS, accesses, "accesses");
     assertAbout(2L * ROUNDS, counters.get(Event.STACK_LOOK_UP.counter()), "by the stack pointer");
-    assertAbout(2L * ROUNDS, counters.get(Event.SHARED_LOOK_UP.counter()), "without a look");
+    assertAbout(3L * ROUNDS, counters.get(Event.SHARED_LOOK_UP.counter()), "without a look");
     assertAbout(ROUNDS, counters.get(Event.JUMP.counter()), "indirect jumps");
     assertTrue(counters.get(Event.BLOCK.counter()) >= 2 * (ROUNDS - INTERPRETED));
     long misses =
