@@ -27,6 +27,12 @@ import java.util.stream.Collectors;
  * process may have as many as it has memory for. Any thread.
  */
 public final class Vm implements AutoCloseable {
+  /** Folder of translated code in {@link DefaultGuest#cacheFolder}. */
+  public static final String TRANSLATIONS = "translations";
+
+  /** Folder of unpacked kernels there. */
+  public static final String KERNELS = "kernels";
+
   private final Machine machine;
   private final ConsoleOutput output;
   private final Console console;
@@ -322,9 +328,9 @@ public final class Vm implements AutoCloseable {
     public Vm build() throws VmException {
       ConsoleOutput output = new ConsoleOutput(consoleStream);
       try {
-        EngineFactory factory = Engines.factory(engine, observation, cacheFolder("translations"));
+        EngineFactory factory = Engines.factory(engine, observation, cacheFolder(TRANSLATIONS));
         MachineOptions options =
-            MachineOptions.of(memory, factory, boot().withCache(cacheFolder("kernels")), output)
+            MachineOptions.of(memory, factory, boot().withCache(cacheFolder(KERNELS)), output)
                 .withName(name)
                 .withCpus(cpus)
                 .withModel(model)

@@ -2,15 +2,18 @@ package dev.bothy.cli;
 
 import dev.bothy.EchoKernel;
 import dev.bothy.Engines;
+import dev.bothy.Vm;
 import dev.bothy.VmException;
 import dev.bothy.guest.DefaultGuest;
 import dev.bothy.host.NativeAccess;
+import dev.bothy.host.PrivateFolder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 
 /** {@code bothy doctor}. */
@@ -39,6 +42,7 @@ final class Doctor implements Callable<Integer> {
     System.out.println("host:");
     System.out.println("  " + calls());
     System.out.println("  default guest: " + guest());
+    System.out.println("  kept for the next start: " + kept());
     return sound ? ExitStatus.OK : ExitStatus.HOST_ERROR;
   }
 
@@ -75,6 +79,30 @@ final class Doctor implements Callable<Integer> {
           : "not prepared yet; 'bothy run' fetches it with apt, once";
     } catch (IOException e) {
       return "unknown: " + e.getMessage();
+    }
+  }
+
+  private static String kept() {
+    Path folder = DefaultGuest.cacheFolder();
+    try {
+      new PrivateFolder(folder.resolve(Vm.TRANSLATIONS)).create();
+      long bytes = size(folder.resolve(Vm.TRANSLATIONS)) + size(folder.resolve(Vm.KERNELS));
+      return (bytes >> 20) + " MiB in " + folder;
+    } catch (IOException e) {
+      return "nothing can be: " + e.getMessage();
+    }
+  }
+
+  private static long size(Path folder) throws IOException {
+    if (!Files.isDirectory(folder)) {
+      return 0;
+    }
+    try (Stream<Path> files = Files.list(folder)) {
+      long sum = 0;
+      for (Path file : files.toList()) {
+        sum += Files.size(file);
+      }
+      return sum;
     }
   }
 }

@@ -29,14 +29,17 @@ final class Train implements Callable<Integer> {
           EchoKernel.check(engine);
         }
       }
-      return DefaultGuest.isPrepared() && boot(fastest) ? ExitStatus.OK : ExitStatus.HOST_ERROR;
+      // The second time with what the first has kept.
+      return DefaultGuest.isPrepared() && boot(fastest) && boot(fastest)
+          ? ExitStatus.OK
+          : ExitStatus.HOST_ERROR;
     } catch (VmException | IOException e) {
       return ExitStatus.HOST_ERROR;
     }
   }
 
   private static boolean boot(String engine) throws VmException, IOException, InterruptedException {
-    try (Vm vm = Vm.builder().engine(engine).memory("512M").start()) {
+    try (Vm vm = Vm.builder().engine(engine).memory("512M").cache(true).start()) {
       vm.console().expect("/root # ", LIMIT);
       vm.console().send("ls -l /bin | head; cat /proc/cpuinfo; exit\n");
       return vm.awaitExit(LIMIT).isPresent();

@@ -154,7 +154,8 @@ public final class PrivateFolder {
     FileChannel channel =
         FileChannel.open(
             unfinished,
-            Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE),
+            Set.of(
+                StandardOpenOption.CREATE_NEW, StandardOpenOption.READ, StandardOpenOption.WRITE),
             onlyOwner("rw-------"));
     return new Unfinished(unfinished, path.resolve(name), channel);
   }
@@ -171,6 +172,7 @@ public final class PrivateFolder {
       this.channel = channel;
     }
 
+    /** For writing, and for reading what was written. */
     public FileChannel channel() {
       return channel;
     }

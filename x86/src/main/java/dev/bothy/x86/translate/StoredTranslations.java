@@ -1,19 +1,18 @@
 package dev.bothy.x86.translate;
 
-import dev.bothy.host.HostMemory;
 import dev.bothy.host.PrivateFolder;
 import dev.bothy.host.RawMemory;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Path;
 import java.util.BitSet;
-import java.util.Optional;
 
 /**
  * Translations kept in a file between machines, found by what they were made from: mode, place in
@@ -24,8 +23,10 @@ import java.util.Optional;
  * far as a checksum can tell. Not thread-safe.
  */
 final class StoredTranslations implements AutoCloseable {
-  /** Bytes of records in a file at most, and of new ones in memory. */
-  static final long USUAL_SIZE = 64L << 20;
+  /** Bytes of records in a file at most: those of some hundred thousand blocks. */
+  static final long USUAL_SIZE = 128L << 20;
+
+  private static final int BUFFER = 1 << 20;
 
   private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
   private static final int PAGE = 4096;
@@ -47,12 +48,16 @@ final class StoredTranslations implements AutoCloseable {
   private final StoredBlock record = new StoredBlock();
   private final byte[] page = new byte[PAGE];
 
-  // New records, one after the other, each on a multiple of 16: their hashes lie in front.
-  private HostMemory added;
+  // New records, one after the other, each on a multiple of 16 and behind its hash: on disk but for
+  // the last of them.
+  private PrivateFolder.Unfinished added;
+  private final ByteBuffer buffer =
+      ByteBuffer.allocateDirect(BUFFER).order(ByteOrder.LITTLE_ENDIAN);
   private long addedBytes;
   private int addedRecords;
 
-  private Optional<String> failure = Optional.empty();
+  /** Nothing can be kept. */
+  private boolean failed;
 
   /**
    * Opens what {@code folder} has for {@code key}. Never fails: what cannot be used is not there.
@@ -67,7 +72,7 @@ final class StoredTranslations implements AutoCloseable {
     try {
       found = StoreFile.open(this.folder, key, arena);
     } catch (IOException e) {
-      failure = Optional.of(e.getMessage());
+      failed = true;
     }
     file = found;
   }
@@ -75,11 +80,6 @@ final class StoredTranslations implements AutoCloseable {
   /** Records in the file. */
   int stored() {
     return file == null ? 0 : file.records();
-  }
-
-  /** What has gone wrong with the file, if anything has. */
-  Optional<String> failure() {
-    return failure;
   }
 
   /**
@@ -144,27 +144,33 @@ final class StoredTranslations implements AutoCloseable {
     }
     int length = record.length();
     int size = length + 4 + 15 & ~15;
-    if (addedBytes + size > mostBytes || !makeRoom()) {
+    if (addedBytes + size > mostBytes || failed) {
       return;
     }
-    long at = added.address() + addedBytes;
-    RawMemory.putInt(at, record.hash());
-    MemorySegment.copy(
-        record.bytes(), 0, RawMemory.segment(at + 4, length), ValueLayout.JAVA_BYTE, 0, length);
+    if (buffer.remaining() < size) {
+      try {
+        flush();
+      } catch (IOException e) {
+        failed = true;
+        return;
+      }
+    }
+    int end = buffer.position() + size;
+    buffer.putInt(record.hash()).put(record.bytes(), 0, length).position(end);
     addedBytes += size;
     addedRecords++;
   }
 
-  private boolean makeRoom() {
+  private void flush() throws IOException {
     if (added == null) {
-      try {
-        added = HostMemory.allocate(mostBytes);
-      } catch (UncheckedIOException e) {
-        addedBytes = mostBytes;
-        return false;
-      }
+      folder.create();
+      added = folder.begin(key.fileName());
     }
-    return true;
+    buffer.flip();
+    while (buffer.hasRemaining()) {
+      added.channel().write(buffer);
+    }
+    buffer.clear();
   }
 
   static int hash(int mode, int offset, long bytes) {
@@ -186,11 +192,11 @@ final class StoredTranslations implements AutoCloseable {
    */
   void save() {
     // What is seldom new is not worth the writing of all the rest.
-    if (addedRecords == 0 || addedRecords < stored() / 256) {
+    if (addedRecords == 0 || addedRecords < stored() / 256 || failed) {
       return;
     }
     try {
-      folder.create();
+      flush();
       try (FileChannel lock = folder.lockFile();
           FileLock held = lock.tryLock()) {
         if (held != null) {
@@ -200,7 +206,7 @@ final class StoredTranslations implements AutoCloseable {
         // Another machine of this process is writing: so it is for other processes.
       }
     } catch (IOException e) {
-      failure = Optional.of(e.getMessage());
+      failed = true;
     }
   }
 
@@ -208,7 +214,8 @@ final class StoredTranslations implements AutoCloseable {
     try (Arena others = Arena.ofConfined()) {
       StoreFile now = StoreFile.open(folder, key, others);
       StoreFile.Writer writer = new StoreFile.Writer(mostBytes);
-      MemorySegment fresh = added.segment();
+      MemorySegment fresh =
+          added.channel().map(FileChannel.MapMode.READ_ONLY, 0, addedBytes, others);
       for (long at = 0; at < addedBytes; ) {
         int length = fresh.get(INT, at + 8);
         long address = fresh.address() + at + 4;
@@ -229,8 +236,12 @@ final class StoredTranslations implements AutoCloseable {
   @Override
   public void close() {
     arena.close();
-    if (added != null) {
-      added.close();
+    try {
+      if (added != null) {
+        added.close();
+      }
+    } catch (IOException e) {
+      // It is removed another time.
     }
   }
 }
