@@ -1,5 +1,6 @@
 package dev.bothy.cli;
 
+import dev.bothy.host.NativeAccess;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ParameterException;
@@ -20,6 +21,9 @@ public final class Main implements Runnable {
 
   /** Runs the command and ends the process with its exit status. */
   public static void main(String[] args) {
+    if (args.length > 0 && args[0].equals("run")) {
+      NativeAccess.linkAhead();
+    }
     System.exit(execute(args));
   }
 

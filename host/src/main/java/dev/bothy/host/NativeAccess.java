@@ -13,4 +13,19 @@ public final class NativeAccess {
     return !"off".equals(System.getProperty("bothy.native"))
         && System.getProperty("os.name").equals("Linux");
   }
+
+  /**
+   * Links, on a thread of its own, what every machine calls: costs a tenth of a second that
+   * somebody would have to wait for later. Returns at once.
+   */
+  public static void linkAhead() {
+    Thread.ofPlatform()
+        .daemon()
+        .name("bothy-link")
+        .start(
+            () -> {
+              ExecutableMemory.refusal();
+              Terminal.isTerminal(Terminal.STANDARD_INPUT);
+            });
+  }
 }
