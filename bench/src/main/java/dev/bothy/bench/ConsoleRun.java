@@ -21,6 +21,7 @@ final class ConsoleRun implements AutoCloseable {
   private static final int KEPT_CHARACTERS = 8 << 20;
 
   private static final int SECONDS_TO_END = 20;
+  private static final int BEAT_MILLIS = 100;
 
   /**
    * Something the guest is to say, and the answer.
@@ -45,10 +46,13 @@ final class ConsoleRun implements AutoCloseable {
    * @param hung it did not come to its end in time
    * @param status of the process; nothing if it had to be killed
    * @param seconds from its start
+   * @param stood seconds that the host, or this process, stood still meanwhile: whoever stops us
+   *     probably stops the guest, and its clock goes on
    * @param turns how many were taken
    * @param console all that the guest said, carriage returns left out
    */
-  record End(boolean hung, OptionalInt status, double seconds, int turns, String console) {}
+  record End(
+      boolean hung, OptionalInt status, double seconds, double stood, int turns, String console) {}
 
   private final GuestProcess process;
   private final ReentrantLock lock = new ReentrantLock();
@@ -58,10 +62,25 @@ final class ConsoleRun implements AutoCloseable {
   private boolean ended;
   private volatile int taken;
 
+  /** The longest time between two beats of {@link #watchTime}. */
+  private volatile double longestBeat;
+
   /** Starts a command; its standard error goes to a file. */
   ConsoleRun(List<String> command, Path errors) throws IOException {
     process = GuestProcess.plain(command, errors);
     Thread.ofVirtual().start(this::listen);
+    Thread.ofPlatform().daemon().start(this::watchTime);
+  }
+
+  private void watchTime() {
+    try {
+      for (double last = process.age(); process.alive(); last = process.age()) {
+        TimeUnit.MILLISECONDS.sleep(BEAT_MILLIS);
+        longestBeat = Math.max(longestBeat, process.age() - last);
+      }
+    } catch (InterruptedException e) {
+      // Nobody does.
+    }
   }
 
   GuestProcess process() {
@@ -137,7 +156,7 @@ final class ConsoleRun implements AutoCloseable {
     lock.lock();
     try {
       String console = said + (left == 0 ? "" : "\n... and %d characters more".formatted(left));
-      return new End(hung, status, seconds, taken, console);
+      return new End(hung, status, seconds, longestBeat, taken, console);
     } finally {
       lock.unlock();
     }

@@ -79,12 +79,18 @@ final class Soak {
   }
 
   /** One boot to come. */
-  private record Boot(SoakTable.Row row, SoakGuest guest, int number) {}
+  private record Boot(SoakTable.Row row, SoakGuest guest, int number, int tries) {}
+
+  /** A guest that stands still for so long while its clock goes on may complain. */
+  private static final double STILLSTAND_SECONDS = 2;
+
+  private static final int TRIES = 5;
 
   private final Path home;
   private final Path output;
   private final Plan plan;
   private final AtomicInteger failures = new AtomicInteger();
+  private final AtomicInteger repeated = new AtomicInteger();
 
   private Soak(Path home, Path output, Plan plan) {
     this.home = home;
@@ -121,6 +127,11 @@ final class Soak {
     String text =
         "%s\n`bench/soak %s`: from power-on to power-off by `./bothy run --engine %s`, %d at a time.\n\n%s"
             .formatted(host, String.join(" ", arguments), plan.engine, plan.jobs, table.markdown());
+    if (soak.repeated.get() > 0) {
+      text +=
+          "\n%s boots were repeated, because the host stood still for seconds.\n"
+              .formatted(soak.repeated);
+    }
     Files.writeString(output.resolve("soak.md"), text);
     System.out.print(text);
     System.err.println("bench: written to " + output);
@@ -151,7 +162,7 @@ final class Soak {
         SoakTable.Row row = table.row(guest.what(), cpus);
         List<Boot> boots = new ArrayList<>();
         for (int number = 1; number <= plan.bootsOf(guest.name()); number++) {
-          boots.add(new Boot(row, guest, number));
+          boots.add(new Boot(row, guest, number, 1));
         }
         rows.add(boots);
       }
@@ -198,6 +209,18 @@ final class Soak {
               process -> HangReport.write(folder, process.pid()));
     }
     List<String> faults = guest.faults(end, cpus);
+    if (end.stood() > STILLSTAND_SECONDS && boot.tries < TRIES) {
+      System.err.printf(
+          Locale.ROOT,
+          "bench: %s does not count, the host stood still for %.0f s%s%n",
+          name,
+          end.stood(),
+          faults.isEmpty() ? "" : ": " + String.join("; ", faults));
+      repeated.incrementAndGet();
+      deleteFiles(folder);
+      boot(new Boot(boot.row, guest, boot.number, boot.tries + 1));
+      return;
+    }
     boot.row.add(end.seconds(), faults);
     System.err.printf(
         Locale.ROOT,

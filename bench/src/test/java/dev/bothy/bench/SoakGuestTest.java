@@ -22,7 +22,7 @@ class SoakGuestTest {
   private static final String GOOD = "login: root\n# poweroff\nprocessors=2\nreboot: Power down\n";
 
   private static List<String> faults(int status, int turns, String console) {
-    return GUEST.faults(new End(false, OptionalInt.of(status), 3, turns, console), 2);
+    return GUEST.faults(new End(false, OptionalInt.of(status), 3, 0, turns, console), 2);
   }
 
   @Test
@@ -34,10 +34,10 @@ class SoakGuestTest {
   void findsAHang() {
     assertEquals(
         List.of("no end after 600 s", "never said \"# \""),
-        GUEST.faults(new End(true, OptionalInt.of(130), 600.2, 1, GOOD), 2));
+        GUEST.faults(new End(true, OptionalInt.of(130), 600.2, 0, 1, GOOD), 2));
     assertEquals(
         List.of("no end after 600 s", "had to be killed"),
-        GUEST.faults(new End(true, OptionalInt.empty(), 600.2, 2, GOOD), 2));
+        GUEST.faults(new End(true, OptionalInt.empty(), 600.2, 0, 2, GOOD), 2));
   }
 
   @Test

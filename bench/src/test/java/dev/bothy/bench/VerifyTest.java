@@ -11,7 +11,7 @@ class VerifyTest {
   private static final String BEGUN = "bench-up\nbench-begin gcc\n";
 
   private static List<String> faults(int status, int turns, String console) {
-    return Verify.faults(new End(false, OptionalInt.of(status), 99, turns, console), "gcc");
+    return Verify.faults(new End(false, OptionalInt.of(status), 99, 0, turns, console), "gcc");
   }
 
   @Test
