@@ -107,7 +107,12 @@ class CloseAccessTest extends EngineTest {
             aside(m, 14);
             fill(m);
             var a = forEach(m, body, EDGE - 0x200, EDGE - before - 0x100, EDGE - before);
-            a.cmp(12, 1).jz("end").mov(12, 1).mov(RCX, entryOf(EDGE)).mov(RAX, 0).store(RCX, 0, RAX);
+            a.cmp(12, 1)
+                .jz("end")
+                .mov(12, 1)
+                .mov(RCX, entryOf(EDGE))
+                .mov(RAX, 0)
+                .store(RCX, 0, RAX);
             a.mov(RCX, EDGE).invlpg(RCX).mov(14, LIST + 16).mov(RDX, 0x1234).mov(15, 1);
             m.code(64, a.jmp("loop").label("end").hlt());
             m.run();
