@@ -34,6 +34,11 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
     memory.observeWrites(this);
   }
 
+  /** Host address of the marks: four bytes a page of RAM, not 0 where there is code. */
+  long address() {
+    return start;
+  }
+
   void add(PagingCpu cpu) {
     cpus.add(cpu);
   }

@@ -150,6 +150,56 @@ public final class EngineArea {
   /** Not 0: the jump cache has supervisor code that is the present address space's alone. */
   public static final int LOCAL_KERNEL_JUMPS = WORDS + 0x388;
 
+  // What generated code needs to walk page tables.
+
+  /** {@link #REFILL_ALLOWED} and so on. 4 bytes. */
+  public static final int REFILL_FLAGS = WORDS + 0x600;
+
+  /** It may: 4-level tables, NX in force, nothing that looks at each access. */
+  public static final int REFILL_ALLOWED = 1;
+
+  public static final int REFILL_SMEP = 2;
+  public static final int REFILL_SMAP = 4;
+
+  /** CR4.PGE, at the place of the bit that makes a page global. */
+  public static final int REFILL_GLOBAL = 0x100;
+
+  /** Times that it did. */
+  public static final int REFILLS = WORDS + 0x608;
+
+  /** The last miss that it looked for, and of the same exit the one before. */
+  public static final int REFILL_ADDRESS = WORDS + 0x610;
+
+  public static final int REFILL_BEFORE = WORDS + 0x618;
+
+  /** The exit: as in {@link #EXIT}. 4 bytes. */
+  public static final int REFILL_EXIT = WORDS + 0x620;
+
+  /** Bits of an entry that must be as in a plain one that leads to another table. */
+  public static final int REFILL_TABLE_BITS = WORDS + 0x628;
+
+  /** The same where it leads to a page of 4 KiB. */
+  public static final int REFILL_PAGE_BITS = WORDS + 0x630;
+
+  /** Bits of an entry that are a frame's address. */
+  public static final int REFILL_FRAME = WORDS + 0x638;
+
+  /** Host address of RAM; the low region's size, where the high one starts, and its size. */
+  public static final int RAM = WORDS + 0x640;
+
+  public static final int RAM_LOW_SIZE = WORDS + 0x648;
+  public static final int RAM_HIGH_START = WORDS + 0x650;
+  public static final int RAM_HIGH_SIZE = WORDS + 0x658;
+
+  /** Host address of four bytes a page of RAM: not 0 where there is code. */
+  public static final int CODE_PAGES = WORDS + 0x660;
+
+  /** Host address of four bytes a page of RAM: which TLB entries let stores through. */
+  public static final int TLB_WRITERS = WORDS + 0x668;
+
+  /** What a stack copy holds as its tag while it is empty. */
+  public static final int NO_PAGE = WORDS + 0x670;
+
   /** Bits of {@link #JUMP_KEY} below the number of the mode. */
   public static final int KEY_MODE_SHIFT = 59;
 
@@ -191,6 +241,12 @@ public final class EngineArea {
   /** A bit for each entry of the kernel's table: it is some address space's, no global page. */
   public static final int TLB_LOCAL = TLB + TLB_SIZE;
 
+  /** A bit for each entry of each table: it may not be empty. */
+  public static final int TLB_USED = TLB_LOCAL + TLB_ENTRIES / 8;
+
+  /** Regions of 1 GiB (hashed) that have large pages in the TLB: 512 bits. */
+  public static final int TLB_LARGE_REGIONS = TLB_USED + (1 + 2 * SPACES) * TLB_ENTRIES / 8;
+
   // The jump cache.
 
   public static final int JUMP_ENTRIES = 1 << 16;
@@ -198,7 +254,7 @@ public final class EngineArea {
   /**
    * Entries of 16 bytes: the linear address xor {@link #JUMP_KEY}, then the host address of code.
    */
-  public static final int JUMPS = TLB_LOCAL + TLB_ENTRIES / 8;
+  public static final int JUMPS = TLB_LARGE_REGIONS + 64;
 
   /** Number of bits in {@link #JUMP_PAGES}. */
   public static final int JUMP_PAGES_BITS = 1 << 16;

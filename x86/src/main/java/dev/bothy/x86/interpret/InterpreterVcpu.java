@@ -1,5 +1,7 @@
 package dev.bothy.x86.interpret;
 
+import static dev.bothy.host.RawMemory.getLong;
+
 import dev.bothy.core.Engine;
 import dev.bothy.core.Exit;
 import dev.bothy.core.LocalInterruptController;
@@ -135,7 +137,7 @@ final class InterpreterVcpu implements Vcpu {
     counters.put("blocksDropped", processor.code.dropped);
     counters.put("blockLookups", processor.code.lookups);
     counters.put("codeCacheWipes", processor.code.wiped);
-    counters.put("pageWalks", processor.walks);
+    counters.put("pageWalks", processor.walks + getLong(processor.state + EngineArea.REFILLS));
     counters.put("tlbFlushes", processor.tlbFlushes());
     counters.put("exceptions", processor.exceptions);
     counters.put("interrupts", processor.interrupts);

@@ -4,6 +4,7 @@ import static dev.bothy.host.RawMemory.compareAndExchangeInt;
 import static dev.bothy.host.RawMemory.compareAndExchangeLong;
 import static dev.bothy.host.RawMemory.getInt;
 import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
@@ -53,6 +54,21 @@ final class PageWalker {
     smep = (cr4 & Bits.CR4_SMEP) != 0;
     smap = (cr4 & Bits.CR4_SMAP) != 0;
     nxe = (efer & Bits.EFER_NXE) != 0 && pae;
+  }
+
+  /** {@link EngineArea#REFILL_FLAGS} but for what is beyond paging. */
+  int refillFlags() {
+    return (cpu.longMode && nxe ? EngineArea.REFILL_ALLOWED : 0)
+        | (smep ? EngineArea.REFILL_SMEP : 0)
+        | (smap ? EngineArea.REFILL_SMAP : 0)
+        | (pge ? EngineArea.REFILL_GLOBAL : 0);
+  }
+
+  /** Tells generated code about page tables. */
+  static void describe(long state) {
+    putLong(state + EngineArea.REFILL_FRAME, ADDRESS_BITS & PAGE);
+    putLong(state + EngineArea.REFILL_TABLE_BITS, RESERVED_HIGH | 0xa1);
+    putLong(state + EngineArea.REFILL_PAGE_BITS, RESERVED_HIGH | 0x21);
   }
 
   boolean smap() {

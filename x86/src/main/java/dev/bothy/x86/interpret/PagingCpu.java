@@ -1,6 +1,7 @@
 package dev.bothy.x86.interpret;
 
 import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.GuestMemory;
@@ -88,6 +89,28 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     lowSize = regions.get(0).length();
     highHost = regions.size() > 1 ? regions.get(1).hostAddress() : 0;
     highSize = regions.size() > 1 ? regions.get(1).length() : 0;
+  }
+
+  /** Tells generated code what it needs to walk page tables. */
+  final void describeMemory() {
+    putLong(state + EngineArea.RAM, lowHost);
+    putLong(state + EngineArea.RAM_LOW_SIZE, lowSize);
+    putLong(state + EngineArea.RAM_HIGH_START, GuestMemory.HIGH_START);
+    putLong(state + EngineArea.RAM_HIGH_SIZE, highSize);
+    putLong(state + EngineArea.CODE_PAGES, codeMap.address());
+    PageWalker.describe(state);
+  }
+
+  /** What generated code may do about pages that it misses, {@link EngineArea#REFILL_FLAGS}. */
+  final int refillFlags() {
+    long base = apic.baseAddress();
+    boolean plain =
+        paging
+            && !watching
+            && !checksAlignment
+            && stores == null
+            && (base < 0 || hostOf(base) == 0);
+    return plain ? walker.refillFlags() : 0;
   }
 
   /** Gives back what the host lent; not used afterwards. */

@@ -110,6 +110,7 @@ final class TranslatedExecution {
     base = state + EngineArea.CENTRE;
     readsClock = !counting && clockIsNanoTime();
     putLong(state + EngineArea.BLOCK_INDEX, translator.blockIndex());
+    cpu.describeMemory();
     forgetJumps();
   }
 
@@ -401,6 +402,8 @@ final class TranslatedExecution {
     putInt(state + EngineArea.FLAGS, (flags & 0xff | 2) << 8 | flags >>> 11 & FLAGS_OF);
     putInt(state + EngineArea.SYSTEM_FLAGS, cpu.systemFlags);
     makeKeys(mode);
+    putInt(state + EngineArea.REFILL_FLAGS, cpu.refillFlags());
+    putInt(state + EngineArea.REFILL_EXIT, -1);
     boolean waits = (cpu.systemFlags & Bits.IF) == 0 && cpu.apic.interruptPending();
     putInt(
         state + EngineArea.INTERRUPT_WAITS,
@@ -586,7 +589,7 @@ final class TranslatedExecution {
   /** Adds this vCPU's counters. */
   void count(Map<String, Long> counters) {
     counters.put("translatedEntries", entries);
-    counters.put("tlbFills", fills);
+    counters.put("tlbFills", fills + getLong(state + EngineArea.REFILLS));
     for (int i = 0; i < Leave.KINDS; i++) {
       counters.put("left." + Leave.name(i), leaves[i]);
     }

@@ -61,12 +61,6 @@ final class TranslationBuffer {
    */
   private final HostMemory writers;
 
-  /** A bit for each entry of each table: it is not empty. */
-  private final long[] used = new long[TABLES * WORDS];
-
-  /** Regions of 1 GiB (hashed) that have large pages in the TLB: INVLPG there flushes all. */
-  private final long[] largeRegions = new long[8];
-
   /** What the slots hold: a PCID, or -1. */
   private final int[] pcids = new int[EngineArea.SPACES];
 
@@ -103,6 +97,8 @@ final class TranslationBuffer {
     pcids[0] = 0;
     numbers[0] = nextNumber++;
     putLong(state + EngineArea.TLB_KERNEL, start);
+    putLong(state + EngineArea.NO_PAGE, noPage);
+    putLong(state + EngineArea.TLB_WRITERS, writers.address());
     select(0);
     emptyStackCopies();
   }
@@ -152,8 +148,11 @@ final class TranslationBuffer {
   private void emptyTable(int table) {
     long first = start + (long) table * EngineArea.TLB_TABLE;
     for (int word = 0; word < WORDS; word++) {
-      emptyEntries(first + word * 64L * EngineArea.TLB_ENTRY, used[table * WORDS + word]);
-      used[table * WORDS + word] = 0;
+      long bits = used(table * WORDS + word);
+      if (bits != 0) {
+        emptyEntries(first + word * 64L * EngineArea.TLB_ENTRY, bits);
+        setUsed(table * WORDS + word, 0);
+      }
     }
   }
 
@@ -175,6 +174,15 @@ final class TranslationBuffer {
     emptyTable(2 + 2 * which);
   }
 
+  /** 64 bits of {@link EngineArea#TLB_USED}. */
+  private long used(int word) {
+    return getLong(state + EngineArea.TLB_USED + 8L * word);
+  }
+
+  private void setUsed(int word, long bits) {
+    putLong(state + EngineArea.TLB_USED + 8L * word, bits);
+  }
+
   /** 64 bits of {@link EngineArea#TLB_LOCAL}. */
   private long local(int word) {
     return getLong(state + EngineArea.TLB_LOCAL + 8L * word);
@@ -190,7 +198,7 @@ final class TranslationBuffer {
       long bits = local(word);
       if (bits != 0) {
         emptyEntries(start + word * 64L * EngineArea.TLB_ENTRY, bits);
-        used[word] &= ~bits;
+        setUsed(word, used(word) & ~bits);
         setLocal(word, 0);
       }
     }
@@ -292,7 +300,9 @@ final class TranslationBuffer {
     forgetOthers();
     emptySlot(slot);
     emptyKernelTable();
-    Arrays.fill(largeRegions, 0);
+    for (int word = 0; word < 8; word++) {
+      putLong(state + EngineArea.TLB_LARGE_REGIONS + 8L * word, 0);
+    }
     emptyStackCopies();
     pcids[slot] = pcid;
     takeNumber();
@@ -315,20 +325,25 @@ final class TranslationBuffer {
     return (int) (linear >>> 30 ^ linear >>> 39) & 511;
   }
 
+  /** INVLPG flushes all where there are large pages. */
+  private long largeRegionWord(int region) {
+    return state + EngineArea.TLB_LARGE_REGIONS + (region >>> 6) * 8L;
+  }
+
   /**
    * Forgets the page of {@code linear} in every table and address space; false if that page may be
    * larger than 4 KiB, and nothing was done.
    */
   boolean flushPage(long linear) {
     int region = region(linear);
-    if ((largeRegions[region >>> 6] & 1L << region) != 0) {
+    if ((getLong(largeRegionWord(region)) & 1L << region) != 0) {
       return false;
     }
     int index = (int) (linear >>> 12) & ENTRIES - 1;
     for (int table = 0; table < TABLES; table++) {
       int word = table * WORDS + (index >>> 6);
-      if ((used[word] & 1L << index) != 0) {
-        used[word] &= ~(1L << index);
+      if ((used(word) & 1L << index) != 0) {
+        setUsed(word, used(word) & ~(1L << index));
         emptyEntry(start + ((long) table * ENTRIES + index) * EngineArea.TLB_ENTRY);
       }
     }
@@ -360,9 +375,9 @@ final class TranslationBuffer {
     int word = number >>> 6;
     long bit = 1L << number;
     long tag = linear & PAGE;
-    if ((used[word] & bit) != 0 && !holds(entry, tag, host)) {
+    if ((used(word) & bit) != 0 && !holds(entry, tag, host)) {
       emptyEntry(entry);
-      used[word] &= ~bit;
+      setUsed(word, used(word) & ~bit);
       if (number < ENTRIES) {
         setLocal(word, local(word) & ~bit);
         emptyStackCopy(EngineArea.STACK_KERNEL);
@@ -370,13 +385,14 @@ final class TranslationBuffer {
         emptyStackCopy(EngineArea.STACK_USER);
       }
     }
-    used[word] |= bit;
+    setUsed(word, used(word) | bit);
     if (!global && number < ENTRIES) {
       setLocal(word, local(word) | bit);
     }
     if (large) {
       int region = region(linear);
-      largeRegions[region >>> 6] |= 1L << region;
+      long at = largeRegionWord(region);
+      putLong(at, getLong(at) | 1L << region);
     }
     putLong(entry + EngineArea.TLB_HOST, host);
     if (access == PagingCpu.FETCH) {
@@ -418,8 +434,8 @@ final class TranslationBuffer {
     if (note > 0) {
       dropWrite(start + (note - 1L) * EngineArea.TLB_ENTRY, host);
     } else if (note == SEVERAL) {
-      for (int word = 0; word < used.length; word++) {
-        for (long bits = used[word]; bits != 0; bits &= bits - 1) {
+      for (int word = 0; word < TABLES * WORDS; word++) {
+        for (long bits = used(word); bits != 0; bits &= bits - 1) {
           long number = word * 64L + Long.numberOfTrailingZeros(bits);
           dropWrite(start + number * EngineArea.TLB_ENTRY, host);
         }

@@ -72,6 +72,9 @@ final class BlockWriter {
   private static final int COLD_JUMP = 106;
   private static final int COLD_SPAN_ON_STACK = 107;
 
+  /** Position of each instruction's code. */
+  private final int[] retry;
+
   /** Where exits name the block: four bytes of code each. */
   final int[] exitSites = new int[MOST_COLD + MOST_CHAINS + 1];
 
@@ -91,7 +94,8 @@ final class BlockWriter {
   /** Events are counted. */
   private final boolean counts;
 
-  BlockWriter(Stubs stubs, boolean counts) {
+  BlockWriter(Stubs stubs, boolean counts, int[] retry) {
+    this.retry = retry;
     this.stubs = stubs;
     this.counts = counts;
   }
@@ -556,7 +560,7 @@ final class BlockWriter {
     a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, Memory.tag(write));
     a.store(8, Home.BASE, Home.state(EngineArea.MISS_ADDRESS), Home.A);
     int crossing = jumpIfCrossing(Home.A, length);
-    leave(stubs.leaveKnown(write), number << 8 | coldIndex[c]);
+    miss(stubs.leaveKnown(write), number << 8 | coldIndex[c]);
     a.bind(crossing);
     narrow(c, count);
   }
@@ -626,13 +630,24 @@ final class BlockWriter {
   }
 
   private void leave(int kind, int argument) {
-    leave(stubs.leave[kind], argument);
+    if (kind == Leave.MISS_READ || kind == Leave.MISS_WRITE) {
+      miss(stubs.leave[kind], argument);
+      return;
+    }
+    nameExit(argument);
+    a.jump(stubs.leave[kind]);
   }
 
-  private void leave(long stub, int argument) {
+  /** Leaves by {@code stub}, or tries again where it has found the page. */
+  private void miss(long stub, int argument) {
+    nameExit(argument);
+    a.call(stub);
+    back(retry[argument & 0xff]);
+  }
+
+  private void nameExit(int argument) {
     a.storeImmediate(4, Home.BASE, Home.state(EngineArea.EXIT), argument);
     exitSites[exitSiteCount++] = a.size() - 4;
-    a.jump(stub);
   }
 
   // Operands.

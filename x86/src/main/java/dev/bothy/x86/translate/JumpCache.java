@@ -86,10 +86,10 @@ public final class JumpCache {
 
   /**
    * Writes what comes after {@link #compare} found another address: looks at the second of the
-   * pair, then for a block on the page that the TLB has for fetches there, which becomes the first
-   * of the pair. Returns with ZF set and A and V as {@link #compare} does, or with ZF clear.
+   * pair, then for a block on the page that is there for fetches, which becomes the first of the
+   * pair. Returns with ZF set and A and V as {@link #compare} does, or with ZF clear.
    */
-  static void writeFind(Assembler a) {
+  static void writeFind(Assembler a, long walk) {
     a.lea(4, RAX, RAX, NONE, 0, 2);
     a.memory(0, 8, 0x3b, Home.V, Home.BASE, RAX, 3, Home.state(EngineArea.JUMPS));
     int other = a.shortForward(Assembler.NE);
@@ -115,7 +115,12 @@ public final class JumpCache {
     a.mov(8, RAX, RCX);
     a.aluLoad(Assembler.XOR, 8, RAX, RSI, NONE, EngineArea.TLB_FETCH);
     a.aluImmediate(Assembler.CMP, 8, RAX, 4095);
-    int unmapped = a.jumpForward(Assembler.A);
+    int mapped = a.shortForward(Assembler.BE);
+    a.call(walk);
+    int unmapped = a.jumpForward(Assembler.NE);
+    a.mov(8, RAX, RCX);
+    a.aluLoad(Assembler.XOR, 8, RAX, RSI, NONE, EngineArea.TLB_FETCH);
+    a.bindShort(mapped);
     // The block's key, and where it may be.
     a.aluLoad(Assembler.ADD, 8, RAX, RSI, NONE, EngineArea.TLB_HOST);
     a.aluLoad(Assembler.XOR, 8, RAX, RDX, NONE, EngineArea.MODE_KEY);
@@ -178,10 +183,11 @@ public final class JumpCache {
    * page: goes to {@code block} while that page is at host address {@code second}, else to {@code
    * leave}, which is for unknown addresses.
    *
+   * @param page {@link #writePage}
    * @param offset of the instruction in its page
    */
   static void writeStraddle(
-      Assembler a, int mode, int offset, long second, long block, long leave) {
+      Assembler a, int mode, int offset, long second, long page, long block, long leave) {
     boolean wide = Mode.is(mode, Mode.LONG);
     int tag = Home.state(EngineArea.STUB_SCRATCH);
     a.store(8, Home.BASE, tag, Home.V);
@@ -192,13 +198,32 @@ public final class JumpCache {
     a.aluImmediate(Assembler.AND, 4, Home.A, (EngineArea.TLB_ENTRIES - 1) * EngineArea.TLB_ENTRY);
     a.aluLoad(Assembler.ADD, 8, Home.A, Home.BASE, NONE, (int) modeTable(mode));
     a.aluLoad(Assembler.CMP, 8, Home.V, Home.A, NONE, EngineArea.TLB_FETCH);
+    int mapped = a.shortForward(Assembler.E);
+    a.call(page);
     int unmapped = a.shortForward(Assembler.NE);
+    a.bindShort(mapped);
     a.constant(Home.V, second);
     a.aluLoad(Assembler.CMP, 8, Home.V, Home.A, NONE, EngineArea.TLB_HOST);
     a.bindShort(unmapped);
     a.load(8, Home.V, Home.BASE, tag);
     a.jump(Assembler.E, block);
     a.jump(leave);
+  }
+
+  /**
+   * Writes the walk for the page at V whose TLB entry is A. Returns with ZF set if it is there for
+   * fetches now; A stays.
+   */
+  static void writePage(Assembler a, long walk) {
+    a.push(RCX);
+    a.push(RSI);
+    a.mov(8, RCX, Home.V);
+    a.mov(8, RSI, Home.A);
+    a.call(walk);
+    a.mov(8, Home.A, RSI);
+    a.pop(RSI);
+    a.pop(RCX);
+    a.ret();
   }
 
   private static void restore(Assembler a, int[] saved) {

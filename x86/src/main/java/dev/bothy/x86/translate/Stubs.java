@@ -17,7 +17,10 @@ final class Stubs {
   /** {@code enter(base, code)}: the host's calling convention. Returns why the code left. */
   final long enter;
 
-  /** Ends of blocks by the constants of {@link Leave}. */
+  /**
+   * Ends of blocks by the constants of {@link Leave}. Misses of the TLB are called: they return to
+   * where the access starts again if the page was found.
+   */
   final long[] leave = new long[Leave.KINDS];
 
   private final long[] leaveKnown = new long[2];
@@ -82,21 +85,23 @@ final class Stubs {
     }
     a.ret();
 
+    a.align(16);
+    final long walkForFetch = a.here();
+    Refill.writeFetch(a);
+    final long[] walk = new long[2];
+    for (int write = 0; write < 2; write++) {
+      a.align(16);
+      walk[write] = a.here();
+      Refill.writeData(a, write != 0);
+    }
+
     for (int kind = 0; kind < Leave.KINDS; kind++) {
       a.align(16);
       leave[kind] = a.here();
       switch (kind) {
         case Leave.MISS_READ, Leave.MISS_WRITE -> {
-          // A is the linear address xor the tag in the entry at V.
-          a.aluLoad(
-              Assembler.XOR,
-              8,
-              Home.A,
-              Home.V,
-              NONE,
-              kind == Leave.MISS_WRITE ? EngineArea.TLB_WRITE : EngineArea.TLB_READ);
-          a.store(8, Home.BASE, Home.state(EngineArea.MISS_ADDRESS), Home.A);
-          leaveKnown[kind - Leave.MISS_READ] = a.here();
+          boolean write = kind == Leave.MISS_WRITE;
+          leaveKnown[write ? 1 : 0] = Refill.writeMiss(a, write, walk[write ? 1 : 0]);
         }
         case Leave.JUMP -> {
           a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, Home.state(EngineArea.JUMP_KEY));
@@ -112,7 +117,10 @@ final class Stubs {
 
     a.align(16);
     findJump = a.here();
-    JumpCache.writeFind(a);
+    JumpCache.writeFind(a, walkForFetch);
+    a.align(16);
+    fetchPage = a.here();
+    JumpCache.writePage(a, walkForFetch);
     a.align(16);
     jumpElsewhere = a.here();
     int known = jumpCacheFind(a);
@@ -335,6 +343,9 @@ final class Stubs {
 
   /** See {@link JumpCache#writeFind}. */
   private final long findJump;
+
+  /** See {@link JumpCache#writePage}. */
+  final long fetchPage;
 
   /** Goes where {@link #findJump} finds, or leaves. */
   private final long jumpElsewhere;

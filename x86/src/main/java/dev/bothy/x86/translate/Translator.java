@@ -43,7 +43,7 @@ public final class Translator implements AutoCloseable {
     void unmarkTranslated(long physical);
   }
 
-  private static final int STUBS_SIZE = 8192;
+  private static final int STUBS_SIZE = 16384;
 
   /** Blocks at most: each takes about 450 bytes of Java's heap, which is small. */
   private static final int MOST_BLOCKS = 3 << 16;
@@ -132,7 +132,7 @@ public final class Translator implements AutoCloseable {
     decoder = new BlockDecoder(model, options.longestBlock);
     instructions = decoder.instructions;
     offsets = decoder.offsets;
-    blockWriter = new BlockWriter(stubs, counts);
+    blockWriter = new BlockWriter(stubs, counts, retry);
     long stubsEnd = assembler.here();
     stored = folder.flatMap(f -> store(f, stubsEnd)).orElse(null);
   }
@@ -614,7 +614,8 @@ public final class Translator implements AutoCloseable {
   private long straddleEntry(int offset, long secondAt, int mode, long block) {
     var a = new dev.bothy.assemble.Assembler();
     a.start(memory.address() + used);
-    JumpCache.writeStraddle(a, mode, offset, secondAt, block, stubs.leave[Leave.JUMP]);
+    JumpCache.writeStraddle(
+        a, mode, offset, secondAt, stubs.fetchPage, block, stubs.leave[Leave.JUMP]);
     long at = memory.put(used, a.bytes());
     used += a.size() + 15 & ~15;
     return at;
