@@ -340,6 +340,9 @@ final class TranslatedExecution {
 
   /** The translation of the code at {@code physical} in the present mode if it is there already. */
   TranslatedBlock known(long physical) {
+    if (!translator.keeps()) {
+      return null;
+    }
     int mode = mode();
     long page = cpu.hostOf(physical & ~0xfffL);
     return mode < 0 || page == 0 ? null : translator.known(physical, page, mode, cpu.codeMap);

@@ -289,6 +289,11 @@ public final class Translator implements AutoCloseable {
     return block;
   }
 
+  /** True if translations are kept between machines. */
+  public boolean keeps() {
+    return stored != null;
+  }
+
   private void measure(TranslatedBlock block, long taken) {
     nanos += taken;
     int instructions = block == null ? 0 : block.count();
