@@ -79,27 +79,7 @@ public final class Translator implements AutoCloseable {
   private final int[] retry = new int[BlockWriter.MOST + 1];
   private final int[] pointers = new int[BlockWriter.MOST + 1];
 
-  // Statistics.
-  private long translated;
-  private long loadedBlocks;
-  private long guestInstructions;
-  private long guestBytes;
-  private long hostBytes;
-  private long nanos;
-
-  /** As many blocks are made while the JVM still interprets most of the translator. */
-  private static final int COLD = 1_000;
-
-  /** After as many it is compiled. */
-  private static final int WARM = 10_000;
-
-  private long coldNanos;
-  private long coldInstructions;
-  private long warmNanos;
-  private long warmInstructions;
-  private long dropped;
-  private long cleared;
-  private long chained;
+  private final TranslatorCounts statistics = new TranslatorCounts();
 
   /**
    * @param counts code counts {@link Event}s
@@ -239,7 +219,7 @@ public final class Translator implements AutoCloseable {
         unmarkIfEmpty(secondPage, pages);
       }
     }
-    measure(block, System.nanoTime() - start);
+    statistics.measure(block, System.nanoTime() - start);
     if (block != null && !listeners.isEmpty()) {
       tell(block, linear);
     }
@@ -285,25 +265,13 @@ public final class Translator implements AutoCloseable {
     put(record.bytes(), record.codeAt(), record.codeLength());
     enter(block);
     index.put(pageAt + (physical & 0xfff), mode, block.farEntry);
-    loadedBlocks++;
+    statistics.loadedBlocks++;
     return block;
   }
 
   /** True if translations are kept between machines. */
   public boolean keeps() {
     return stored != null;
-  }
-
-  private void measure(TranslatedBlock block, long taken) {
-    nanos += taken;
-    int instructions = block == null ? 0 : block.count();
-    if (translated <= COLD) {
-      coldNanos += taken;
-      coldInstructions += instructions;
-    } else if (translated > WARM) {
-      warmNanos += taken;
-      warmInstructions += instructions;
-    }
   }
 
   /** Tells the listeners of the block at hand. */
@@ -392,10 +360,10 @@ public final class Translator implements AutoCloseable {
       }
       stored.add(block, decoder.page, ends, w, place);
     }
-    translated++;
-    guestInstructions += count;
-    guestBytes += high - low;
-    hostBytes += length;
+    statistics.translated++;
+    statistics.guestInstructions += count;
+    statistics.guestBytes += high - low;
+    statistics.hostBytes += length;
     return block;
   }
 
@@ -573,7 +541,7 @@ public final class Translator implements AutoCloseable {
     long target = to.secondPage < 0 ? to.entry : farJump(from.chainTargets[exit], to.mode);
     long at = from.entry + site;
     RawMemory.putInt(writable(at), (int) (target - (at + 4)));
-    chained++;
+    statistics.chained++;
   }
 
   /**
@@ -662,7 +630,7 @@ public final class Translator implements AutoCloseable {
   private void invalidate(TranslatedBlock block) {
     block.valid = false;
     jumpFromEntry(block, block.stale);
-    dropped++;
+    statistics.dropped++;
   }
 
   /** Forgets everything. No vCPU may be inside the code, nor return there. */
@@ -677,7 +645,7 @@ public final class Translator implements AutoCloseable {
     byPage.clear();
     index.clear();
     used = STUBS_SIZE;
-    cleared++;
+    statistics.cleared++;
     listeners.forEach(BlockListener::cleared);
   }
 
@@ -688,21 +656,7 @@ public final class Translator implements AutoCloseable {
 
   /** Named counters. */
   public synchronized Map<String, Long> counters() {
-    Map<String, Long> counters = new java.util.LinkedHashMap<>();
-    counters.put("blocksTranslated", translated);
-    counters.put("blocksFromEarlierMachines", loadedBlocks);
-    counters.put("instructionsTranslated", guestInstructions);
-    counters.put("guestBytesTranslated", guestBytes);
-    counters.put("hostBytesWritten", hostBytes);
-    counters.put("translationNanos", nanos);
-    counters.put("coldTranslationNanos", coldNanos);
-    counters.put("coldInstructionsTranslated", coldInstructions);
-    counters.put("warmTranslationNanos", warmNanos);
-    counters.put("warmInstructionsTranslated", warmInstructions);
-    counters.put("translationsDropped", dropped);
-    counters.put("codeCacheClears", cleared);
-    counters.put("chains", chained);
-    return counters;
+    return statistics.byName();
   }
 
   @Override

@@ -141,6 +141,8 @@ class StoredTranslationsTest {
     assertArrayEquals(expected.loaded, actual.loaded);
     assertEquals(expected.shadowed, actual.shadowed);
     assertEquals(expected.faultsAsFound, actual.faultsAsFound);
+    assertEquals(expected.readsFirst, actual.readsFirst);
+    assertArrayEquals(expected.lookedAhead, actual.lookedAhead);
     assertArrayEquals(expected.pointers, actual.pointers);
     assertArrayEquals(expected.chainSites, actual.chainSites);
     assertArrayEquals(expected.chainTargets, actual.chainTargets);
