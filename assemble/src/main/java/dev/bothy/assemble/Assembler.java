@@ -358,6 +358,16 @@ public final class Assembler {
     int8(count);
   }
 
+  /** RORX of 8 bytes by a constant, which leaves the flags alone: a processor with BMI2 has it. */
+  public void rotateInto(int to, int from, int count) {
+    int8(0xc4);
+    int8((to < 8 ? 0x80 : 0) | 0x40 | (from < 8 ? 0x20 : 0) | 3);
+    int8(0xfb);
+    int8(0xf0);
+    int8(0xc0 | (to & 7) << 3 | from & 7);
+    int8(count);
+  }
+
   /** TEST of two registers. */
   public void test(int size, int a, int b) {
     registers(0, size, size == 1 ? 0x84 : 0x85, b, a);

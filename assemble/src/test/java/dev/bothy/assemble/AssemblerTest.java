@@ -278,6 +278,17 @@ final class AssemblerTest {
   }
 
   @Test
+  void rotationsIntoAnotherRegister() throws IOException {
+    for (int to : registersOf(8)) {
+      for (int from : registersOf(8)) {
+        a.rotateInto(to, from, 7);
+        d.is("rorx " + register(8, to) + "," + register(8, from) + ",0x7");
+      }
+    }
+    d.compare();
+  }
+
+  @Test
   void constantsTakeTheirShortestForm() throws IOException {
     for (int register = 0; register < 16; register++) {
       int rex = register >= 8 ? 1 : 0;

@@ -107,7 +107,7 @@ final class BlockWriter {
     colds = 0;
     chains = 0;
     exitSiteCount = 0;
-    spanInA = 0;
+    forgetScratch();
     flagsInHost = false;
     flagsSaved = true;
     vectorsLoaded = false;
@@ -266,7 +266,11 @@ final class BlockWriter {
       count(Event.SHARED_LOOK_UP);
     }
     if (spanInA != word || spanInAAt != a.size()) {
+      boolean keepsV = inVAt == a.size();
       a.load(8, Home.A, Home.BASE, word);
+      if (keepsV) {
+        inVAt = a.size();
+      }
     }
   }
 
@@ -656,7 +660,7 @@ final class BlockWriter {
   int source(Instruction i, int n) {
     int register = Home.of(i.register[n]);
     if (register == Home.MEMORY) {
-      a.load(8, Home.V, Home.BASE, Home.displacement(i.register[n]));
+      loadV(i.register[n]);
       return Home.V;
     }
     return register;
@@ -665,14 +669,46 @@ final class BlockWriter {
   /** Stores V to operand {@code n} if that has no host register. */
   void result(Instruction i, int n) {
     if (Home.of(i.register[n]) == Home.MEMORY) {
-      a.store(8, Home.BASE, Home.displacement(i.register[n]), Home.V);
+      storeV(i.register[n]);
     }
+  }
+
+  /** The guest register without a home that V holds at {@link #inVAt}. */
+  private int inV;
+
+  private int inVAt;
+
+  /** Loads guest register {@code gpr}, which has no home, into V, unless it is there. */
+  void loadV(int gpr) {
+    if (!isInV(gpr)) {
+      a.load(8, Home.V, Home.BASE, Home.displacement(gpr));
+    }
+  }
+
+  /** True if V is known to hold guest register {@code gpr}. */
+  boolean isInV(int gpr) {
+    return inV == gpr && inVAt == a.size();
+  }
+
+  /** Stores V to guest register {@code gpr}, which has no home. */
+  void storeV(int gpr) {
+    a.store(8, Home.BASE, Home.displacement(gpr), Home.V);
+    inV = gpr;
+    inVAt = a.size();
+  }
+
+  /** The present instruction may be entered from elsewhere: nothing is known of V and A. */
+  void forgetScratch() {
+    inVAt = -1;
+    spanInAAt = -1;
   }
 
   /** Copies guest register {@code gpr} (8 bytes) into a host register. */
   void get(int to, int gpr) {
     int home = Home.of(gpr);
-    if (home == Home.MEMORY) {
+    if (home == Home.MEMORY && to == Home.V) {
+      loadV(gpr);
+    } else if (home == Home.MEMORY) {
       a.load(8, to, Home.BASE, Home.displacement(gpr));
     } else {
       a.mov(8, to, home);
@@ -682,7 +718,9 @@ final class BlockWriter {
   /** Copies a host register into guest register {@code gpr}. */
   void put(int gpr, int from) {
     int home = Home.of(gpr);
-    if (home == Home.MEMORY) {
+    if (home == Home.MEMORY && from == Home.V) {
+      storeV(gpr);
+    } else if (home == Home.MEMORY) {
       a.store(8, Home.BASE, Home.displacement(gpr), from);
     } else {
       a.mov(8, home, from);

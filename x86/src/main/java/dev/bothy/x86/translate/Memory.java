@@ -3,6 +3,7 @@ package dev.bothy.x86.translate;
 import static dev.bothy.assemble.Assembler.NONE;
 
 import dev.bothy.assemble.Assembler;
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.interpret.EngineArea;
@@ -114,8 +115,12 @@ final class Memory {
 
   /** V: the TLB entry for the linear address in A, in the table at {@code table}. */
   static void entry(Assembler a, int table) {
-    a.mov(8, Home.V, Home.A);
-    a.shift(Assembler.SHR, 8, Home.V, 7);
+    if (HostFeatures.has(CpuFeature.BMI2)) {
+      a.rotateInto(Home.V, Home.A, 7);
+    } else {
+      a.mov(8, Home.V, Home.A);
+      a.shift(Assembler.SHR, 8, Home.V, 7);
+    }
     a.aluImmediate(Assembler.AND, 4, Home.V, (EngineArea.TLB_ENTRIES - 1) * EngineArea.TLB_ENTRY);
     a.aluLoad(Assembler.ADD, 8, Home.V, Home.BASE, NONE, Home.state(table));
   }

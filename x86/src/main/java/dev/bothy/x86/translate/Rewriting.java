@@ -210,7 +210,7 @@ final class Rewriting {
     if (rmInMemory && regInMemory) {
       if (writes(i, rm) && writes(i, reg)) {
         // XCHG, XADD of two registers that both lie in memory. Flags are kept by moves.
-        a.load(8, Home.V, Home.BASE, Home.displacement(i.register[rm]));
+        w.loadV(i.register[rm]);
         a.load(8, Home.A, Home.BASE, Home.displacement(i.register[reg]));
         a.registers(prefix, size, opcode, Home.A, Home.V);
         a.store(8, Home.BASE, Home.displacement(i.register[reg]), Home.A);
@@ -223,8 +223,8 @@ final class Rewriting {
         a.load(i.size[0], Home.V, Home.BASE, Home.displacement(i.register[other]));
         return;
       }
+      w.loadV(i.register[written]);
       a.load(8, Home.A, Home.BASE, Home.displacement(i.register[other]));
-      a.load(8, Home.V, Home.BASE, Home.displacement(i.register[written]));
       if (written == rm) {
         a.registers(prefix, size, opcode, Home.A, Home.V);
       } else {
@@ -233,11 +233,24 @@ final class Rewriting {
       return;
     }
     // BT of memory would be another thing.
-    if (rmInMemory && reg >= 0 && !writes(i, rm) && i.size[rm] >= 4 && i.op != Op.BT) {
+    if (rmInMemory
+        && reg >= 0
+        && !writes(i, rm)
+        && i.size[rm] >= 4
+        && i.op != Op.BT
+        && !w.isInV(i.register[rm])) {
       int register = regGeneral ? destination(w, i, reg) : i.register[reg];
       a.memory(
           prefix, size, opcode, register, Home.BASE, NONE, 0, Home.displacement(i.register[rm]));
       return;
+    }
+    if (regInMemory && rmGeneral && i.size[rm] >= 4 && !w.isInV(i.register[reg])) {
+      int turned = turned(i);
+      if (turned >= 0) {
+        int home = Home.displacement(i.register[reg]);
+        a.memory(prefix, size, turned, Home.of(i.register[rm]), Home.BASE, NONE, 0, home);
+        return;
+      }
     }
     int rmRegister = rmGeneral ? destination(w, i, rm) : i.register[rm];
     if (reg < 0) {
@@ -249,6 +262,18 @@ final class Rewriting {
     if (regInMemory && writes(i, reg) && writes(i, rm)) {
       w.result(i, reg);
     }
+  }
+
+  /** The opcode that does the same to ModRM's reg operand, from its rm operand; or -1. */
+  private static int turned(Instruction i) {
+    if (i.map != 0) {
+      return -1;
+    }
+    // 01 to 39: ADD to CMP; 89: MOV; 85: TEST.
+    if ((i.opcode & 0xc7) == 0x01 || i.opcode == 0x89) {
+      return i.opcode | 2;
+    }
+    return i.opcode == 0x85 ? i.opcode : -1;
   }
 
   /** The size that makes the encoding right: of the general registers, or of REX.W's meaning. */

@@ -456,6 +456,10 @@ public final class Translator implements AutoCloseable {
       if (observing[k]) {
         w.observe();
       }
+      if (observing[k] || k > 0 && isIntricate(instructions[k - 1])) {
+        // A miss comes back here, or several ways lead here.
+        w.forgetScratch();
+      }
       if (mayBranch(i)) {
         w.x87Pointers.flush(w);
       }
@@ -488,6 +492,14 @@ public final class Translator implements AutoCloseable {
       }
     }
     return count;
+  }
+
+  /** True if the code of {@code i} may have jumps in it. */
+  private static boolean isIntricate(Instruction i) {
+    return switch (i.entry.lowering()) {
+      case PLAIN, FLAGS, STACK, SSE, NOP -> false;
+      default -> true;
+    };
   }
 
   /** True if {@code i} may go on elsewhere without a return to Java. */
