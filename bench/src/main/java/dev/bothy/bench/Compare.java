@@ -31,6 +31,7 @@ final class Compare {
         --processor-time  compare processor time instead, on a host that has other work
         --timeout SECONDS for one boot, default 3600
         --output FOLDER   for compare.md and compare.svg
+        --again           also Bothy with translations kept by an earlier machine
         --skip-native, --skip-tcg, --skip-bothy\
       """;
 
@@ -46,6 +47,7 @@ final class Compare {
                 "prepare",
                 "every",
                 "warm",
+                "again",
                 "processor-time",
                 "skip-native",
                 "skip-tcg",
@@ -82,6 +84,10 @@ final class Compare {
           some = workloads.stream().filter(w -> w.kind() == Workload.Kind.PARALLEL).toList();
         }
         if (!some.isEmpty()) {
+          if (round == 1 && subject.kind() == Kind.BOTHY_AGAIN) {
+            System.err.println("bench: " + subject + ", the machine before");
+            subject.run(setting, some);
+          }
           measure(round, subject, setting, some, times);
         }
       }
@@ -114,6 +120,7 @@ final class Compare {
               case NATIVE -> !options.flag("skip-native");
               case TCG -> !options.flag("skip-tcg");
               case BOTHY -> !options.flag("skip-bothy");
+              case BOTHY_AGAIN -> options.flag("again");
             };
         if (wanted) {
           subjects.add(new Subject(kind, count));

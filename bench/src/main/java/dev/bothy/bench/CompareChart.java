@@ -14,8 +14,8 @@ final class CompareChart {
   private static final int WIDTH = 560;
   private static final int TOP = 70;
   private static final int BAR = 11;
-  private static final int STEP = 34;
-  private static final String[] COLOURS = {"#5b8c5a", "#c0703a", "#3b6ea5"};
+  private static final int STEP = 46;
+  private static final String[] COLOURS = {"#5b8c5a", "#c0703a", "#3b6ea5", "#8fb3d9"};
 
   private final List<Workload> workloads;
   private final Times times;
@@ -33,7 +33,9 @@ final class CompareChart {
 
   String svg() {
     List<Kind> bars =
-        Stream.of(Kind.TCG, Kind.BOTHY).filter(k -> k != base && measured(k)).toList();
+        Stream.of(Kind.TCG, Kind.BOTHY, Kind.BOTHY_AGAIN)
+            .filter(k -> k != base && measured(k))
+            .toList();
     int low = 0;
     int high = 1;
     for (Workload workload : workloads) {

@@ -15,12 +15,16 @@ final class CompareTable {
   private final Times times;
   private final boolean scaling;
 
+  /** Bothy was run with kept translations as well. */
+  private final boolean again;
+
   /** With {@code scaling}, also how much faster several processors are. */
   CompareTable(List<Workload> workloads, List<Subject> subjects, Times times, boolean scaling) {
     this.workloads = workloads;
     this.cpus = subjects.stream().map(Subject::cpus).collect(Collectors.toCollection(TreeSet::new));
     this.times = times;
     this.scaling = scaling;
+    this.again = subjects.stream().anyMatch(s -> s.kind() == Kind.BOTHY_AGAIN);
   }
 
   String markdown() {
@@ -28,6 +32,10 @@ final class CompareTable {
     for (int count : cpus) {
       text.append(count == 1 ? "## One processor\n\n" : "## %d processors\n\n".formatted(count));
       times(text, count);
+    }
+    if (again) {
+      text.append(
+          "Again: in a new machine, with the translations that an earlier one has kept.\n\n");
     }
     if (scaling && cpus.size() > 1) {
       scaling(text);
@@ -49,8 +57,10 @@ final class CompareTable {
         "Bothy, s",
         "TCG / native",
         "Bothy / native",
-        "TCG / Bothy");
-    text.append("|---|---:|---:|---:|---:|---:|---:|\n");
+        "TCG / Bothy",
+        "again, s",
+        "TCG / again");
+    text.append("|---|---:|---:|---:|---:|---:|---:|").append(again ? "---:|---:|\n" : "\n");
     for (Workload workload : workloads) {
       if (!times.any(count, workload)) {
         continue;
@@ -63,7 +73,9 @@ final class CompareTable {
           cell(2, times.median(Kind.BOTHY, count, workload)),
           cell(1, times.ratio(Kind.TCG, Kind.NATIVE, count, workload)),
           cell(1, times.ratio(Kind.BOTHY, Kind.NATIVE, count, workload)),
-          cell(2, times.ratio(Kind.TCG, Kind.BOTHY, count, workload)));
+          cell(2, times.ratio(Kind.TCG, Kind.BOTHY, count, workload)),
+          cell(2, times.median(Kind.BOTHY_AGAIN, count, workload)),
+          cell(2, times.ratio(Kind.TCG, Kind.BOTHY_AGAIN, count, workload)));
     }
     mean(text, count, "geometric mean", w -> w.kind() != Workload.Kind.PARALLEL);
     mean(text, count, "compute", w -> w.kind() == Workload.Kind.COMPUTE);
@@ -81,20 +93,21 @@ final class CompareTable {
     String bothy = bold(1, times.mean(Kind.BOTHY, Kind.NATIVE, count, some));
     String speedUp = bold(2, times.mean(Kind.TCG, Kind.BOTHY, count, some));
     if (!(tcg + bothy + speedUp).isEmpty()) {
-      row(text, "**" + name + "**", "", "", "", tcg, bothy, speedUp);
+      String later = bold(2, times.mean(Kind.TCG, Kind.BOTHY_AGAIN, count, some));
+      row(text, "**" + name + "**", "", "", "", tcg, bothy, speedUp, "", later);
     }
   }
 
   /** The same work, one processor's time over several processors'. */
   private void scaling(StringBuilder text) {
     text.append("## Scaling\n\nOne processor's time over that of several, after one run.\n\n");
-    row(text, "workload", "processors", "native", "TCG", "Bothy");
+    line(text, "workload", "processors", "native", "TCG", "Bothy");
     text.append("|---|---:|---:|---:|---:|\n");
     for (Workload workload : workloads) {
       if (workload.kind() == Workload.Kind.PARALLEL) {
         for (int count : cpus) {
           if (count > 1) {
-            row(
+            line(
                 text,
                 workload.what(),
                 Integer.toString(count),
@@ -120,7 +133,12 @@ final class CompareTable {
     return Double.isNaN(value) ? "" : "**" + cell(digits, value) + "**";
   }
 
-  private static void row(StringBuilder text, String... cells) {
+  /** A row of the table of times: its last two cells are of Bothy again. */
+  private void row(StringBuilder text, String... cells) {
+    line(text, again ? cells : Arrays.copyOf(cells, cells.length - 2));
+  }
+
+  private static void line(StringBuilder text, String... cells) {
     text.append(Arrays.stream(cells).collect(Collectors.joining(" | ", "| ", " |\n")));
   }
 }

@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ObjLongConsumer;
 
@@ -16,7 +17,9 @@ record Subject(Kind kind, int cpus) {
   enum Kind {
     NATIVE("native"),
     TCG("QEMU TCG"),
-    BOTHY("Bothy");
+    BOTHY("Bothy"),
+    /** With the translations that an earlier machine has kept on disk. */
+    BOTHY_AGAIN("Bothy again");
 
     final String label;
 
@@ -106,7 +109,11 @@ record Subject(Kind kind, int cpus) {
   /** Runs workloads in one boot; fewer come back if the guest ends early. */
   List<Timed> run(Setting setting, List<Workload> workloads) throws IOException {
     Path errors = setting.folder.resolve(this + ".err");
-    try (var process = GuestProcess.plain(command(setting, workloads), errors)) {
+    var environment =
+        kind == Kind.BOTHY_AGAIN
+            ? Map.of("XDG_CACHE_HOME", setting.folder.resolve("kept").toString())
+            : Map.<String, String>of();
+    try (var process = GuestProcess.plain(command(setting, workloads), errors, environment)) {
       Thread watchdog = Thread.ofVirtual().start(() -> endAfter(process, setting.timeoutSeconds));
       Listener listener = new Listener(process);
       process.read(listener);
@@ -164,8 +171,11 @@ record Subject(Kind kind, int cpus) {
     } else {
       command.addAll(List.of(setting.home.resolve("bothy").toString(), "run"));
       command.addAll(List.of("--engine", setting.engine, "--cpus", Integer.toString(cpus)));
-      // Every round is a first one.
-      command.addAll(List.of("--memory", memory + "M", "--no-reboot", "--no-cache"));
+      command.addAll(List.of("--memory", memory + "M", "--no-reboot"));
+      if (kind == Kind.BOTHY) {
+        // Every round is a first one.
+        command.add("--no-cache");
+      }
       command.addAll(List.of("--kernel", debian.kernel().toString()));
       command.addAll(List.of("--initrd", debian.initrd().toString(), "--append", append));
     }
