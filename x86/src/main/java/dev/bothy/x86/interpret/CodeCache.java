@@ -11,7 +11,7 @@ import java.util.ArrayList;
  */
 final class CodeCache {
   private static final int JUMPS = 8192;
-  private static final int BUCKETS = 32;
+  private static final int BUCKETS = 128;
 
   /** Instructions kept before all are dropped: bounds the heap whatever the guest does. */
   private final int mostInstructions;
@@ -98,7 +98,8 @@ final class CodeCache {
   }
 
   private static int bucket(long physical) {
-    return (int) (physical ^ physical >>> 5) & BUCKETS - 1;
+    // Blocks start some bytes apart: neighbours share no bucket.
+    return (int) (physical ^ physical >>> 7) & BUCKETS - 1;
   }
 
   private Page pageOf(long physical) {

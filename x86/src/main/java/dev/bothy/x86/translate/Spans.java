@@ -58,6 +58,8 @@ final class Spans {
 
   private final int[] stack = new int[BlockWriter.MOST];
 
+  private boolean any;
+
   /** For each instruction, how many conditional jumps come before it. */
   private final int[] jumpsBefore = new int[BlockWriter.MOST];
 
@@ -67,6 +69,7 @@ final class Spans {
   /** Plans for a block of the first {@code count} instructions; for none if {@code narrow}. */
   void plan(Instruction[] instructions, int[] offsets, int count, boolean is64, boolean narrow) {
     accesses = 0;
+    any = false;
     java.util.Arrays.fill(operand, 0, count, NONE);
     java.util.Arrays.fill(stack, 0, count, NONE);
     if (narrow || hasX87(instructions, count)) {
@@ -279,6 +282,7 @@ final class Spans {
     }
     word[leader] = free;
     leads[leader] = true;
+    any = true;
     busyUntil[free] = instruction[last];
     for (int a = leader; a <= last; a++) {
       if (word[a] == free && instruction[a] >= instruction[leader]) {
@@ -319,6 +323,11 @@ final class Spans {
   }
 
   // The plan.
+
+  /** True if there is a span at all. */
+  boolean any() {
+    return any;
+  }
 
   private int access(int k, boolean ofStack) {
     int a = ofStack ? stack[k] : operand[k];

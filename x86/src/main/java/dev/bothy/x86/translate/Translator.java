@@ -398,7 +398,7 @@ public final class Translator implements AutoCloseable {
   /** See {@link TranslatedBlock#readsFirst}. */
   private long readsFirst(int count) {
     long bits = 0;
-    for (int k = 0; k < count; k++) {
+    for (int k = 0; k < count && blockWriter.spans.any(); k++) {
       bits |= (blockWriter.spans.readsFirst(k) ? 1L : 0) << k;
     }
     return bits;
@@ -407,7 +407,7 @@ public final class Translator implements AutoCloseable {
   /** See {@link TranslatedBlock#lookedAhead}. */
   private short[] lookedAhead(int count) {
     short[] ahead = null;
-    for (int k = 0; k < count; k++) {
+    for (int k = 0; k < count && blockWriter.spans.any(); k++) {
       int bytes = blockWriter.spans.lookedAhead(k);
       if (bytes != 0) {
         ahead = ahead == null ? new short[count] : ahead;
