@@ -100,7 +100,8 @@ final class CompareTable {
 
   /** The same work, one processor's time over several processors'. */
   private void scaling(StringBuilder text) {
-    text.append("## Scaling\n\nOne processor's time over that of several, after one run.\n\n");
+    text.append(
+        "## Scaling\n\nOne processor's time over that of several, after five seconds of runs.\n\n");
     line(text, "workload", "processors", "native", "TCG", "Bothy");
     text.append("|---|---:|---:|---:|---:|\n");
     for (Workload workload : workloads) {
