@@ -26,6 +26,7 @@ final class BlockWriter {
   final Assembler a = new Assembler();
   final Stubs stubs;
   final Spans spans = new Spans();
+  final Scratch scratch = new Scratch(a);
   int mode;
   int number;
 
@@ -107,7 +108,7 @@ final class BlockWriter {
     colds = 0;
     chains = 0;
     exitSiteCount = 0;
-    forgetScratch();
+    scratch.forget();
     flagsInHost = false;
     flagsSaved = true;
     vectorsLoaded = false;
@@ -249,36 +250,19 @@ final class BlockWriter {
     cold(COLD_SPAN_ON_STACK, a.jumpForward(condition), length | (write ? 0x1000 : 0));
   }
 
-  /** The span's host address that A holds at {@link #spanInAAt}: displacement of its word. */
-  private int spanInA;
-
-  private int spanInAAt;
-
-  /** A is the host address of the span with that word. */
-  void storeSpan(int word) {
-    a.store(8, Home.BASE, word, Home.A);
-  }
-
   /** The host address of the span with that word into A. Keeps flags, unless events are counted. */
   void loadSpan(int word) {
     if (counts) {
       clobberFlags();
       count(Event.SHARED_LOOK_UP);
     }
-    if (spanInA != word || spanInAAt != a.size()) {
-      boolean keepsV = inVAt == a.size();
-      a.load(8, Home.A, Home.BASE, word);
-      if (keepsV) {
-        inVAt = a.size();
-      }
-    }
+    scratch.loadSpan(word);
   }
 
   /** The code of the present instruction has left its span's host address in A, if it has one. */
   void keepSpan(boolean ofStack) {
     if (spans.leads(index, ofStack) || spans.follows(index, ofStack)) {
-      spanInA = spans.word(index, ofStack);
-      spanInAAt = a.size();
+      scratch.holdsSpan(spans.word(index, ofStack));
     }
   }
 
@@ -660,7 +644,7 @@ final class BlockWriter {
   int source(Instruction i, int n) {
     int register = Home.of(i.register[n]);
     if (register == Home.MEMORY) {
-      loadV(i.register[n]);
+      scratch.load(i.register[n]);
       return Home.V;
     }
     return register;
@@ -669,45 +653,15 @@ final class BlockWriter {
   /** Stores V to operand {@code n} if that has no host register. */
   void result(Instruction i, int n) {
     if (Home.of(i.register[n]) == Home.MEMORY) {
-      storeV(i.register[n]);
+      scratch.store(i.register[n]);
     }
-  }
-
-  /** The guest register without a home that V holds at {@link #inVAt}. */
-  private int inV;
-
-  private int inVAt;
-
-  /** Loads guest register {@code gpr}, which has no home, into V, unless it is there. */
-  void loadV(int gpr) {
-    if (!isInV(gpr)) {
-      a.load(8, Home.V, Home.BASE, Home.displacement(gpr));
-    }
-  }
-
-  /** True if V is known to hold guest register {@code gpr}. */
-  boolean isInV(int gpr) {
-    return inV == gpr && inVAt == a.size();
-  }
-
-  /** Stores V to guest register {@code gpr}, which has no home. */
-  void storeV(int gpr) {
-    a.store(8, Home.BASE, Home.displacement(gpr), Home.V);
-    inV = gpr;
-    inVAt = a.size();
-  }
-
-  /** The present instruction may be entered from elsewhere: nothing is known of V and A. */
-  void forgetScratch() {
-    inVAt = -1;
-    spanInAAt = -1;
   }
 
   /** Copies guest register {@code gpr} (8 bytes) into a host register. */
   void get(int to, int gpr) {
     int home = Home.of(gpr);
     if (home == Home.MEMORY && to == Home.V) {
-      loadV(gpr);
+      scratch.load(gpr);
     } else if (home == Home.MEMORY) {
       a.load(8, to, Home.BASE, Home.displacement(gpr));
     } else {
@@ -719,7 +673,7 @@ final class BlockWriter {
   void put(int gpr, int from) {
     int home = Home.of(gpr);
     if (home == Home.MEMORY && from == Home.V) {
-      storeV(gpr);
+      scratch.store(gpr);
     } else if (home == Home.MEMORY) {
       a.store(8, Home.BASE, Home.displacement(gpr), from);
     } else {

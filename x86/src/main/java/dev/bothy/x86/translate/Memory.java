@@ -175,7 +175,7 @@ final class Memory {
     w.spanOnStackElsewhereIf(Assembler.A, length, write);
     w.a.aluLoad(Assembler.ADD, 8, Home.A, Home.BASE, NONE, stackCopy(w.mode) + 8);
     w.bindBack();
-    w.storeSpan(word);
+    w.scratch.storeSpan(word);
   }
 
   static int stackCopy(int mode) {
@@ -232,7 +232,7 @@ final class Memory {
       startProbe(w, length, written);
       w.spanElsewhereIf(Assembler.A, length, written);
       w.a.aluLoad(Assembler.ADD, 8, Home.A, Home.V, NONE, EngineArea.TLB_HOST);
-      w.storeSpan(word);
+      w.scratch.storeSpan(word);
     }
     return ahead;
   }

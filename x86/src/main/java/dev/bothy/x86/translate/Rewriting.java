@@ -210,7 +210,7 @@ final class Rewriting {
     if (rmInMemory && regInMemory) {
       if (writes(i, rm) && writes(i, reg)) {
         // XCHG, XADD of two registers that both lie in memory. Flags are kept by moves.
-        w.loadV(i.register[rm]);
+        w.scratch.load(i.register[rm]);
         a.load(8, Home.A, Home.BASE, Home.displacement(i.register[reg]));
         a.registers(prefix, size, opcode, Home.A, Home.V);
         a.store(8, Home.BASE, Home.displacement(i.register[reg]), Home.A);
@@ -223,7 +223,7 @@ final class Rewriting {
         a.load(i.size[0], Home.V, Home.BASE, Home.displacement(i.register[other]));
         return;
       }
-      w.loadV(i.register[written]);
+      w.scratch.load(i.register[written]);
       a.load(8, Home.A, Home.BASE, Home.displacement(i.register[other]));
       if (written == rm) {
         a.registers(prefix, size, opcode, Home.A, Home.V);
@@ -238,13 +238,13 @@ final class Rewriting {
         && !writes(i, rm)
         && i.size[rm] >= 4
         && i.op != Op.BT
-        && !w.isInV(i.register[rm])) {
+        && !w.scratch.holds(i.register[rm])) {
       int register = regGeneral ? destination(w, i, reg) : i.register[reg];
       a.memory(
           prefix, size, opcode, register, Home.BASE, NONE, 0, Home.displacement(i.register[rm]));
       return;
     }
-    if (regInMemory && rmGeneral && i.size[rm] >= 4 && !w.isInV(i.register[reg])) {
+    if (regInMemory && rmGeneral && i.size[rm] >= 4 && !w.scratch.holds(i.register[reg])) {
       int turned = turned(i);
       if (turned >= 0) {
         int home = Home.displacement(i.register[reg]);

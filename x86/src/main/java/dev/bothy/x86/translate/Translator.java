@@ -458,7 +458,7 @@ public final class Translator implements AutoCloseable {
       }
       if (observing[k] || k > 0 && isIntricate(instructions[k - 1])) {
         // A miss comes back here, or several ways lead here.
-        w.forgetScratch();
+        w.scratch.forget();
       }
       if (mayBranch(i)) {
         w.x87Pointers.flush(w);
