@@ -57,7 +57,7 @@ class BlockListingTest {
           beside(lines, "(entry)").getFirst().contains("[attention]"), "the entry looks at it");
       List<String> out = beside(lines, "(ways out)");
       assertTrue(
-          out.stream().anyMatch(line -> line.endsWith("jmp leave: TLB miss of a read")),
+          out.stream().anyMatch(line -> line.endsWith("call leave: TLB miss of a read")),
           out.toString());
       assertTrue(out.stream().noneMatch(line -> line.contains("(bad)")), out.toString());
 
