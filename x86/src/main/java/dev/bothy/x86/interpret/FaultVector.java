@@ -27,7 +27,7 @@ final class FaultVector {
     }
     cpu.at = at;
     for (int n = 0; n < i.operands; n++) {
-      if (i.kind[n] == Instruction.MEMORY && !onTheStack(cpu, i)) {
+      if (i.kind[n] == Instruction.MEMORY && !onTheStack(cpu, i, i.size[n])) {
         return i.segment == CpuState.SS ? GuestFault.SS : GuestFault.GP;
       }
     }
@@ -39,11 +39,11 @@ final class FaultVector {
   }
 
   /** Of an instruction with a memory operand that also uses the stack: that was it. */
-  private static boolean onTheStack(Processor cpu, Instruction i) {
+  private static boolean onTheStack(Processor cpu, Instruction i, int size) {
     return switch (i.op) {
       // The operand is read first.
-      case PUSH, CALL -> isCanonical(operand(cpu, i));
-      case POP -> !isCanonical(cpu.rsp());
+      case PUSH, CALL -> isCanonical(operand(cpu, i), size);
+      case POP -> !isCanonical(cpu.rsp(), size);
       default -> false;
     };
   }
@@ -52,7 +52,9 @@ final class FaultVector {
     return cpu.offset(i) + (i.segment >= CpuState.FS ? cpu.segmentBase(i.segment) : 0);
   }
 
-  private static boolean isCanonical(long linear) {
-    return linear << 16 >> 16 == linear;
+  /** True if {@code size} bytes from {@code linear} on are all canonical. */
+  private static boolean isCanonical(long linear, int size) {
+    long last = linear + size - 1;
+    return linear << 16 >> 16 == linear && last << 16 >> 16 == last;
   }
 }

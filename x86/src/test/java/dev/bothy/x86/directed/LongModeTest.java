@@ -402,6 +402,22 @@ class LongModeTest extends EngineTest {
   }
 
   @Test
+  void pushOfAnOperandAcrossTheCanonicalBoundaryIsNoStackFault() {
+    // push [rbx], call [rbx]; pop [rbx], whose operand is behind the stack.
+    for (String code : new String[] {"ff 33", "ff 13", "8f 03"}) {
+      try (var m = newMachine()) {
+        m.memory.writeLong(PML4 + 8 * 255, PDPT | 7);
+        m.memory.writeLong(PDPT + 8 * 511, PD | 7);
+        m.memory.writeLong(PD + 8 * 511, 0x40_0000 | 7 | LARGE);
+        m.long64(0).setGpr(RBX, NON_CANONICAL - 4);
+        m.code(64, m.assembler(64).hex(code));
+        m.run();
+        assertEquals(13, m.vector(), code);
+      }
+    }
+  }
+
+  @Test
   void jumpToANonCanonicalAddressFaultsBeforeItJumps() {
     try (var m = newMachine()) {
       m.long64(0).setGpr(RBX, NON_CANONICAL);
