@@ -556,17 +556,12 @@ final class BlockWriter {
   /** A is the linear address xor the copy's tag. */
   private void spanOnStackElsewhere(int c, int count) {
     count(Event.STACK_MISS);
-    boolean write = (coldArgument[c] & 0x1000) != 0;
     int length = coldArgument[c] & 0xfff;
     int copy = Memory.stackCopy(mode);
     a.mov(8, Home.V, Home.A);
     a.aluLoad(Assembler.XOR, 8, Home.V, Home.BASE, NONE, copy);
     int crossing = jumpIfCrossing(Home.V, length);
-    a.constant(Home.V, 4096 - length);
-    a.call(stubs.findStack(mode, write));
-    int back = a.jumpForward(Assembler.AE);
-    a.bindTo(back, coldBack[c]);
-    leave(write ? Leave.MISS_WRITE : Leave.MISS_READ, number << 8 | coldIndex[c]);
+    findStack(c);
     a.bind(crossing);
     narrow(c, count);
   }
@@ -596,6 +591,11 @@ final class BlockWriter {
 
   private void probeStackElsewhere(int c) {
     count(Event.STACK_MISS);
+    findStack(c);
+  }
+
+  /** Finds the page behind the stack copy, and comes back or leaves. */
+  private void findStack(int c) {
     boolean write = (coldArgument[c] & 0x1000) != 0;
     a.constant(Home.V, 4096 - (coldArgument[c] & 0xfff));
     a.call(stubs.findStack(mode, write));

@@ -341,8 +341,8 @@ public final class Translator implements AutoCloseable {
             Arrays.copyOf(loaded, count + 1),
             w.shadowed,
             faultsAsFound(count),
-            readsFirst(count),
-            lookedAhead(count),
+            w.spans.any() ? readsFirst(count) : 0,
+            w.spans.any() ? lookedAhead(count) : null,
             w.x87Loaded ? Arrays.copyOf(pointers, count + 1) : null,
             Arrays.copyOf(w.chainSites, w.chains),
             Arrays.copyOf(w.chainTargets, w.chains),
@@ -398,7 +398,7 @@ public final class Translator implements AutoCloseable {
   /** See {@link TranslatedBlock#readsFirst}. */
   private long readsFirst(int count) {
     long bits = 0;
-    for (int k = 0; k < count && blockWriter.spans.any(); k++) {
+    for (int k = 0; k < count; k++) {
       bits |= (blockWriter.spans.readsFirst(k) ? 1L : 0) << k;
     }
     return bits;
@@ -407,7 +407,7 @@ public final class Translator implements AutoCloseable {
   /** See {@link TranslatedBlock#lookedAhead}. */
   private short[] lookedAhead(int count) {
     short[] ahead = null;
-    for (int k = 0; k < count && blockWriter.spans.any(); k++) {
+    for (int k = 0; k < count; k++) {
       int bytes = blockWriter.spans.lookedAhead(k);
       if (bytes != 0) {
         ahead = ahead == null ? new short[count] : ahead;
