@@ -1,6 +1,7 @@
 /** The devices of a PC, one class each. */
 module dev.bothy.devices {
   requires transitive dev.bothy.core;
+  requires transitive dev.bothy.images;
 
   exports dev.bothy.device.interrupt;
   exports dev.bothy.device.pci;

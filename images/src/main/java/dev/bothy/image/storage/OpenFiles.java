@@ -1,0 +1,201 @@
+package dev.bothy.image.storage;
+
+import dev.bothy.image.ImageException;
+import dev.bothy.image.ImageException.Trouble;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.OpenOption;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.HashMap;
+import java.util.Map;
+
+/**
+ * The image files that this process has open, and their locks: one writer, or any number of readers
+ * of a file, in this process and among all that lock.
+ *
+ * <p>Locks of POSIX belong to a process and a file: whoever closes any descriptor of the file loses
+ * them all. So this process has one channel a file, however many use it. The locks are on the bytes
+ * that QEMU uses for its own (it locks byte 100 + n for a permission that it has and 200 + n for
+ * one that it grants nobody else: 0 is consistent reading, 1 writing, 3 resizing), so that each
+ * keeps off what the other writes.
+ */
+final class OpenFiles {
+  private static final long FIRST_LOCK = 100;
+  private static final long LOCKS = 200;
+  private static final long HAS_READ = 100;
+  private static final long GRANTS_NO_WRITE = 201;
+  private static final long GRANTS_NO_RESIZE = 203;
+
+  private static final Map<Object, Shared> OPEN = new HashMap<>();
+
+  /** A file that is open, for one writer or several readers. */
+  static final class Shared {
+    final FileChannel channel;
+    private final Object key;
+    private final boolean writing;
+    private int users = 1;
+
+    private Shared(FileChannel channel, Object key, boolean writing) {
+      this.channel = channel;
+      this.key = key;
+      this.writing = writing;
+    }
+
+    /** Ends one use; the last closes the channel, and so ends the locks. */
+    void release() throws IOException {
+      synchronized (OPEN) {
+        if (--users == 0) {
+          OPEN.remove(key);
+          channel.close();
+        }
+      }
+    }
+  }
+
+  private OpenFiles() {}
+
+  /**
+   * Opens a file that exists.
+   *
+   * @throws ImageException if it is not there, no file or block device, not permitted or in use
+   */
+  static Shared open(Path path, boolean writing) throws ImageException {
+    synchronized (OPEN) {
+      try {
+        checkKind(path);
+        Shared shared = OPEN.get(key(path));
+        if (shared == null) {
+          return add(path, writing);
+        }
+        if (writing || shared.writing) {
+          throw inUse(path);
+        }
+        shared.users++;
+        return shared;
+      } catch (IOException e) {
+        throw failure(path, e);
+      }
+    }
+  }
+
+  /**
+   * Makes a new file and opens it for writing.
+   *
+   * @throws ImageException if there is such a file already, or it cannot be made
+   */
+  static Shared create(Path path) throws ImageException {
+    synchronized (OPEN) {
+      try {
+        return add(path, true, StandardOpenOption.CREATE_NEW);
+      } catch (IOException e) {
+        throw failure(path, e);
+      }
+    }
+  }
+
+  private static Shared add(Path path, boolean writing, OpenOption... more) throws IOException {
+    OpenOption[] options = new OpenOption[more.length + (writing ? 2 : 1)];
+    System.arraycopy(more, 0, options, 0, more.length);
+    options[more.length] = StandardOpenOption.READ;
+    if (writing) {
+      options[more.length + 1] = StandardOpenOption.WRITE;
+    }
+    FileChannel channel = FileChannel.open(path, options);
+    try {
+      lock(path, channel, writing);
+      Shared shared = new Shared(channel, key(path), writing);
+      OPEN.put(shared.key, shared);
+      return shared;
+    } catch (IOException | RuntimeException e) {
+      channel.close();
+      throw e;
+    }
+  }
+
+  private static void lock(Path path, FileChannel channel, boolean writing) throws IOException {
+    boolean locked =
+        writing
+            ? lock(channel, FIRST_LOCK, LOCKS, false)
+            : lock(channel, HAS_READ, 1, true)
+                && lock(channel, GRANTS_NO_WRITE, 1, true)
+                && lock(channel, GRANTS_NO_RESIZE, 1, true);
+    if (!locked) {
+      throw inUse(path);
+    }
+  }
+
+  private static boolean lock(FileChannel channel, long position, long size, boolean shared)
+      throws IOException {
+    try {
+      FileLock lock = channel.tryLock(position, size, shared);
+      return lock != null;
+    } catch (OverlappingFileLockException e) {
+      return false;
+    }
+  }
+
+  private static Object key(Path path) throws IOException {
+    Object key =
+        Files.readAttributes(path, java.nio.file.attribute.BasicFileAttributes.class).fileKey();
+    return key != null ? key : path.toRealPath();
+  }
+
+  /** Opening a pipe would wait for somebody at its other end. */
+  private static void checkKind(Path path) throws IOException {
+    if (Files.isRegularFile(path)) {
+      return;
+    }
+    if (Files.isDirectory(path)) {
+      throw new ImageException(Trouble.REFUSED, path + " is a folder, not a disk image");
+    }
+    if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
+      throw new NoSuchFileException(path.toString());
+    }
+    if (!Files.exists(path)) {
+      throw new ImageException(
+          Trouble.NOT_FOUND, path + " is a link to a file that does not exist");
+    }
+    boolean blockDevice =
+        path.getFileSystem().supportedFileAttributeViews().contains("unix")
+            && ((int) Files.getAttribute(path, "unix:mode") & 0xf000) == 0x6000;
+    if (!blockDevice) {
+      throw new ImageException(Trouble.REFUSED, path + " is neither a file nor a block device");
+    }
+  }
+
+  private static ImageException inUse(Path path) {
+    return new ImageException(
+        Trouble.IN_USE, path + " is in use: another machine or command has it open");
+  }
+
+  /** The error of a host's file as one line that names it. */
+  static ImageException failure(Path path, IOException e) {
+    return switch (e) {
+      case ImageException already -> already;
+      case NoSuchFileException _ ->
+          new ImageException(Trouble.NOT_FOUND, "there is no file " + path, e);
+      case FileAlreadyExistsException _ ->
+          new ImageException(Trouble.REFUSED, path + " exists already", e);
+      case AccessDeniedException _ ->
+          new ImageException(Trouble.NOT_PERMITTED, "no permission for " + path, e);
+      case FileSystemException f when f.getReason() != null -> failure(path, f.getReason(), e);
+      default -> failure(path, String.valueOf(e.getMessage()), e);
+    };
+  }
+
+  private static ImageException failure(Path path, String reason, IOException e) {
+    // What the C library says of ENOSPC and EDQUOT; Java gives no number.
+    boolean full = reason.contains("No space left") || reason.contains("quota exceeded");
+    return new ImageException(
+        full ? Trouble.NO_SPACE : Trouble.HOST_ERROR, path + ": " + reason.strip(), e);
+  }
+}

@@ -1,0 +1,167 @@
+package dev.bothy.image;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.bothy.image.ImageException.Trouble;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+
+class RawImageTest {
+  @TempDir Path folder;
+
+  private static void assertTrouble(Trouble trouble, Executable call) {
+    ImageException e = assertThrows(ImageException.class, call);
+    assertEquals(trouble, e.trouble(), e.getMessage());
+    assertEquals(1, e.getMessage().lines().count());
+  }
+
+  private static byte[] pattern(int length) {
+    byte[] bytes = new byte[length];
+    for (int i = 0; i < length; i++) {
+      bytes[i] = (byte) (i * 31 + 7);
+    }
+    return bytes;
+  }
+
+  @Test
+  void scatteredBuffersOfBothKindsArriveInOrder() throws IOException {
+    Path file = folder.resolve("disk.img");
+    byte[] data = pattern(5000);
+    try (RawImage disk = RawImage.create(file, 1 << 20);
+        Arena arena = Arena.ofShared()) {
+      MemorySegment direct = arena.allocate(3000);
+      MemorySegment.copy(data, 0, direct, java.lang.foreign.ValueLayout.JAVA_BYTE, 0, 3000);
+      MemorySegment rest = MemorySegment.ofArray(Arrays.copyOfRange(data, 3000, 5000));
+      disk.write(777, List.of(direct, rest));
+      byte[] first = new byte[1];
+      MemorySegment second = arena.allocate(4999);
+      disk.read(777, List.of(MemorySegment.ofArray(first), second));
+      assertEquals(data[0], first[0]);
+      assertEquals(-1, second.mismatch(MemorySegment.ofArray(data).asSlice(1)));
+    }
+    byte[] whole = Files.readAllBytes(file);
+    assertEquals(1 << 20, whole.length);
+    assertArrayEquals(data, Arrays.copyOfRange(whole, 777, 5777));
+    assertEquals(0, whole[776]);
+    assertEquals(0, whole[5777]);
+  }
+
+  @Test
+  void zeroedRangesReadAsZerosAndNothingBesideThem() throws IOException {
+    try (RawImage disk = RawImage.create(folder.resolve("disk.img"), 300_000)) {
+      byte[] ones = new byte[300_000];
+      Arrays.fill(ones, (byte) 1);
+      for (boolean release : new boolean[] {false, true}) {
+        disk.write(0, MemorySegment.ofArray(ones.clone()));
+        disk.writeZeroes(1000, 250_001, release);
+        byte[] read = new byte[300_000];
+        disk.read(0, MemorySegment.ofArray(read));
+        byte[] expected = ones.clone();
+        Arrays.fill(expected, 1000, 251_001, (byte) 0);
+        assertArrayEquals(expected, read);
+      }
+    }
+  }
+
+  @Test
+  void rangesOutsideTheDiskAreRefusedAndChangeNothing() throws IOException {
+    Path file = folder.resolve("disk.img");
+    try (RawImage disk = RawImage.create(file, 4096)) {
+      MemorySegment buffer = MemorySegment.ofArray(pattern(512));
+      assertTrouble(Trouble.OUT_OF_RANGE, () -> disk.write(3585, buffer));
+      assertTrouble(Trouble.OUT_OF_RANGE, () -> disk.write(-1, buffer));
+      assertTrouble(Trouble.OUT_OF_RANGE, () -> disk.write(Long.MAX_VALUE, buffer));
+      assertTrouble(Trouble.OUT_OF_RANGE, () -> disk.read(4096, buffer));
+      assertTrouble(Trouble.OUT_OF_RANGE, () -> disk.discard(0, 4097));
+      assertTrouble(Trouble.OUT_OF_RANGE, () -> disk.writeZeroes(1, Long.MAX_VALUE, true));
+    }
+    assertArrayEquals(new byte[4096], Files.readAllBytes(file));
+  }
+
+  @Test
+  void whatIsOpenForWritingCannotBeOpenedAgain() throws IOException {
+    Path file = folder.resolve("disk.img");
+    Path link = Files.createSymbolicLink(folder.resolve("link"), file);
+    try (RawImage _ = RawImage.create(file, 4096)) {
+      assertTrouble(Trouble.IN_USE, () -> RawImage.open(file, false));
+      assertTrouble(Trouble.IN_USE, () -> RawImage.open(file, true));
+      assertTrouble(Trouble.IN_USE, () -> RawImage.open(link, true));
+    }
+    try (RawImage one = RawImage.open(file, true)) {
+      try (RawImage two = RawImage.open(link, true)) {
+        assertTrouble(Trouble.READ_ONLY, () -> two.discard(0, 1));
+        assertTrouble(Trouble.IN_USE, () -> RawImage.open(file, false));
+      }
+      assertTrouble(Trouble.IN_USE, () -> RawImage.open(file, false));
+      one.read(0, MemorySegment.ofArray(new byte[1]));
+    }
+    RawImage.open(file, false).close();
+  }
+
+  @Test
+  void otherProcessesSeeTheLocks() throws Exception {
+    Path file = folder.resolve("disk.img");
+    try (RawImage _ = RawImage.create(file, 4096)) {
+      assertEquals(Trouble.IN_USE.name(), inAnotherProcess(file, true));
+    }
+    try (RawImage _ = RawImage.open(file, true)) {
+      RawImage.open(file, true).close();
+      assertEquals(Trouble.IN_USE.name(), inAnotherProcess(file, false));
+      assertEquals("opened", inAnotherProcess(file, true));
+    }
+    assertEquals("opened", inAnotherProcess(file, false));
+  }
+
+  private static String inAnotherProcess(Path file, boolean readOnly) throws Exception {
+    Process process =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+                System.getProperty("java.class.path"),
+                OpenOnce.class.getName(),
+                file.toString(),
+                Boolean.toString(readOnly))
+            .redirectErrorStream(true)
+            .start();
+    String said = new String(process.getInputStream().readAllBytes()).strip();
+    process.waitFor();
+    return said;
+  }
+
+  /** Opens an image and says how that went. */
+  static final class OpenOnce {
+    public static void main(String[] args) throws IOException {
+      try {
+        RawImage.open(Path.of(args[0]), Boolean.parseBoolean(args[1])).close();
+        System.out.println("opened");
+      } catch (ImageException e) {
+        System.out.println(e.trouble());
+      }
+    }
+  }
+
+  @Test
+  void whatIsNoFileIsOneLine() throws IOException {
+    Path file = folder.resolve("disk.img");
+    assertTrouble(Trouble.NOT_FOUND, () -> RawImage.open(file, true));
+    assertTrouble(Trouble.REFUSED, () -> RawImage.open(folder, true));
+    assertTrouble(Trouble.NOT_FOUND, () -> RawImage.create(folder.resolve("no/disk.img"), 1));
+    Files.createFile(file);
+    assertTrouble(Trouble.REFUSED, () -> RawImage.create(file, 4096));
+    Files.createSymbolicLink(folder.resolve("dangling"), folder.resolve("nowhere"));
+    assertTrouble(Trouble.NOT_FOUND, () -> RawImage.open(folder.resolve("dangling"), true));
+    assertTrue(Files.exists(file));
+  }
+}
