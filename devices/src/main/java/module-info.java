@@ -8,4 +8,5 @@ module dev.bothy.devices {
   exports dev.bothy.device.platform;
   exports dev.bothy.device.serial;
   exports dev.bothy.device.timer;
+  exports dev.bothy.device.virtio;
 }

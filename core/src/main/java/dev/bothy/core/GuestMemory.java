@@ -3,6 +3,7 @@ package dev.bothy.core;
 import dev.bothy.host.HostMemory;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 
@@ -23,6 +24,8 @@ public final class GuestMemory implements AutoCloseable {
 
   /** One contiguous piece of RAM as the guest sees it. */
   public record Region(long start, long length, long hostAddress) {}
+
+  private static final VarHandle SHORT = ValueLayout.JAVA_SHORT.varHandle();
 
   private final HostMemory host;
   private final MemorySegment segment;
@@ -199,6 +202,48 @@ public final class GuestMemory implements AutoCloseable {
 
   public void write(long address, byte[] source) {
     write(address, source, 0, source.length);
+  }
+
+  /**
+   * The RAM at {@code address} itself, for devices that read or write many bytes without a copy;
+   * null unless all {@code length} bytes are RAM in one region. A vCPU may change the bytes at any
+   * moment. Whoever writes to them calls {@link #tellWritten}.
+   */
+  public MemorySegment slice(long address, long length) {
+    return contains(address, length)
+        ? segment.asSlice(length == 0 ? 0 : offsetOf(address), length)
+        : null;
+  }
+
+  /** Tells the observers of a write to a {@link #slice}, after it; all of it must be RAM. */
+  public void tellWritten(long address, long length) {
+    if (length > 0) {
+      notifyWritten(address, length);
+    }
+  }
+
+  /**
+   * Reads 2 bytes with acquire order: what a vCPU wrote before it wrote these is seen by later
+   * reads.
+   *
+   * @param address even
+   */
+  public int readShortAcquire(long address) {
+    long offset = offsetOf(address);
+    return offset < 0 ? 0xffff : (short) SHORT.getAcquire(segment, offset) & 0xffff;
+  }
+
+  /**
+   * Writes 2 bytes with release order: a vCPU that sees them sees all that was written before.
+   *
+   * @param address even
+   */
+  public void writeShortRelease(long address, int value) {
+    long offset = offsetOf(address);
+    if (offset >= 0) {
+      SHORT.setRelease(segment, offset, (short) value);
+      notifyWritten(address, 2);
+    }
   }
 
   /** {@code observer} hears of every write made through this class (not of vCPUs' stores). */

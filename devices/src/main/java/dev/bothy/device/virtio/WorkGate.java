@@ -1,0 +1,77 @@
+package dev.bothy.device.virtio;
+
+/**
+ * Keeps count of threads that work for a device, so that it can be reset, saved or closed when none
+ * does. Any thread.
+ */
+final class WorkGate {
+  private final Runnable onEmpty;
+  private int inside;
+
+  /** Reasons to let nobody in. */
+  private int holds;
+
+  private volatile boolean held;
+
+  /**
+   * @param onEmpty called without locks whenever the last thread has left while the gate is held
+   */
+  WorkGate(Runnable onEmpty) {
+    this.onEmpty = onEmpty;
+  }
+
+  /** Lets a thread in, or says no: then there will be another call when the gate opens. */
+  synchronized boolean enter() {
+    if (holds > 0) {
+      return false;
+    }
+    inside++;
+    return true;
+  }
+
+  void leave() {
+    boolean tell;
+    synchronized (this) {
+      inside--;
+      tell = inside == 0 && holds > 0;
+      notifyAll();
+    }
+    if (tell) {
+      onEmpty.run();
+    }
+  }
+
+  /** True if those inside should leave soon. */
+  boolean held() {
+    return held;
+  }
+
+  synchronized void hold() {
+    holds++;
+    held = true;
+  }
+
+  synchronized void release() {
+    holds--;
+    held = holds > 0;
+  }
+
+  synchronized boolean empty() {
+    return inside == 0;
+  }
+
+  /** Waits until nobody is inside; the gate is held. */
+  synchronized void awaitEmpty() {
+    boolean interrupted = false;
+    while (inside > 0) {
+      try {
+        wait();
+      } catch (InterruptedException e) {
+        interrupted = true;
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+}
