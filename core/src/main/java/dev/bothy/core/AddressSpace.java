@@ -1,19 +1,23 @@
 package dev.bothy.core;
 
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
+import java.util.TreeMap;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
  * Which device answers at which port or guest-physical address. Look-ups are lock-free and O(log
  * n); registration may change while the machine runs (PCI BARs) and takes effect at the next
- * look-up. Where ranges overlap, the one mapped last wins. Nothing there: reads give all ones,
- * writes are dropped. Thread-safe.
+ * look-up. Where ranges overlap, the one of the highest rank wins, of equals the one mapped last.
+ * Nothing there: reads give all ones, writes are dropped. Thread-safe.
  */
 public final class AddressSpace {
   private final String name;
   private final List<Mapping> mappings = new ArrayList<>();
-  private volatile Mapping[] sorted = {};
+  private volatile Layout layout = new Layout(List.of());
   private final LongAdder unclaimedReads = new LongAdder();
   private final LongAdder unclaimedWrites = new LongAdder();
 
@@ -29,16 +33,17 @@ public final class AddressSpace {
     private final String device;
     private final BusDevice target;
     private final long length;
+    private final int rank;
     private final LongAdder reads = new LongAdder();
     private final LongAdder writes = new LongAdder();
     private volatile long base;
-    private long order;
 
-    private Mapping(String device, BusDevice target, long base, long length) {
+    private Mapping(String device, BusDevice target, long base, long length, int rank) {
       this.device = device;
       this.target = target;
       this.base = base;
       this.length = length;
+      this.rank = rank;
     }
 
     public String device() {
@@ -72,28 +77,88 @@ public final class AddressSpace {
 
     /** Moves the range, mapping it if it was not. */
     public void moveTo(long newBase) {
+      requireRange(newBase, length);
       synchronized (mappings) {
         mappings.remove(this);
-        requireRange(newBase, length);
         base = newBase;
         mappings.add(this);
         publish();
       }
     }
+  }
 
-    private boolean contains(long address) {
-      return Long.compareUnsigned(address - base, length) < 0;
+  /**
+   * All ranges as disjoint pieces: piece {@code i} goes from {@code starts[i]} to the next one's
+   * start and belongs to {@code owners[i]}, or to nobody. Where a range began when the layout was
+   * made is in {@code bases[i]}, so that an access during a move is within the range all the same.
+   */
+  private static final class Layout {
+    final Mapping[] byBase;
+    final long[] starts;
+    final Mapping[] owners;
+    final long[] bases;
+
+    /**
+     * @param mappings in the order in which they were mapped
+     */
+    Layout(List<Mapping> mappings) {
+      byBase = mappings.toArray(Mapping[]::new);
+      // Paints what wins over what loses.
+      Arrays.sort(byBase, Comparator.comparingInt(m -> m.rank));
+      TreeMap<Long, Optional<Mapping>> pieces = new TreeMap<>();
+      pieces.put(Long.MIN_VALUE, Optional.empty());
+      for (Mapping m : byBase) {
+        long end = m.base + m.length;
+        Optional<Mapping> behind = pieces.floorEntry(end).getValue();
+        pieces.subMap(m.base, end).clear();
+        pieces.put(m.base, Optional.of(m));
+        pieces.put(end, behind);
+      }
+      Arrays.sort(byBase, Comparator.comparingLong(m -> m.base));
+      starts = pieces.keySet().stream().mapToLong(Long::longValue).toArray();
+      owners = pieces.values().stream().map(m -> m.orElse(null)).toArray(Mapping[]::new);
+      bases = Arrays.stream(owners).mapToLong(m -> m == null ? 0 : m.base).toArray();
     }
+
+    /** The piece that {@code address} lies in. */
+    int piece(long address) {
+      int low = 0;
+      int high = starts.length - 1;
+      while (low < high) {
+        int middle = (low + high + 1) >>> 1;
+        if (starts[middle] <= address) {
+          low = middle;
+        } else {
+          high = middle - 1;
+        }
+      }
+      return low;
+    }
+
+    /** True if {@code size} bytes from {@code address} leave that piece. */
+    boolean leaves(int piece, long address, int size) {
+      return piece + 1 < starts.length && starts[piece + 1] - address < size;
+    }
+  }
+
+  /**
+   * Registers {@code target} at {@code base}, with rank 0.
+   *
+   * @throws IllegalArgumentException if the range is empty or wraps around
+   */
+  public Mapping map(String device, long base, long length, BusDevice target) {
+    return map(device, base, length, target, 0);
   }
 
   /**
    * Registers {@code target} at {@code base}.
    *
+   * @param rank decides who answers where ranges overlap: the highest
    * @throws IllegalArgumentException if the range is empty or wraps around
    */
-  public Mapping map(String device, long base, long length, BusDevice target) {
+  public Mapping map(String device, long base, long length, BusDevice target, int rank) {
     requireRange(base, length);
-    Mapping mapping = new Mapping(device, target, base, length);
+    Mapping mapping = new Mapping(device, target, base, length, rank);
     synchronized (mappings) {
       mappings.add(mapping);
       publish();
@@ -109,36 +174,13 @@ public final class AddressSpace {
   }
 
   private void publish() {
-    for (int i = 0; i < mappings.size(); i++) {
-      mappings.get(i).order = i;
-    }
-    Mapping[] array = mappings.toArray(Mapping[]::new);
-    java.util.Arrays.sort(array, (a, b) -> Long.compare(a.base, b.base));
-    sorted = array;
+    layout = new Layout(mappings);
   }
 
   /** The mapping that answers at {@code address}, or null. */
   public Mapping find(long address) {
-    Mapping[] all = sorted;
-    int low = 0;
-    int high = all.length - 1;
-    while (low <= high) {
-      int middle = (low + high) >>> 1;
-      if (all[middle].base <= address) {
-        low = middle + 1;
-      } else {
-        high = middle - 1;
-      }
-    }
-    Mapping best = null;
-    // Ranges that start at or below the address; few overlap, but a wide early one may.
-    for (int i = high; i >= 0; i--) {
-      Mapping candidate = all[i];
-      if (candidate.contains(address) && (best == null || candidate.order > best.order)) {
-        best = candidate;
-      }
-    }
-    return best;
+    Layout now = layout;
+    return now.owners[now.piece(address)];
   }
 
   /**
@@ -146,20 +188,18 @@ public final class AddressSpace {
    * by byte.
    */
   public long read(long address, int size) {
-    Mapping mapping = find(address);
+    Layout now = layout;
+    int piece = now.piece(address);
+    if (size > 1 && now.leaves(piece, address, size)) {
+      return readBytes(address, size);
+    }
+    Mapping mapping = now.owners[piece];
     if (mapping == null) {
-      if (size > 1 && overlapsAny(address, size)) {
-        return readBytes(address, size);
-      }
       unclaimedReads.increment();
       return allOnes(size);
     }
-    long offset = address - mapping.base;
-    if (offset + size > mapping.length) {
-      return readBytes(address, size);
-    }
     mapping.reads.increment();
-    return mapping.target.read(offset, size) & allOnes(size);
+    return mapping.target.read(address - now.bases[piece], size) & allOnes(size);
   }
 
   /**
@@ -167,23 +207,21 @@ public final class AddressSpace {
    * by byte.
    */
   public void write(long address, int size, long value) {
-    Mapping mapping = find(address);
-    if (mapping == null && !(size > 1 && overlapsAny(address, size))) {
-      unclaimedWrites.increment();
-      return;
-    }
-    if (mapping == null || address - mapping.base + size > mapping.length) {
+    Layout now = layout;
+    int piece = now.piece(address);
+    if (size > 1 && now.leaves(piece, address, size)) {
       for (int i = 0; i < size; i++) {
         write(address + i, 1, value >>> (8 * i) & 0xff);
       }
       return;
     }
+    Mapping mapping = now.owners[piece];
+    if (mapping == null) {
+      unclaimedWrites.increment();
+      return;
+    }
     mapping.writes.increment();
-    mapping.target.write(address - mapping.base, size, value & allOnes(size));
-  }
-
-  private boolean overlapsAny(long address, int size) {
-    return find(address + size - 1) != null;
+    mapping.target.write(address - now.bases[piece], size, value & allOnes(size));
   }
 
   private long readBytes(long address, int size) {
@@ -200,7 +238,7 @@ public final class AddressSpace {
 
   /** All ranges by address, for statistics and {@code info}. */
   public List<Mapping> mappings() {
-    return List.of(sorted);
+    return List.of(layout.byBase);
   }
 
   public long unclaimedReads() {

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.state.StateException;
 import dev.bothy.device.interrupt.LocalApic;
+import dev.bothy.device.pci.PciFunction;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -33,6 +34,9 @@ class HostileGuestTest {
     List<AddressSpace.Mapping> all = space.mappings();
     AddressSpace.Mapping range = all.get(random.nextInt(all.size()));
     long at = range.base() + random.nextLong(Math.min(range.length(), 0x1000) + 2) - 1;
+    if (range.device().equals("ecam") && random.nextBoolean()) {
+      at = range.base() + TestBoard.CARD_PLACE + random.nextInt(PciFunction.CONFIG_SIZE);
+    }
     if (memory && random.nextBoolean()) {
       at &= ~0xfL;
     }
@@ -61,6 +65,9 @@ class HostileGuestTest {
       case 9 -> board.bus.send(0xfee0_0000L | random.nextInt(1 << 20), (int) value());
       case 10 -> board.uart.offer(new byte[300], 0, random.nextInt(300));
       case 11 -> apic.init();
+      case 12 -> board.card.raise(random.nextBoolean());
+      case 13 -> board.card.msix.signal(random.nextInt(72));
+      case 14 -> board.card.msi.signal(random.nextInt(9));
       default -> {
         if (apic.interruptPending()) {
           int vector = apic.acknowledge();

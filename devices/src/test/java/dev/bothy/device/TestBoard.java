@@ -10,6 +10,8 @@ import dev.bothy.device.interrupt.ApicBus;
 import dev.bothy.device.interrupt.InterruptRouter;
 import dev.bothy.device.interrupt.IoApic;
 import dev.bothy.device.interrupt.Pic;
+import dev.bothy.device.pci.Msi;
+import dev.bothy.device.pci.Msix;
 import dev.bothy.device.pci.PciFunction;
 import dev.bothy.device.pci.PciHost;
 import dev.bothy.device.platform.AcpiPm;
@@ -26,6 +28,9 @@ import java.util.List;
 
 /** Every device, wired as on a board with two processors. */
 final class TestBoard {
+  /** Where the card's configuration space is in what ECAM reaches. */
+  static final int CARD_PLACE = 1 << 15;
+
   final TestClock clock = new TestClock();
   final AddressSpace ports = new AddressSpace("ports");
   final AddressSpace mmio = new AddressSpace("mmio");
@@ -33,7 +38,8 @@ final class TestBoard {
   final Pic pic = new Pic(bus);
   final IoApic ioApic = new IoApic(bus, 0);
   final InterruptRouter router = new InterruptRouter(pic, ioApic);
-  final PciHost pci = new PciHost(ports, mmio);
+  final PciHost pci = new PciHost(ports, mmio, bus);
+  final TestCard card = new TestCard();
   final Uart16550 uart;
   final List<Stateful> stateful = new ArrayList<>();
   final List<Runnable> resets = new ArrayList<>();
@@ -49,7 +55,8 @@ final class TestBoard {
     ResetControl resetControl = new ResetControl(() -> endings++);
     SystemControlPortA portA = new SystemControlPortA(() -> endings++);
     PostPort post = new PostPort();
-    pci.add(1, 0, new TestCard());
+    card.connectInterrupt(router.pci(1, 0), InterruptRouter.pciInterruptLine(1, 0));
+    pci.add(1, 0, card);
     pic.attach(ports);
     pit.attach(ports);
     rtc.attach(ports);
@@ -61,6 +68,7 @@ final class TestBoard {
     ports.map("port92", SystemControlPortA.PORT, 1, portA);
     ports.map("post", PostPort.PORT, 1, post);
     ports.map("debug-exit", DebugExit.PORT, DebugExit.LENGTH, new DebugExit(code -> endings++));
+    mmio.map("ecam", 0xfeb0_0000L, PciHost.ECAM_LENGTH, pci.ecam());
     mmio.map("ioapic", IoApic.BASE, IoApic.LENGTH, ioApic);
     mmio.map("apic0", 0xfee0_0000L, 0x1000, bus.localApic(0));
     mmio.map("apic1", 0xfee0_1000L, 0x1000, bus.localApic(1));
@@ -92,6 +100,8 @@ final class TestBoard {
 
   /** A card with ports and memory that remembers what was written. */
   static final class TestCard extends PciFunction implements BusDevice {
+    final Msi msi;
+    final Msix msix;
     long last;
 
     TestCard() {
@@ -99,6 +109,8 @@ final class TestBoard {
       addPortBar(0, 32, this);
       addMemoryBar(1, 4096, false, false, this);
       addMemoryBar(2, 1 << 20, true, true, this);
+      msi = addMsi(4);
+      msix = addMsix(4, 70);
       setInterruptPin(0);
       int capability = addCapability(9, 8);
       setWritable(capability + 4, 4, 0xff);

@@ -108,7 +108,7 @@ final class Board {
     ports.map("com1", COM1, 8, serial);
     pm = new AcpiPm(clock, router.isa(AcpiPm.SCI_IRQ), requests::powerOff);
     ports.map("acpi-pm", AcpiPm.BASE, AcpiPm.LENGTH, pm);
-    PciHost pci = new PciHost(ports, mmio);
+    PciHost pci = new PciHost(ports, mmio, apics);
     ports.map("pci-host", PciHost.PORT, PciHost.LENGTH, pci);
     ResetControl resetControl = new ResetControl(requests::reset);
     ports.map("reset-control", ResetControl.PORT, 1, resetControl);

@@ -3,159 +3,137 @@ package dev.bothy.device.pci;
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.BusDevice;
 import dev.bothy.core.IrqLine;
+import dev.bothy.core.MsiSink;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.interrupt.IrqOutput;
-import java.util.Arrays;
 
 /**
  * One PCI function with a type 0 header (PCI Local Bus specification 3.0, chapter 6): identity,
- * command and status, base address registers that move their devices about, interrupt pin. A device
- * extends it, adds base address registers and capabilities in its constructor, and drives {@link
- * #interrupt}.
+ * command and status, base address registers that move their devices about, capabilities, interrupt
+ * pin, MSI and MSI-X. A device extends it and, in its constructor, adds base address registers and
+ * capabilities; afterwards it drives {@link #interrupt} or signals its {@link Msix} or {@link Msi}.
  *
- * <p>Configuration space is guarded by this object's lock.
+ * <p>Life: made, {@linkplain PciHost#add put on the bus}, {@linkplain #reset reset} at power-on and
+ * whenever the machine resets, {@linkplain #resume resumed} when guest time begins and {@linkplain
+ * #pause paused} when it stops, saved and loaded while paused, {@linkplain #close closed} before
+ * guest RAM goes. A new function is paused.
+ *
+ * <p>Configuration space is guarded by this object's lock. The hooks {@link #configReading}, {@link
+ * #configWritten}, {@link #resetDevice}, {@link #saveDevice} and {@link #loadDevice} are called
+ * without it, so a device may hold a lock of its own while it calls the methods here that say
+ * nothing else.
  */
 public abstract class PciFunction implements Stateful {
-  /** Bytes of configuration space that mechanism 1 reaches. */
-  public static final int CONFIG_SIZE = 256;
+  /** Bytes of configuration space; what ECAM reaches beyond is empty. */
+  public static final int CONFIG_SIZE = ConfigSpace.SIZE;
 
   protected static final int VENDOR_ID = 0x00;
   protected static final int DEVICE_ID = 0x02;
   protected static final int COMMAND = 0x04;
-  protected static final int STATUS = 0x06;
+  protected static final int STATUS = ConfigSpace.STATUS;
   protected static final int REVISION = 0x08;
   protected static final int CLASS_CODE = 0x09;
+  protected static final int CACHE_LINE_SIZE = 0x0c;
   protected static final int HEADER_TYPE = 0x0e;
   protected static final int BASE_ADDRESSES = 0x10;
   protected static final int SUBSYSTEM_VENDOR_ID = 0x2c;
   protected static final int SUBSYSTEM_ID = 0x2e;
-  protected static final int CAPABILITIES = 0x34;
+  protected static final int CAPABILITIES = ConfigSpace.CAPABILITIES;
   protected static final int INTERRUPT_LINE = 0x3c;
   protected static final int INTERRUPT_PIN = 0x3d;
 
-  private static final int COMMAND_IO = 1;
-  private static final int COMMAND_MEMORY = 2;
+  static final int COMMAND_IO = 1;
+  static final int COMMAND_MEMORY = 2;
   private static final int COMMAND_BUS_MASTER = 4;
   private static final int COMMAND_NO_INTERRUPT = 0x400;
   private static final int COMMAND_WRITABLE = 0x0547;
   private static final int STATUS_INTERRUPT = 8;
-  private static final int STATUS_CAPABILITIES = 0x10;
   private static final int STATUS_CLEARED_BY_ONES = 0xf900;
-
   private static final int MULTI_FUNCTION = 0x80;
+  static final int BARS = 6;
 
-  private static final int BAR_IO = 1;
-  private static final int BAR_64_BIT = 4;
-  private static final int BAR_PREFETCHABLE = 8;
+  private final String kind;
+  private final ConfigSpace config = new ConfigSpace();
+  private final Bar[] bars = new Bar[BARS];
+  private Msi msi;
+  private Msix msix;
+  private int msixAt;
 
-  private final String name;
-  private final byte[] config = new byte[CONFIG_SIZE];
-
-  /** What the guest may write, and which status bits it clears by writing ones. */
-  private final byte[] writable = new byte[CONFIG_SIZE];
-
-  private final byte[] clearedByOnes = new byte[CONFIG_SIZE];
-  private byte[] initial;
-  private final Bar[] bars = new Bar[6];
-  private int nextCapability = 0x40;
-  private int lastCapability = CAPABILITIES;
-
+  private String name;
+  private int place;
   private AddressSpace ports;
   private AddressSpace mmio;
   private IrqOutput line = new IrqOutput(IrqLine.NONE);
   private boolean interrupt;
 
-  /** A range behind one or two base address registers. */
-  private static final class Bar {
-    final int flags;
-    final long size;
-    final BusDevice target;
-    AddressSpace.Mapping mapping;
-
-    Bar(int flags, long size, BusDevice target) {
-      this.flags = flags;
-      this.size = size;
-      this.target = target;
-    }
-
-    boolean io() {
-      return (flags & BAR_IO) != 0;
-    }
-
-    boolean wide() {
-      return (flags & BAR_64_BIT) != 0;
-    }
-  }
-
   /**
-   * @param name unique within a machine
+   * @param kind for messages, statistics and saved state; functions of one kind are told apart by
+   *     where they are
    * @param classCode base class, subclass and interface, as 0x060000
    */
-  protected PciFunction(String name, int vendor, int device, int revision, int classCode) {
-    this.name = name;
-    put(VENDOR_ID, 2, vendor);
-    put(DEVICE_ID, 2, device);
-    put(REVISION, 1, revision);
-    put(CLASS_CODE, 3, classCode);
-    setWritable(COMMAND, 2, COMMAND_WRITABLE);
-    setWritable(0x0c, 1, 0xff); // cache line size: no effect, but drivers keep it there
-    setWritable(INTERRUPT_LINE, 1, 0xff);
-    for (int i = 0; i < 2; i++) {
-      clearedByOnes[STATUS + i] = (byte) (STATUS_CLEARED_BY_ONES >> (8 * i));
-    }
+  protected PciFunction(String kind, int vendor, int device, int revision, int classCode) {
+    this.kind = kind;
+    this.name = kind;
+    config.put(VENDOR_ID, 2, vendor);
+    config.put(DEVICE_ID, 2, device);
+    config.put(REVISION, 1, revision);
+    config.put(CLASS_CODE, 3, classCode);
+    config.setWritable(COMMAND, 2, COMMAND_WRITABLE);
+    config.setClearedByOnes(STATUS, 2, STATUS_CLEARED_BY_ONES);
+    config.setChanging(STATUS, 2, STATUS_INTERRUPT);
+    config.setWritable(CACHE_LINE_SIZE, 1, 0xff); // no effect, but drivers keep it there
+    config.setWritable(INTERRUPT_LINE, 1, 0xff);
   }
 
   // For the device's constructor.
 
-  /** Sets {@code size} bytes of configuration space. */
-  protected final void put(int at, int size, long value) {
-    for (int i = 0; i < size; i++) {
-      config[at + i] = (byte) (value >>> (8 * i));
-    }
-  }
-
-  /** Lets the guest write the bits of {@code mask}. */
+  /** Lets the guest write the bits of {@code mask} in {@code size} bytes from {@code at}. */
   protected final void setWritable(int at, int size, long mask) {
-    for (int i = 0; i < size; i++) {
-      writable[at + i] = (byte) (mask >>> (8 * i));
-    }
-  }
-
-  /** The low {@code size} bytes at {@code at}. */
-  protected final long get(int at, int size) {
-    long value = 0;
-    for (int i = 0; i < size; i++) {
-      value |= (config[at + i] & 0xffL) << (8 * i);
-    }
-    return value;
-  }
-
-  /** A range of ports; {@code size} a power of two from 4 to 256. */
-  protected final void addPortBar(int index, long size, BusDevice target) {
-    addBar(index, new Bar(BAR_IO, size, target));
+    config.setWritable(at, size, mask);
   }
 
   /**
-   * A range of memory; {@code size} a power of two from 16. A 64-bit one takes the next register as
-   * well.
+   * A range of ports.
+   *
+   * @param index of the base address register, 0 to 5
+   * @param size a power of two from 4 to 256
+   */
+  protected final void addPortBar(int index, long size, BusDevice target) {
+    addBar(index, new Bar(Bar.IO, size, target));
+  }
+
+  /**
+   * A range of memory.
+   *
+   * @param index of the base address register, 0 to 5; a 64-bit one takes the next as well
+   * @param size a power of two from 16; at most 2 GiB if not {@code wide}
+   * @param wide true for a 64-bit address
    */
   protected final void addMemoryBar(
       int index, long size, boolean wide, boolean prefetchable, BusDevice target) {
-    int flags = (wide ? BAR_64_BIT : 0) | (prefetchable ? BAR_PREFETCHABLE : 0);
+    int flags = (wide ? Bar.WIDE : 0) | (prefetchable ? Bar.PREFETCHABLE : 0);
     addBar(index, new Bar(flags, size, target));
   }
 
   private void addBar(int index, Bar bar) {
-    if (Long.bitCount(bar.size) != 1 || bar.size < (bar.io() ? 4 : 16)) {
-      throw new IllegalArgumentException("size of a base address register: " + bar.size);
+    int last = index + (bar.wide() ? 1 : 0);
+    java.util.Objects.checkIndex(last, BARS);
+    boolean taken =
+        bars[index] != null || bars[last] != null || index > 0 && reachesFurther(index - 1);
+    if (taken) {
+      throw new IllegalArgumentException("base address register " + index + " is taken");
     }
     bars[index] = bar;
     int at = BASE_ADDRESSES + 4 * index;
-    put(at, bar.wide() ? 8 : 4, bar.flags);
-    setWritable(at, bar.wide() ? 8 : 4, -bar.size);
+    config.put(at, bar.registerBytes(), bar.flags());
+    config.setWritable(at, bar.registerBytes(), bar.addressMask());
+  }
+
+  private boolean reachesFurther(int index) {
+    return bars[index] != null && bars[index].wide();
   }
 
   /**
@@ -165,21 +143,39 @@ public abstract class PciFunction implements Stateful {
    * @return where it lies
    */
   protected final int addCapability(int id, int size) {
-    int at = nextCapability;
-    if (at + size > CONFIG_SIZE) {
-      throw new IllegalArgumentException("no room for capability " + id);
-    }
-    put(lastCapability, 1, at);
-    lastCapability = at + 1;
-    nextCapability = at + size + 3 & ~3;
-    put(at, 1, id);
-    put(STATUS, 2, get(STATUS, 2) | STATUS_CAPABILITIES);
-    return at;
+    return config.addCapability(id, size);
   }
 
   /** Gives the function an interrupt pin. @param pin 0 (INTA) to 3 (INTD) */
   protected final void setInterruptPin(int pin) {
-    put(INTERRUPT_PIN, 1, pin + 1);
+    config.put(INTERRUPT_PIN, 1, java.util.Objects.checkIndex(pin, 4) + 1);
+  }
+
+  /**
+   * Gives the function MSI-X, with table and pending bits in a 32-bit memory range of their own.
+   *
+   * @param bar index of its base address register
+   * @param vectors 1 to {@link Msix#MAX_VECTORS}
+   */
+  protected final Msix addMsix(int bar, int vectors) {
+    msix = new Msix(vectors);
+    addMemoryBar(bar, msix.rangeSize(), false, false, msix);
+    msixAt = addCapability(Msix.CAPABILITY, Msix.CAPABILITY_SIZE);
+    config.put(msixAt + Msix.CONTROL, 2, vectors - 1);
+    config.setWritable(msixAt + Msix.CONTROL, 2, Msix.CONTROL_ENABLE | Msix.CONTROL_MASK);
+    config.put(msixAt + Msix.TABLE, 4, bar);
+    config.put(msixAt + Msix.PENDING, 4, msix.pendingOffset() | bar);
+    return msix;
+  }
+
+  /**
+   * Gives the function MSI.
+   *
+   * @param messages a power of two up to {@link Msi#MAX_MESSAGES}
+   */
+  protected final Msi addMsi(int messages) {
+    msi = new Msi(config, messages);
+    return msi;
   }
 
   // For the board.
@@ -187,24 +183,55 @@ public abstract class PciFunction implements Stateful {
   /** Where the interrupt pin leads; the board calls this before the machine starts. */
   public final synchronized void connectInterrupt(IrqLine wire, int interruptLine) {
     line = new IrqOutput(wire);
-    put(INTERRUPT_LINE, 1, interruptLine);
+    config.put(INTERRUPT_LINE, 1, interruptLine);
   }
 
   /** Interrupt pin 0 (INTA) to 3 (INTD), or -1 for none. */
   public final synchronized int interruptPin() {
-    return (int) get(INTERRUPT_PIN, 1) - 1;
+    return (int) config.get(INTERRUPT_PIN, 1) - 1;
   }
 
-  final synchronized void attach(AddressSpace portSpace, AddressSpace mmioSpace) {
+  /** Takes its place on the bus: number {@code at}, eight for each device. */
+  final synchronized void attach(
+      int at, AddressSpace portSpace, AddressSpace mmioSpace, MsiSink sink) {
+    place = at;
+    name = kind + "@" + at / PciHost.FUNCTIONS + "." + at % PciHost.FUNCTIONS;
     ports = portSpace;
     mmio = mmioSpace;
-    initial = config.clone();
+    if (msi != null) {
+      msi.connect(sink);
+    }
+    if (msix != null) {
+      msix.connect(sink);
+    }
+    config.settle();
   }
 
   final synchronized void markMultiFunction() {
-    config[HEADER_TYPE] |= (byte) MULTI_FUNCTION;
-    initial = config.clone();
+    config.put(HEADER_TYPE, 1, config.get(HEADER_TYPE, 1) | MULTI_FUNCTION);
+    config.settle();
   }
+
+  /** The range behind base address register {@code index}, or null. */
+  final Bar bar(int index) {
+    return bars[index];
+  }
+
+  /**
+   * Lets the device go on; called before the vCPUs run. Harmless when repeated. The device may
+   * reach guest memory and interrupt from now on.
+   */
+  public void resume() {}
+
+  /**
+   * Brings the device to a stand, while no vCPU runs; harmless when repeated. When this returns,
+   * the device neither touches guest memory nor changes its state nor interrupts until {@link
+   * #resume}; what is under way is finished, or noted in a way that is saved.
+   */
+  public void pause() {}
+
+  /** Gives back what the host lent. The function is paused, and not used afterwards. */
+  public void close() {}
 
   // For the running device.
 
@@ -217,100 +244,125 @@ public abstract class PciFunction implements Stateful {
     line.drive();
   }
 
+  /** The pin stays low while the guest has messages instead. */
   private void updateInterrupt() {
-    int status = (int) get(STATUS, 2) & ~STATUS_INTERRUPT;
-    put(STATUS, 2, interrupt ? status | STATUS_INTERRUPT : status);
-    line.want(interrupt && (get(COMMAND, 2) & COMMAND_NO_INTERRUPT) == 0);
+    long status = config.get(STATUS, 2) & ~STATUS_INTERRUPT;
+    config.put(STATUS, 2, interrupt ? status | STATUS_INTERRUPT : status);
+    line.want(pinWanted());
+  }
+
+  private boolean pinWanted() {
+    boolean messages = msi != null && msi.enabled() || msix != null && msix.enabled();
+    return interrupt && !messages && (config.get(COMMAND, 2) & COMMAND_NO_INTERRUPT) == 0;
   }
 
   /** True while the guest lets the device reach memory by itself. */
   protected final synchronized boolean busMaster() {
-    return (get(COMMAND, 2) & COMMAND_BUS_MASTER) != 0;
+    return (config.get(COMMAND, 2) & COMMAND_BUS_MASTER) != 0;
+  }
+
+  /** The low {@code size} bytes, 1 to 8, of configuration space at {@code at}. */
+  protected final synchronized long get(int at, int size) {
+    return config.get(at, size);
+  }
+
+  /** Sets {@code size} bytes, 1 to 8, of configuration space. */
+  protected final synchronized void put(int at, int size, long value) {
+    config.put(at, size, value);
   }
 
   /**
-   * Called, with this object's lock held, after the guest wrote to the device's own configuration
-   * space from 0x40 on.
+   * Called before the guest reads the device's own configuration space, from 0x40 on; the device
+   * may {@link #put} there what is to be read.
    */
+  protected void configReading(int at, int size) {}
+
+  /** Called after the guest wrote to the device's own configuration space, from 0x40 on. */
   protected void configWritten(int at, int size) {}
 
   // Configuration space.
 
-  /** Reads {@code size} bytes at {@code at}, all within {@link #CONFIG_SIZE}. */
-  final synchronized long readConfig(int at, int size) {
-    return get(at, size);
+  /** Reads {@code size} bytes, 1 to 8, at {@code at}, all within {@link #CONFIG_SIZE}. */
+  final long readConfig(int at, int size) {
+    if (at + size > ConfigSpace.DEVICE_SPECIFIC) {
+      configReading(at, size);
+    }
+    synchronized (this) {
+      if (msi != null) {
+        msi.show(config);
+      }
+      return config.get(at, size);
+    }
   }
 
   final void writeConfig(int at, int size, long value) {
     synchronized (this) {
-      for (int i = 0; i < size; i++) {
-        int b = (int) (value >>> (8 * i));
-        int mask = writable[at + i];
-        int kept = config[at + i] & ~mask & ~(b & clearedByOnes[at + i]);
-        config[at + i] = (byte) (kept | b & mask);
-      }
-      if (at < BASE_ADDRESSES + 24) {
-        place();
-        updateInterrupt();
-      }
-      if (at + size > 0x40) {
-        configWritten(at, size);
-      }
+      config.write(at, size, value);
+      apply();
     }
-    line.drive();
+    announce();
+    if (at + size > ConfigSpace.DEVICE_SPECIFIC) {
+      configWritten(at, size);
+    }
   }
 
-  /** Maps every range where its base address register and the command register put it. */
-  private void place() {
-    int command = (int) get(COMMAND, 2);
-    for (int i = 0; i < bars.length; i++) {
+  /** Does what the registers say; {@link #announce} is to follow without the lock. */
+  private void apply() {
+    int command = (int) config.get(COMMAND, 2);
+    for (int i = 0; i < BARS; i++) {
       Bar bar = bars[i];
-      if (bar == null) {
-        continue;
+      if (bar != null) {
+        boolean enabled = (command & (bar.io() ? COMMAND_IO : COMMAND_MEMORY)) != 0;
+        long register = config.get(BASE_ADDRESSES + 4 * i, bar.registerBytes());
+        bar.place(name, bar.io() ? ports : mmio, enabled, register, -1 - BARS * place - i);
       }
-      boolean enabled = (command & (bar.io() ? COMMAND_IO : COMMAND_MEMORY)) != 0;
-      long base = get(BASE_ADDRESSES + 4 * i, bar.wide() ? 8 : 4) & -bar.size;
-      if (!enabled || !fits(bar, base)) {
-        if (bar.mapping != null) {
-          bar.mapping.unmap();
-          bar.mapping = null;
-        }
-      } else if (bar.mapping == null) {
-        AddressSpace space = bar.io() ? ports : mmio;
-        bar.mapping = space.map(name, base, bar.size, bar.target);
-      } else if (bar.mapping.base() != base) {
-        bar.mapping.moveTo(base);
-      }
+    }
+    boolean silent = (command & COMMAND_BUS_MASTER) == 0;
+    if (msi != null) {
+      msi.configure(config, silent);
+    }
+    if (msix != null) {
+      int control = (int) config.get(msixAt + Msix.CONTROL, 2);
+      boolean masked = (control & Msix.CONTROL_MASK) != 0;
+      msix.configure((control & Msix.CONTROL_ENABLE) != 0, silent || masked);
+    }
+    updateInterrupt();
+  }
+
+  /** Tells others what {@link #apply} has changed. */
+  private void announce() {
+    line.drive();
+    if (msi != null) {
+      msi.flush();
+    }
+    if (msix != null) {
+      msix.flush();
     }
   }
 
-  /** Neither unset nor in the middle of being sized. */
-  private static boolean fits(Bar bar, long base) {
-    long end = base + bar.size;
-    if (base <= 0 || end < 0) {
-      return false;
-    }
-    return bar.io() ? end <= 0x10000 : bar.wide() ? end < 1L << 52 : end <= 0xffff_0000L;
-  }
-
-  /** Called when the machine resets, after configuration space has its first values again. */
+  /**
+   * Called when the machine resets, after configuration space has its first values again. When this
+   * returns, the device does not touch guest memory until a driver has set it up anew.
+   */
   protected void resetDevice() {}
 
   /** Back to the state after power-on. */
   public final void reset() {
     synchronized (this) {
-      int interruptLine = (int) get(INTERRUPT_LINE, 1);
-      System.arraycopy(initial, 0, config, 0, CONFIG_SIZE);
-      put(INTERRUPT_LINE, 1, interruptLine);
+      long interruptLine = config.get(INTERRUPT_LINE, 1);
+      config.reset();
+      config.put(INTERRUPT_LINE, 1, interruptLine);
       interrupt = false;
-      place();
-      updateInterrupt();
+      if (msix != null) {
+        msix.reset();
+      }
+      apply();
     }
-    line.drive();
+    announce();
     resetDevice();
   }
 
-  /** Saves what the device has besides configuration space. */
+  /** Saves what the device has besides configuration space and messages. */
   protected void saveDevice(StateWriter out) {}
 
   /** Loads what {@link #saveDevice} wrote. */
@@ -324,7 +376,15 @@ public abstract class PciFunction implements Stateful {
   @Override
   public final void save(StateWriter out) {
     synchronized (this) {
-      out.putBytes(config).putBoolean(interrupt);
+      if (msi != null) {
+        msi.show(config);
+        msi.save(out);
+      }
+      config.save(out);
+      out.putBoolean(interrupt);
+      if (msix != null) {
+        msix.save(out);
+      }
     }
     saveDevice(out);
   }
@@ -332,17 +392,16 @@ public abstract class PciFunction implements Stateful {
   @Override
   public final void load(StateReader in) throws StateException {
     synchronized (this) {
-      byte[] saved = in.getBytes(CONFIG_SIZE);
-      if (saved.length != CONFIG_SIZE || !Arrays.equals(saved, 0, 4, config, 0, 4)) {
-        throw in.damaged("not the configuration space of this device");
+      if (msi != null) {
+        msi.load(in);
       }
-      for (int i = 0; i < CONFIG_SIZE; i++) {
-        int changing = writable[i] | clearedByOnes[i] | (i == STATUS ? STATUS_INTERRUPT : 0);
-        config[i] = (byte) (config[i] & ~changing | saved[i] & changing);
-      }
+      config.load(in);
       interrupt = in.getBoolean();
-      line.restore(interrupt && (get(COMMAND, 2) & COMMAND_NO_INTERRUPT) == 0);
-      place();
+      if (msix != null) {
+        msix.load(in);
+      }
+      apply();
+      line.restore(pinWanted());
     }
     loadDevice(in);
   }

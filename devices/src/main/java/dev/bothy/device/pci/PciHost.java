@@ -2,17 +2,20 @@ package dev.bothy.device.pci;
 
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.BusDevice;
+import dev.bothy.core.MsiSink;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 
 /**
- * PCI root bus 0 with configuration mechanism 1 (PCI Local Bus specification 3.0, 3.2.2.3.2), ports
- * 0xCF8 to 0xCFF, and a host bridge at 00:00.0. Where there is no function, reads give all ones and
- * writes are dropped.
+ * PCI root bus 0 with a host bridge at 00:00.0. Its functions' configuration spaces are reached by
+ * configuration mechanism 1 (PCI Local Bus specification 3.0, 3.2.2.3.2), which is this object, at
+ * ports 0xCF8 to 0xCFF, and by the {@linkplain #ecam() enhanced mechanism} in memory. Where there
+ * is no function, reads give all ones and writes are dropped.
  */
 public final class PciHost implements BusDevice, Stateful {
   public static final int PORT = 0xCF8;
@@ -21,6 +24,9 @@ public final class PciHost implements BusDevice, Stateful {
   public static final int DEVICES = 32;
   public static final int FUNCTIONS = 8;
 
+  /** Bytes of memory that the enhanced mechanism takes for the bus. */
+  public static final int ECAM_LENGTH = 1 << 20;
+
   private static final int ADDRESS = 0;
   private static final int DATA = 4;
   private static final int ENABLE = 0x8000_0000;
@@ -28,16 +34,19 @@ public final class PciHost implements BusDevice, Stateful {
 
   private final AddressSpace ports;
   private final AddressSpace mmio;
+  private final MsiSink messages;
   private final PciFunction[] functions = new PciFunction[DEVICES * FUNCTIONS];
   private volatile int address;
 
   /**
    * @param ports where port base address registers map their ranges
    * @param mmio where memory base address registers do
+   * @param messages where message-signalled interrupts go
    */
-  public PciHost(AddressSpace ports, AddressSpace mmio) {
+  public PciHost(AddressSpace ports, AddressSpace mmio, MsiSink messages) {
     this.ports = ports;
     this.mmio = mmio;
+    this.messages = messages;
     add(0, 0, new HostBridge());
   }
 
@@ -48,12 +57,11 @@ public final class PciHost implements BusDevice, Stateful {
    */
   public void add(int device, int function, PciFunction card) {
     int at =
-        java.util.Objects.checkIndex(device, DEVICES) * FUNCTIONS
-            + java.util.Objects.checkIndex(function, FUNCTIONS);
+        Objects.checkIndex(device, DEVICES) * FUNCTIONS + Objects.checkIndex(function, FUNCTIONS);
     if (functions[at] != null || function != 0 && functions[at & -FUNCTIONS] == null) {
       throw new IllegalArgumentException("PCI device " + device + "." + function);
     }
-    card.attach(ports, mmio);
+    card.attach(at, ports, mmio, messages);
     functions[at] = card;
     if (function != 0) {
       functions[at & -FUNCTIONS].markMultiFunction();
@@ -69,6 +77,11 @@ public final class PciHost implements BusDevice, Stateful {
       }
     }
     return all;
+  }
+
+  /** Where message-signalled interrupts go. */
+  MsiSink messages() {
+    return messages;
   }
 
   /** The function that the address register names, or null. */
@@ -103,6 +116,48 @@ public final class PciHost implements BusDevice, Stateful {
     PciFunction function = selected(word);
     if (within >= 0 && within + size <= 4 && function != null) {
       function.writeConfig((word & 0xfc) + within, size, value);
+    }
+  }
+
+  /**
+   * The enhanced configuration access mechanism of bus 0 (PCI Express Base specification 3.0,
+   * 7.2.2): {@link #ECAM_LENGTH} bytes of memory, 4096 for each function. Accesses of any size and
+   * alignment are served.
+   */
+  public BusDevice ecam() {
+    return new Ecam();
+  }
+
+  private final class Ecam implements BusDevice {
+    private static final int SPACE = 4096;
+
+    @Override
+    public long read(long offset, int size) {
+      int at = (int) offset & SPACE - 1;
+      PciFunction function = functions[(int) offset / SPACE];
+      if (at + size <= PciFunction.CONFIG_SIZE) {
+        return function == null ? -1 : function.readConfig(at, size);
+      }
+      long value = -1;
+      for (int i = 0; size > 1 && i < size; i++) {
+        value ^= (~read(offset + i, 1) & 0xff) << (8 * i);
+      }
+      return value;
+    }
+
+    @Override
+    public void write(long offset, int size, long value) {
+      int at = (int) offset & SPACE - 1;
+      PciFunction function = functions[(int) offset / SPACE];
+      if (at + size <= PciFunction.CONFIG_SIZE) {
+        if (function != null) {
+          function.writeConfig(at, size, value);
+        }
+        return;
+      }
+      for (int i = 0; size > 1 && i < size; i++) {
+        write(offset + i, 1, value >>> (8 * i));
+      }
     }
   }
 

@@ -3,18 +3,20 @@ package dev.bothy.device.pci;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.BusDevice;
 import dev.bothy.device.TestWire;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 class PciHostTest {
   private final AddressSpace ports = new AddressSpace("ports");
   private final AddressSpace mmio = new AddressSpace("mmio");
-  private final PciHost host = new PciHost(ports, mmio);
+  private final PciHost host = new PciHost(ports, mmio, (address, data) -> {});
   private final Card card = new Card();
   private final TestWire wire = new TestWire();
 
@@ -145,5 +147,69 @@ class PciHostTest {
     card.raise(false);
     assertFalse(wire.high);
     assertEquals(0, config(6, 2) & 8);
+  }
+
+  private long ecam(int device, int function, int register, int size) {
+    return mmio.read(0xfeb0_0000L + (device << 15 | function << 12) + register, size);
+  }
+
+  @Test
+  void theEnhancedMechanismReachesTheSameRegistersInEverySize() {
+    mmio.map("ecam", 0xfeb0_0000L, PciHost.ECAM_LENGTH, host.ecam());
+    assertEquals(0x5678_1234L, ecam(3, 0, 0, 4));
+    assertEquals(0x0010_0000_5678_1234L, ecam(3, 0, 0, 8));
+    assertEquals(0x0056, ecam(3, 0, 3, 2) & 0xff);
+    mmio.write(0xfeb0_0000L + (3 << 15) + 0x14, 4, 0xd000_0000L);
+    mmio.write(0xfeb0_0000L + (3 << 15) + 4, 2, 2);
+    assertEquals(0xd000_0000L, config(0x14, 4));
+    assertEquals(0x40, mmio.read(0xd000_0000L, 1));
+  }
+
+  @Test
+  void theEnhancedMechanismIsEmptyBehindTheFirst256BytesAndWhereNoFunctionIs() {
+    mmio.map("ecam", 0xfeb0_0000L, PciHost.ECAM_LENGTH, host.ecam());
+    assertEquals(0xffff_ffffL, ecam(3, 0, 0x100, 4));
+    assertEquals(-1, ecam(3, 0, 0xffc, 8));
+    assertEquals(-1, ecam(2, 0, 0, 8));
+    assertEquals(-1, ecam(31, 7, 0xffc, 8));
+    assertEquals(0xffff_ffff_0000_0000L, ecam(3, 0, 0xfc, 8));
+    assertEquals(0x5678_1234_ffff_ffffL, ecam(2, 7, 0xffc, 8));
+    mmio.write(0xfeb0_0000L + (2 << 15 | 7 << 12) + 0xffc, 8, -1);
+    mmio.write(0xfeb0_0000L + (3 << 15) + 0xfe, 4, -1);
+    assertEquals(0x5678_1234L, ecam(3, 0, 0, 4));
+  }
+
+  @Test
+  void furtherFunctionsOfADeviceAreAnnouncedInTheFirst() {
+    assertEquals(0, config(0x0e, 1));
+    host.add(3, 5, new Card());
+    assertEquals(0x80, config(0x0e, 1));
+    select(3, 5, 0);
+    assertEquals(0x1234, ports.read(0xcfc, 2));
+    assertEquals(List.of("pci-host-bridge@0.0", "card@3.0", "card@3.5"), names());
+    assertThrows(IllegalArgumentException.class, () -> host.add(4, 1, new Card()));
+    assertThrows(IllegalArgumentException.class, () -> host.add(3, 5, new Card()));
+  }
+
+  private List<String> names() {
+    return host.functions().stream().map(PciFunction::stateName).toList();
+  }
+
+  /** The board's devices come first, then functions by where they are. */
+  @Test
+  void rangesThatOverlapHideNoDeviceOfTheBoard() {
+    Card other = new Card();
+    host.add(4, 0, other);
+    mmio.map("ioapic", 0xfec0_0000L, 0x1000, card);
+    other.writeConfig(0x14, 4, 0xfec0_0000L);
+    other.writeConfig(4, 2, 2);
+    setConfig(0x20, 4, 0xfec0_0000L);
+    setConfig(4, 2, 2);
+    assertEquals("ioapic", mmio.find(0xfec0_0000L).device());
+    assertEquals("card@3.0", mmio.find(0xfec0_1000L).device());
+    other.writeConfig(0x14, 4, 0xfec0_1000L);
+    assertEquals("card@3.0", mmio.find(0xfec0_1000L).device(), "also when the other moved last");
+    setConfig(0x20, 4, 0xfed0_0000L);
+    assertEquals("card@4.0", mmio.find(0xfec0_1000L).device());
   }
 }

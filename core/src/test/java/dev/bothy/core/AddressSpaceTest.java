@@ -1,0 +1,122 @@
+package dev.bothy.core;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+class AddressSpaceTest {
+  private final AddressSpace space = new AddressSpace("test");
+
+  /** Reads its number in the high half of a byte and the offset in the low half. */
+  private record Numbered(int number, List<String> written) implements BusDevice {
+    Numbered(int number) {
+      this(number, new ArrayList<>());
+    }
+
+    @Override
+    public long read(long offset, int size) {
+      long value = 0;
+      for (int i = 0; i < size; i++) {
+        value |= (number << 4 | offset + i & 0xf) << (8 * i);
+      }
+      return value;
+    }
+
+    @Override
+    public void write(long offset, int size, long value) {
+      written.add(offset + ":" + size + "=" + Long.toHexString(value));
+    }
+  }
+
+  @Test
+  void nothingThereReadsAllOnes() {
+    assertEquals(0xffff, space.read(0x100, 2));
+    assertEquals(-1, space.read(0x100, 8));
+    assertEquals(0xff, space.read(-1, 1));
+    space.write(0x100, 4, 1);
+    assertEquals(3, space.unclaimedReads());
+    assertEquals(1, space.unclaimedWrites());
+  }
+
+  @Test
+  void theLastMappedWinsAmongEqualsAndTheHighestRankAmongAll() {
+    AddressSpace.Mapping wide = space.map("wide", 0x100, 0x100, new Numbered(1));
+    AddressSpace.Mapping later = space.map("later", 0x140, 0x10, new Numbered(2));
+    space.map("low", 0x130, 0x100, new Numbered(3), -1);
+    assertEquals(0x10, space.read(0x100, 1));
+    assertEquals(0x20, space.read(0x140, 1));
+    assertEquals(0x10, space.read(0x150, 1));
+    assertEquals(0x30, space.read(0x200, 1));
+    wide.moveTo(0x100);
+    assertEquals(0x10, space.read(0x140, 1));
+    wide.unmap();
+    wide.unmap();
+    assertSame(later, space.find(0x140));
+    assertEquals(0x30, space.read(0x150, 1));
+    assertNull(space.find(0x100));
+  }
+
+  @Test
+  void accessesOverAnEdgeGoToBothSides() {
+    Numbered low = new Numbered(1);
+    Numbered inner = new Numbered(2);
+    space.map("low", 0x100, 0x10, low);
+    space.map("inner", 0x104, 4, inner);
+    assertEquals(0x1918_2322L, space.read(0x106, 4));
+    assertEquals(0xffff_1f1eL, space.read(0x10e, 4));
+    assertEquals(0x1110_ffffL, space.read(0xfe, 4));
+    space.write(0x103, 2, 0xbbaa);
+    assertEquals(List.of("3:1=aa"), low.written);
+    assertEquals(List.of("0:1=bb"), inner.written);
+    space.write(0x104, 4, 0x1234_5678_9abcL);
+    assertEquals("0:4=56789abc", inner.written.get(1));
+  }
+
+  @Test
+  void aRangeMustNotBeEmptyOrWrapAround() {
+    assertThrows(IllegalArgumentException.class, () -> space.map("x", 0, 0, new Numbered(0)));
+    assertThrows(IllegalArgumentException.class, () -> space.map("x", -1, 1, new Numbered(0)));
+    assertThrows(
+        IllegalArgumentException.class, () -> space.map("x", Long.MAX_VALUE, 1, new Numbered(0)));
+    space.map("all", 0, Long.MAX_VALUE, new Numbered(1));
+    assertEquals(0x1e, space.read(Long.MAX_VALUE - 1, 1));
+  }
+
+  /** Against asking every range in turn. */
+  @Test
+  void manyOverlappingRangesAnswerAsOneByOne() {
+    Random random = new Random(7);
+    List<AddressSpace.Mapping> mapped = new ArrayList<>();
+    List<Integer> ranks = new ArrayList<>();
+    for (int round = 0; round < 300; round++) {
+      if (random.nextInt(3) > 0 || mapped.isEmpty()) {
+        int rank = random.nextInt(3) - 1;
+        int base = random.nextInt(200);
+        mapped.add(space.map("m", base, 1 + random.nextInt(60), new Numbered(1), rank));
+        ranks.add(rank);
+      } else {
+        int victim = random.nextInt(mapped.size());
+        mapped.remove(victim).unmap();
+        ranks.remove(victim);
+      }
+      for (int address = 0; address < 270; address++) {
+        AddressSpace.Mapping best = null;
+        int bestRank = -9;
+        for (int i = 0; i < mapped.size(); i++) {
+          AddressSpace.Mapping m = mapped.get(i);
+          if (address >= m.base() && address < m.base() + m.length() && ranks.get(i) >= bestRank) {
+            best = m;
+            bestRank = ranks.get(i);
+          }
+        }
+        assertSame(best, space.find(address));
+      }
+    }
+  }
+}
