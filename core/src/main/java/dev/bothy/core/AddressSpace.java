@@ -89,14 +89,16 @@ public final class AddressSpace {
 
   /**
    * All ranges as disjoint pieces: piece {@code i} goes from {@code starts[i]} to the next one's
-   * start and belongs to {@code owners[i]}, or to nobody. Where a range began when the layout was
-   * made is in {@code bases[i]}, so that an access during a move is within the range all the same.
+   * start and belongs to {@code owners[i]}, or to nobody. Where that one's range, or the piece that
+   * is nobody's, began and ended when the layout was made is in {@code bases[i]} and {@code
+   * ends[i]}, so that an access during a move is within the range all the same.
    */
   private static final class Layout {
     final Mapping[] byBase;
     final long[] starts;
     final Mapping[] owners;
     final long[] bases;
+    final long[] ends;
 
     /**
      * @param mappings in the order in which they were mapped
@@ -118,6 +120,11 @@ public final class AddressSpace {
       starts = pieces.keySet().stream().mapToLong(Long::longValue).toArray();
       owners = pieces.values().stream().map(m -> m.orElse(null)).toArray(Mapping[]::new);
       bases = Arrays.stream(owners).mapToLong(m -> m == null ? 0 : m.base).toArray();
+      ends = new long[starts.length];
+      for (int i = 0; i < ends.length; i++) {
+        long next = i + 1 < starts.length ? starts[i + 1] : Long.MAX_VALUE;
+        ends[i] = owners[i] == null ? next : owners[i].base + owners[i].length;
+      }
     }
 
     /** The piece that {@code address} lies in. */
@@ -135,9 +142,9 @@ public final class AddressSpace {
       return low;
     }
 
-    /** True if {@code size} bytes from {@code address} leave that piece. */
+    /** True if {@code size} bytes from {@code address} leave the range that has that piece. */
     boolean leaves(int piece, long address, int size) {
-      return piece + 1 < starts.length && starts[piece + 1] - address < size;
+      return ends[piece] - address < size;
     }
   }
 
@@ -184,8 +191,8 @@ public final class AddressSpace {
   }
 
   /**
-   * Reads {@code size} bytes (1, 2, 4 or 8); an access that leaves its device's range is made byte
-   * by byte.
+   * Reads {@code size} bytes (1, 2, 4 or 8). Who answers for the first byte answers for all, if his
+   * range is long enough; else each byte is read by itself.
    */
   public long read(long address, int size) {
     Layout now = layout;
@@ -203,8 +210,8 @@ public final class AddressSpace {
   }
 
   /**
-   * Writes {@code size} bytes (1, 2, 4 or 8); an access that leaves its device's range is made byte
-   * by byte.
+   * Writes {@code size} bytes (1, 2, 4 or 8). Who answers for the first byte gets all, if his range
+   * is long enough; else each byte is written by itself.
    */
   public void write(long address, int size, long value) {
     Layout now = layout;

@@ -63,19 +63,29 @@ class AddressSpaceTest {
   }
 
   @Test
-  void accessesOverAnEdgeGoToBothSides() {
+  void accessesOverTheEndOfARangeGoToBothSides() {
     Numbered low = new Numbered(1);
-    Numbered inner = new Numbered(2);
+    Numbered next = new Numbered(2);
     space.map("low", 0x100, 0x10, low);
-    space.map("inner", 0x104, 4, inner);
-    assertEquals(0x1918_2322L, space.read(0x106, 4));
-    assertEquals(0xffff_1f1eL, space.read(0x10e, 4));
+    space.map("next", 0x110, 4, next);
+    assertEquals(0x2120_1f1eL, space.read(0x10e, 4));
+    assertEquals(0xffff_2322L, space.read(0x112, 4));
     assertEquals(0x1110_ffffL, space.read(0xfe, 4));
-    space.write(0x103, 2, 0xbbaa);
-    assertEquals(List.of("3:1=aa"), low.written);
-    assertEquals(List.of("0:1=bb"), inner.written);
-    space.write(0x104, 4, 0x1234_5678_9abcL);
-    assertEquals("0:4=56789abc", inner.written.get(1));
+    space.write(0x10f, 2, 0xbbaa);
+    assertEquals(List.of("15:1=aa"), low.written);
+    assertEquals(List.of("0:1=bb"), next.written);
+    space.write(0x110, 4, 0x1234_5678_9abcL);
+    assertEquals("0:4=56789abc", next.written.get(1));
+  }
+
+  /** The address register of PCI and the reset control register in the middle of it. */
+  @Test
+  void aRangeInsideAnotherTakesOnlyAccessesThatBeginInIt() {
+    space.map("outer", 0x100, 8, new Numbered(1));
+    space.map("inner", 0x101, 1, new Numbered(2));
+    assertEquals(0x1312_1110L, space.read(0x100, 4));
+    assertEquals(0x20, space.read(0x101, 1));
+    assertEquals(0x1220, space.read(0x101, 2));
   }
 
   @Test

@@ -9,6 +9,8 @@ import dev.bothy.device.interrupt.ApicBus;
 import dev.bothy.device.interrupt.InterruptRouter;
 import dev.bothy.device.interrupt.IoApic;
 import dev.bothy.device.interrupt.Pic;
+import dev.bothy.device.pci.BarAllocator;
+import dev.bothy.device.pci.PciFunction;
 import dev.bothy.device.pci.PciHost;
 import dev.bothy.device.platform.AcpiPm;
 import dev.bothy.device.platform.DebugExit;
@@ -57,12 +59,19 @@ final class Board {
   /** The one of the fixed range registers that covers 0xA0000 to 0xBFFFF. */
   private static final int DISPLAY_MTRR = 2;
 
+  private static final BarAllocator BARS =
+      new BarAllocator(
+          new BarAllocator.Window(MemoryMap.PCI_PORTS_START, MemoryMap.PCI_PORTS_END),
+          new BarAllocator.Window(MemoryMap.PCI_WINDOW_START, MemoryMap.PCI_WINDOW_END),
+          new BarAllocator.Window(MemoryMap.PCI_HIGH_WINDOW_START, MemoryMap.PCI_HIGH_WINDOW_END));
+
   private final GuestMemory memory;
   private final int cpus;
   private final ApicBus apics;
   private final InterruptRouter router;
   private final Uart16550 serial;
   private final AcpiPm pm;
+  private final PciHost pci;
   private final List<Runnable> resets = new ArrayList<>();
   private final List<Stateful> stateful = new ArrayList<>();
 
@@ -108,8 +117,9 @@ final class Board {
     ports.map("com1", COM1, 8, serial);
     pm = new AcpiPm(clock, router.isa(AcpiPm.SCI_IRQ), requests::powerOff);
     ports.map("acpi-pm", AcpiPm.BASE, AcpiPm.LENGTH, pm);
-    PciHost pci = new PciHost(ports, mmio, apics);
+    pci = new PciHost(ports, mmio, apics);
     ports.map("pci-host", PciHost.PORT, PciHost.LENGTH, pci);
+    mmio.map("pci-config", MemoryMap.PCI_CONFIG, PciHost.ECAM_LENGTH, pci.ecam());
     ResetControl resetControl = new ResetControl(requests::reset);
     ports.map("reset-control", ResetControl.PORT, 1, resetControl);
     SystemControlPortA port92 = new SystemControlPortA(requests::reset);
@@ -148,6 +158,37 @@ final class Board {
     }
   }
 
+  /**
+   * Puts a PCI function into the next free place and wires its interrupt pin; before the machine
+   * starts.
+   */
+  void add(PciFunction card) {
+    int number = pci.functions().size() - 1;
+    int slots = PciHost.DEVICES - 1;
+    int device = 1 + number % slots;
+    int pin = card.interruptPin();
+    if (pin >= 0) {
+      card.connectInterrupt(router.pci(device, pin), InterruptRouter.pciInterruptLine(device, pin));
+    }
+    pci.add(device, number / slots, card);
+    stateful.add(card);
+  }
+
+  /** Lets devices go on that do things by themselves. */
+  void resume() {
+    pci.functions().forEach(PciFunction::resume);
+  }
+
+  /** Brings them to a stand; no vCPU runs. */
+  void pause() {
+    pci.functions().forEach(PciFunction::pause);
+  }
+
+  /** Gives back what the host lent to devices. They are paused. */
+  void close() {
+    pci.functions().forEach(PciFunction::close);
+  }
+
   ApicBus apics() {
     return apics;
   }
@@ -169,13 +210,14 @@ final class Board {
   BootEnvironment reset() {
     resets.forEach(Runnable::run);
     apics.localApic(0).enterVirtualWireMode();
+    BARS.assign(pci.functions());
     if (memory.size() < MemoryMap.FIRMWARE_END) {
       return new BootEnvironment(memory, MemoryMap.ranges(memory), 0);
     }
     memory.writeShort(MemoryMap.BDA_EBDA_SEGMENT, (int) (MemoryMap.BASE_MEMORY_END >> 4));
     memory.writeShort(MemoryMap.BDA_BASE_MEMORY_KIB, (int) (MemoryMap.BASE_MEMORY_END >> 10));
     memory.write(MemoryMap.REAL_MODE_RESET, RESET_STUB);
-    long rsdp = AcpiTables.write(memory, cpus);
+    long rsdp = AcpiTables.write(memory, cpus, pci.devices());
     return new BootEnvironment(memory, MemoryMap.ranges(memory), rsdp);
   }
 

@@ -81,14 +81,20 @@ public final class Machine implements AutoCloseable {
   public Machine(MachineOptions options) {
     this.options = options;
     memory = new GuestMemory(options.memory());
+    Board wired = null;
     Engine made = null;
     try {
       clock =
           options.nanosPerInstruction() > 0
               ? new CountedClock(options.nanosPerInstruction())
               : new HostClock(options.name(), e -> fail("a timer of the machine failed", e));
-      board =
+      wired =
           new Board(options, memory, ports, mmio, clock, timed(options.serial()), new Requests());
+      board = wired;
+      PciCard.Host host = new PciCard.Host(memory, clock);
+      for (PciCard card : options.cards()) {
+        board.add(card.create(host));
+      }
       made =
           options
               .engine()
@@ -113,6 +119,9 @@ public final class Machine implements AutoCloseable {
       vcpus.forEach(Vcpu::close);
       if (made != null) {
         made.close();
+      }
+      if (wired != null) {
+        wired.close();
       }
       memory.close();
       throw e;
@@ -179,9 +188,21 @@ public final class Machine implements AutoCloseable {
     startedAt = System.nanoTime();
     live = threads.size();
     if (!pauseWanted) {
-      clock.start();
+      letGo();
     }
     threads.forEach(VcpuThread::start);
+  }
+
+  /** Starts guest time and what devices do by themselves. */
+  private void letGo() {
+    clock.start();
+    board.resume();
+  }
+
+  /** Stops them; the vCPUs stand. Timers and devices may need the lock until this returns. */
+  private void hold() {
+    clock.stop();
+    board.pause();
   }
 
   /** Devices, processors and RAM as when a kernel is entered. The vCPUs do not run. */
@@ -212,7 +233,7 @@ public final class Machine implements AutoCloseable {
     } finally {
       lock.unlock();
     }
-    clock.stop();
+    hold();
   }
 
   private void awaitStanding() {
@@ -232,7 +253,7 @@ public final class Machine implements AutoCloseable {
       if (!powered) {
         throw new IllegalStateException("the machine is off");
       }
-      clock.start();
+      letGo();
       updateAttention();
     } finally {
       lock.unlock();
@@ -343,7 +364,7 @@ public final class Machine implements AutoCloseable {
     lock.unlock();
     MachineExit failure = null;
     try {
-      clock.stop();
+      hold();
       powerOn();
     } catch (BootException e) {
       failure = new MachineExit.HostError(e.getMessage(), e);
@@ -356,7 +377,7 @@ public final class Machine implements AutoCloseable {
       end = failure;
       endedAt = System.nanoTime();
     } else if (!pauseWanted) {
-      clock.start();
+      letGo();
     }
     updateAttention();
   }
@@ -432,6 +453,7 @@ public final class Machine implements AutoCloseable {
       }
       threads.getFirst().pauseAt(counted.executed() + instructions);
       pauseWanted = false;
+      board.resume();
       updateAttention();
       while (end == null ? !(pauseWanted && waiting == live && !restarting) : live > 0) {
         changed.awaitUninterruptibly();
@@ -439,6 +461,7 @@ public final class Machine implements AutoCloseable {
     } finally {
       lock.unlock();
     }
+    board.pause();
   }
 
   /** True from {@link #start} to the end, also while paused. */
@@ -600,6 +623,8 @@ public final class Machine implements AutoCloseable {
     finish(new MachineExit.Stopped());
     threads.forEach(VcpuThread::join);
     clock.close();
+    board.pause();
+    board.close();
     vcpus.forEach(Vcpu::close);
     engine.close();
     memory.close();

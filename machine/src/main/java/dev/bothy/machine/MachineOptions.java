@@ -1,8 +1,11 @@
 package dev.bothy.machine;
 
 import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.device.pci.PciHost;
 import dev.bothy.device.serial.SerialOutput;
 import dev.bothy.machine.boot.BootSource;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
 
 /**
@@ -17,6 +20,8 @@ import java.util.Objects;
  * @param debugExit true: a write to port 0xF4 ends the machine
  * @param nanosPerInstruction 0: guest time is the host's; above 0: a test clock by the number of
  *     instructions, for one vCPU
+ * @param cards at most {@link #MAX_CARDS}, for PCI devices 1 to 31 in this order, and then for the
+ *     second functions of these devices, and so on
  */
 public record MachineOptions(
     String name,
@@ -28,9 +33,13 @@ public record MachineOptions(
     SerialOutput serial,
     boolean reboot,
     boolean debugExit,
-    long nanosPerInstruction) {
+    long nanosPerInstruction,
+    List<PciCard> cards) {
   /** As many as APIC ids in xAPIC mode. */
   public static final int MAX_CPUS = 64;
+
+  /** PCI functions besides the host bridge. */
+  public static final int MAX_CARDS = (PciHost.DEVICES - 1) * PciHost.FUNCTIONS;
 
   public MachineOptions {
     Objects.requireNonNull(name);
@@ -48,43 +57,106 @@ public record MachineOptions(
     if (nanosPerInstruction < 0 || nanosPerInstruction > 0 && cpus > 1) {
       throw new IllegalArgumentException("the test clock needs a single processor");
     }
+    cards = List.copyOf(cards);
+    if (cards.size() > MAX_CARDS) {
+      throw new IllegalArgumentException(
+          "at most " + MAX_CARDS + " PCI functions, not " + cards.size());
+    }
   }
 
-  /** One processor, model v2, host clock, restarts on reset, no debug exit. */
+  /** One processor, model v2, host clock, restarts on reset, no debug exit, no cards. */
   public static MachineOptions of(
       long memory, EngineFactory engine, BootSource boot, SerialOutput serial) {
     return new MachineOptions(
-        "bothy", memory, 1, CpuModel.V2, engine, boot, serial, true, false, 0);
+        "bothy", memory, 1, CpuModel.V2, engine, boot, serial, true, false, 0, List.of());
   }
 
   public MachineOptions withName(String value) {
     return new MachineOptions(
-        value, memory, cpus, model, engine, boot, serial, reboot, debugExit, nanosPerInstruction);
+        value,
+        memory,
+        cpus,
+        model,
+        engine,
+        boot,
+        serial,
+        reboot,
+        debugExit,
+        nanosPerInstruction,
+        cards);
   }
 
   public MachineOptions withCpus(int value) {
     return new MachineOptions(
-        name, memory, value, model, engine, boot, serial, reboot, debugExit, nanosPerInstruction);
+        name,
+        memory,
+        value,
+        model,
+        engine,
+        boot,
+        serial,
+        reboot,
+        debugExit,
+        nanosPerInstruction,
+        cards);
   }
 
   public MachineOptions withModel(CpuModel value) {
     return new MachineOptions(
-        name, memory, cpus, value, engine, boot, serial, reboot, debugExit, nanosPerInstruction);
+        name,
+        memory,
+        cpus,
+        value,
+        engine,
+        boot,
+        serial,
+        reboot,
+        debugExit,
+        nanosPerInstruction,
+        cards);
   }
 
   public MachineOptions withReboot(boolean value) {
     return new MachineOptions(
-        name, memory, cpus, model, engine, boot, serial, value, debugExit, nanosPerInstruction);
+        name,
+        memory,
+        cpus,
+        model,
+        engine,
+        boot,
+        serial,
+        value,
+        debugExit,
+        nanosPerInstruction,
+        cards);
   }
 
   public MachineOptions withDebugExit(boolean value) {
     return new MachineOptions(
-        name, memory, cpus, model, engine, boot, serial, reboot, value, nanosPerInstruction);
+        name, memory, cpus, model, engine, boot, serial, reboot, value, nanosPerInstruction, cards);
   }
 
   /** Time counts {@code nanosPerInstruction} for each instruction. */
   public MachineOptions withCountedClock(long value) {
     return new MachineOptions(
-        name, memory, cpus, model, engine, boot, serial, reboot, debugExit, value);
+        name, memory, cpus, model, engine, boot, serial, reboot, debugExit, value, cards);
+  }
+
+  /** With one more PCI function. */
+  public MachineOptions withCard(PciCard card) {
+    List<PciCard> all = new ArrayList<>(cards);
+    all.add(card);
+    return new MachineOptions(
+        name,
+        memory,
+        cpus,
+        model,
+        engine,
+        boot,
+        serial,
+        reboot,
+        debugExit,
+        nanosPerInstruction,
+        all);
   }
 }

@@ -1,6 +1,7 @@
 package dev.bothy.machine;
 
 import dev.bothy.core.GuestMemory;
+import dev.bothy.device.pci.PciHost;
 import dev.bothy.machine.boot.MemoryRange;
 import java.util.ArrayList;
 import java.util.List;
@@ -33,9 +34,17 @@ public final class MemoryMap {
    */
   public static final long PCI_WINDOW_START = GuestMemory.LOW_LIMIT;
 
-  public static final long PCI_WINDOW_END = 0xfec0_0000L;
+  public static final long PCI_WINDOW_END = 0xfeb0_0000L;
   public static final long PCI_HIGH_WINDOW_START = 0x80_0000_0000L;
   public static final long PCI_HIGH_WINDOW_END = 0x100_0000_0000L;
+
+  /** The configuration spaces of PCI bus 0, {@link PciHost#ECAM_LENGTH} bytes. */
+  public static final long PCI_CONFIG = PCI_WINDOW_END;
+
+  /** Ports for PCI functions, behind those of the board. */
+  public static final int PCI_PORTS_START = 0xc000;
+
+  public static final int PCI_PORTS_END = 0x1_0000;
 
   public static final long LOCAL_APIC = 0xfee0_0000L;
 
@@ -72,6 +81,7 @@ public final class MemoryMap {
       addRange(map, BASE_MEMORY_END, DISPLAY_START, MemoryRange.Kind.RESERVED);
       addRange(map, FIRMWARE_START, FIRMWARE_END, MemoryRange.Kind.RESERVED);
       addRange(map, FIRMWARE_END, end, MemoryRange.Kind.RAM);
+      addRange(map, PCI_CONFIG, PCI_CONFIG + PciHost.ECAM_LENGTH, MemoryRange.Kind.RESERVED);
       addRange(map, ROM_START, ROM_START + ROM_LENGTH, MemoryRange.Kind.RESERVED);
     }
     return List.copyOf(map);

@@ -10,6 +10,7 @@ import dev.bothy.core.state.Stateful;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.stream.IntStream;
 
 /**
  * PCI root bus 0 with a host bridge at 00:00.0. Its functions' configuration spaces are reached by
@@ -77,6 +78,14 @@ public final class PciHost implements BusDevice, Stateful {
       }
     }
     return all;
+  }
+
+  /** The numbers of the devices that are there, in order; 0 is the host bridge's. */
+  public List<Integer> devices() {
+    return IntStream.range(0, DEVICES)
+        .filter(i -> functions[i * FUNCTIONS] != null)
+        .boxed()
+        .toList();
   }
 
   /** Where message-signalled interrupts go. */

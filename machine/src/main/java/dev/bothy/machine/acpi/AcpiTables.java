@@ -1,14 +1,15 @@
 package dev.bothy.machine.acpi;
 
 import dev.bothy.core.GuestMemory;
-import dev.bothy.device.interrupt.InterruptRouter;
 import dev.bothy.device.interrupt.IoApic;
+import dev.bothy.device.pci.PciHost;
 import dev.bothy.device.platform.AcpiPm;
 import dev.bothy.device.platform.ResetControl;
 import dev.bothy.machine.MemoryMap;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 
 /**
  * The tables by which an operating system learns what this board has. Follows "ACPI Specification
@@ -40,43 +41,53 @@ public final class AcpiTables {
   private static final int RESET_VALUE = 0x06;
   private static final int SERIAL_PORT = 0x3f8;
 
+  /** There is one bus, in the one segment. */
+  private static final int PCI_SEGMENT = 0;
+
+  private static final int PCI_BUS = 0;
+
   private AcpiTables() {}
 
   /**
-   * Writes all tables for {@code cpus} processors into the firmware area.
+   * Writes all tables into the firmware area.
    *
+   * @param cpus number of processors
+   * @param pciDevices numbers of the devices on PCI bus 0
    * @return the address of the root pointer
    */
-  public static long write(GuestMemory memory, int cpus) {
+  public static long write(GuestMemory memory, int cpus, List<Integer> pciDevices) {
     long rsdp = MemoryMap.FIRMWARE_START;
     long facs = rsdp + 64;
     long next = facs + FACS_SIZE;
 
-    byte[] dsdt = table("DSDT", 2, dsdt());
+    byte[] dsdt = table("DSDT", 2, dsdt(pciDevices));
     long dsdtAddress = next;
     next = place(memory, next, dsdt);
     long fadtAddress = next;
     next = place(memory, next, fadt(facs, dsdtAddress));
     long madtAddress = next;
     next = place(memory, next, madt(cpus));
+    long mcfgAddress = next;
+    next = place(memory, next, mcfg());
+    long[] tables = {fadtAddress, madtAddress, mcfgAddress};
     long rsdtAddress = next;
-    next =
-        place(
-            memory,
-            next,
-            table("RSDT", 1, Aml.join(Aml.little(fadtAddress, 4), Aml.little(madtAddress, 4))));
+    next = place(memory, next, table("RSDT", 1, addresses(tables, 4)));
     long xsdtAddress = next;
-    next =
-        place(
-            memory,
-            next,
-            table("XSDT", 1, Aml.join(Aml.little(fadtAddress, 8), Aml.little(madtAddress, 8))));
+    next = place(memory, next, table("XSDT", 1, addresses(tables, 8)));
     if (next > MemoryMap.REAL_MODE_RESET) {
       throw new IllegalStateException("the ACPI tables are too long");
     }
     memory.write(facs, facs());
     memory.write(rsdp, rsdp(rsdtAddress, xsdtAddress));
     return rsdp;
+  }
+
+  private static byte[] addresses(long[] tables, int size) {
+    byte[] all = {};
+    for (long table : tables) {
+      all = Aml.join(all, Aml.little(table, size));
+    }
+    return all;
   }
 
   private static long place(GuestMemory memory, long address, byte[] table) {
@@ -161,15 +172,29 @@ public final class AcpiTables {
     return Aml.join(Aml.bytes(2, 10, 0, irq), Aml.little(gsi, 4), Aml.little(flags, 2));
   }
 
-  private static byte[] dsdt() {
+  /** Where configuration spaces are in memory (PCI Firmware Specification 3.3, 4.1.2). */
+  private static byte[] mcfg() {
+    return table(
+        "MCFG",
+        1,
+        Aml.join(
+            Aml.little(0, 8),
+            Aml.little(MemoryMap.PCI_CONFIG, 8),
+            Aml.little(PCI_SEGMENT, 2),
+            Aml.bytes(PCI_BUS, PCI_BUS),
+            Aml.little(0, 4)));
+  }
+
+  private static byte[] dsdt(List<Integer> pciDevices) {
     return Aml.join(
         Aml.name(
             "_S5",
             Aml.packageOf(
                 Aml.integer(AcpiPm.SLEEP_TYPE_S5), Aml.integer(0), Aml.integer(0), Aml.integer(0))),
+        PciRootBridge.interruptMode(),
         Aml.scope(
             "\\_SB",
-            pciRoot(),
+            PciRootBridge.device(pciDevices),
             isaDevice("RTC", "PNP0B00", Aml.ports(0x70, 2), Aml.interrupt(8)),
             isaDevice("KBD", "PNP0303", Aml.ports(0x60, 1), Aml.ports(0x64, 1), Aml.interrupt(1)),
             isaDevice("MOU", "PNP0F13", Aml.interrupt(12)),
@@ -184,6 +209,7 @@ public final class AcpiTables {
                 "PNP0C02",
                 Aml.ports(0x92, 1),
                 Aml.ports(0x4d0, 2),
+                Aml.memory(MemoryMap.PCI_CONFIG, PciHost.ECAM_LENGTH),
                 Aml.ports(AcpiPm.BASE, AcpiPm.LENGTH))));
   }
 
@@ -193,36 +219,6 @@ public final class AcpiTables {
         Aml.name("_HID", Aml.eisaId(id)),
         Aml.name("_STA", Aml.integer(0xf)),
         Aml.name("_CRS", Aml.resources(resources)));
-  }
-
-  private static byte[] pciRoot() {
-    byte[][] routes = new byte[32 * 4][];
-    for (int device = 0; device < 32; device++) {
-      for (int pin = 0; pin < 4; pin++) {
-        routes[device * 4 + pin] =
-            Aml.packageOf(
-                Aml.integer((long) device << 16 | 0xffff),
-                Aml.integer(pin),
-                Aml.integer(0),
-                Aml.integer(InterruptRouter.PCI_GSI + (device + pin) % 4));
-      }
-    }
-    return Aml.device(
-        "PCI0",
-        Aml.name("_HID", Aml.eisaId("PNP0A03")),
-        Aml.name("_UID", Aml.integer(0)),
-        Aml.name(
-            "_CRS",
-            Aml.resources(
-                Aml.busNumbers(0, 0xff),
-                Aml.ports(0xcf8, 8),
-                Aml.portWindow(0, 0xcf7),
-                Aml.portWindow(0xd00, 0xffff),
-                Aml.memoryWindow(MemoryMap.DISPLAY_START, 0xb_ffffL),
-                Aml.memoryWindow(MemoryMap.PCI_WINDOW_START, MemoryMap.PCI_WINDOW_END - 1),
-                Aml.longMemoryWindow(
-                    MemoryMap.PCI_HIGH_WINDOW_START, MemoryMap.PCI_HIGH_WINDOW_END - 1))),
-        Aml.name("_PRT", Aml.packageOf(routes)));
   }
 
   private static byte[] table(String signature, int revision, byte[] body) {

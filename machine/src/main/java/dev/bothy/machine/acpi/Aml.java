@@ -4,9 +4,9 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 
 /**
- * ACPI machine language, as far as a description of fixed hardware needs it. Each method returns
- * the bytes of one term. Follows "ACPI Specification 6.5", chapter 20.2; resource descriptors
- * chapter 6.4.
+ * ACPI machine language, as far as a description of fixed hardware and a few small methods need it.
+ * Each method returns the bytes of one term. Follows "ACPI Specification 6.5", chapter 20.2;
+ * resource descriptors chapter 6.4.
  */
 final class Aml {
   private static final int NAME_OP = 0x08;
@@ -18,8 +18,21 @@ final class Aml {
   private static final int SCOPE_OP = 0x10;
   private static final int BUFFER_OP = 0x11;
   private static final int PACKAGE_OP = 0x12;
+  private static final int METHOD_OP = 0x14;
   private static final int EXTENDED_PREFIX = 0x5b;
+  private static final int LOCAL_0 = 0x60;
+  private static final int ARG_0 = 0x68;
+  private static final int STORE_OP = 0x70;
+  private static final int AND_OP = 0x7b;
+  private static final int OR_OP = 0x7d;
   private static final int DEVICE_OP = 0x82;
+  private static final int CREATE_DWORD_FIELD_OP = 0x8a;
+  private static final int LNOT_OP = 0x92;
+  private static final int LEQUAL_OP = 0x93;
+  private static final int IF_OP = 0xa0;
+  private static final int ELSE_OP = 0xa1;
+  private static final int RETURN_OP = 0xa4;
+  private static final int SERIALIZED = 8;
 
   private Aml() {}
 
@@ -76,10 +89,73 @@ final class Aml {
     return sized(bytes(PACKAGE_OP), join(bytes(elements.length), join(elements)));
   }
 
+  static byte[] buffer(byte... content) {
+    return sized(bytes(BUFFER_OP), join(integer(content.length), content));
+  }
+
+  // Methods.
+
+  /** A method that one thread runs at a time. @param arguments 0 to 7 */
+  static byte[] method(String name, int arguments, byte[]... terms) {
+    return sized(bytes(METHOD_OP), join(segment(name), bytes(arguments | SERIALIZED), join(terms)));
+  }
+
+  static byte[] argument(int index) {
+    return bytes(ARG_0 + index);
+  }
+
+  static byte[] local(int index) {
+    return bytes(LOCAL_0 + index);
+  }
+
+  /** The object of that name. */
+  static byte[] named(String path) {
+    return path(path);
+  }
+
+  static byte[] store(byte[] value, byte[] target) {
+    return join(bytes(STORE_OP), value, target);
+  }
+
+  static byte[] and(byte[] left, byte[] right, byte[] target) {
+    return join(bytes(AND_OP), left, right, target);
+  }
+
+  static byte[] or(byte[] left, byte[] right, byte[] target) {
+    return join(bytes(OR_OP), left, right, target);
+  }
+
+  static byte[] equal(byte[] left, byte[] right) {
+    return join(bytes(LEQUAL_OP), left, right);
+  }
+
+  static byte[] not(byte[] condition) {
+    return join(bytes(LNOT_OP), condition);
+  }
+
+  static byte[] when(byte[] condition, byte[]... terms) {
+    return sized(bytes(IF_OP), join(condition, join(terms)));
+  }
+
+  /** What is done if the {@link #when} before it is not. */
+  static byte[] otherwise(byte[]... terms) {
+    return sized(bytes(ELSE_OP), join(terms));
+  }
+
+  static byte[] giveBack(byte[] value) {
+    return join(bytes(RETURN_OP), value);
+  }
+
+  /** Calls the four bytes at {@code offset} of a buffer by a name. */
+  static byte[] doubleWordField(byte[] buffer, int offset, String name) {
+    return join(bytes(CREATE_DWORD_FIELD_OP), buffer, integer(offset), segment(name));
+  }
+
+  // Resources.
+
   /** A resource template: the descriptors, and the end tag with no checksum. */
   static byte[] resources(byte[]... descriptors) {
-    byte[] content = join(join(descriptors), bytes(0x79, 0));
-    return sized(bytes(BUFFER_OP), join(integer(content.length), content));
+    return buffer(join(join(descriptors), bytes(0x79, 0)));
   }
 
   /** Fixed I/O ports, all 16 address bits decoded. */
@@ -90,6 +166,11 @@ final class Aml {
   /** ISA interrupt, edge-triggered, active high, not shared. */
   static byte[] interrupt(int irq) {
     return join(bytes(0x22), little(1L << irq, 2));
+  }
+
+  /** Memory at a fixed place below 4 GiB, writable. */
+  static byte[] memory(long base, int length) {
+    return join(bytes(0x86, 9, 0, 1), little(base, 4), little(length, 4));
   }
 
   static byte[] busNumbers(int first, int last) {

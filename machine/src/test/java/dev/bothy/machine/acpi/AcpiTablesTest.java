@@ -9,12 +9,15 @@ import dev.bothy.machine.MachineOptions;
 import dev.bothy.machine.MemoryMap;
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class AcpiTablesTest {
   private static final int RSDP_LENGTH = 36;
   private static final int HEADER_LENGTH = 36;
+  private static final List<Integer> ALL_DEVICES = IntStream.range(0, 32).boxed().toList();
 
   private static int sum(GuestMemory memory, long address, int length) {
     int sum = 0;
@@ -47,12 +50,12 @@ class AcpiTablesTest {
   @Test
   void everyTableAddsUpToZeroAndLiesInTheFirmwareArea() {
     try (GuestMemory memory = new GuestMemory(2 << 20)) {
-      long rsdp = AcpiTables.write(memory, MachineOptions.MAX_CPUS);
+      long rsdp = AcpiTables.write(memory, MachineOptions.MAX_CPUS, ALL_DEVICES);
       assertEquals(0, rsdp % 16);
       assertEquals(0, sum(memory, rsdp, 20));
       assertEquals(0, sum(memory, rsdp, RSDP_LENGTH));
       Map<String, Long> tables = tables(memory, rsdp);
-      assertEquals(java.util.Set.of("XSDT", "FACP", "APIC", "DSDT"), tables.keySet());
+      assertEquals(java.util.Set.of("XSDT", "FACP", "APIC", "MCFG", "DSDT"), tables.keySet());
       tables.forEach(
           (name, address) -> {
             int length = memory.readInt(address + 4);
@@ -66,7 +69,7 @@ class AcpiTablesTest {
   @Test
   void theOldRootTableNamesTheSameTables() {
     try (GuestMemory memory = new GuestMemory(2 << 20)) {
-      long rsdp = AcpiTables.write(memory, 1);
+      long rsdp = AcpiTables.write(memory, 1, List.of(0));
       long rsdt = memory.readInt(rsdp + 16);
       long xsdt = memory.readLong(rsdp + 24);
       assertEquals(0, sum(memory, rsdt, memory.readInt(rsdt + 4)));
@@ -81,7 +84,7 @@ class AcpiTablesTest {
   @Test
   void oneLocalApicIsListedForEachProcessor() {
     try (GuestMemory memory = new GuestMemory(2 << 20)) {
-      long madt = tables(memory, AcpiTables.write(memory, 3)).get("APIC");
+      long madt = tables(memory, AcpiTables.write(memory, 3, List.of(0))).get("APIC");
       int processors = 0;
       int end = memory.readInt(madt + 4);
       int at = 44;
