@@ -210,6 +210,8 @@ class DebianGuestTest {
     assertTrue(serial > 0, interrupts);
     assertEquals("0", shell.run("grep -c -E '^(ERR|MIS): *[1-9]' /proc/interrupts"));
     assertEquals("0x060000", shell.run("cat /sys/bus/pci/devices/0000:00:00.0/class"));
+    assertContains(shell.run("dmesg | grep MMCONFIG"), "reserved in E820");
+    assertContains(shell.run("dmesg | grep _OSC"), "OS now controls");
     assertContains(shell.run("ls /sys/bus/acpi/devices"), "LNXPWRBN:00");
     assertContains(shell.run("cat /sys/class/input/*/name"), "AT Translated Set 2 keyboard");
   }
