@@ -41,6 +41,20 @@ public final class NativeFunction {
         .downcallHandle(address(name), descriptor, Linker.Option.captureCallState("errno"));
   }
 
+  /**
+   * As {@link #libraryWithErrno}, for a function with a variable list of arguments that begins
+   * behind the first {@code fixed} ones.
+   */
+  public static MethodHandle variadicWithErrno(
+      String name, int fixed, FunctionDescriptor descriptor) {
+    return Linker.nativeLinker()
+        .downcallHandle(
+            address(name),
+            descriptor,
+            Linker.Option.captureCallState("errno"),
+            Linker.Option.firstVariadicArg(fixed));
+  }
+
   /** Where a function of the C library starts. */
   public static MemorySegment address(String name) {
     if (!NativeAccess.allowed()) {
