@@ -2,6 +2,7 @@
 module dev.bothy.devices {
   requires transitive dev.bothy.core;
   requires transitive dev.bothy.images;
+  requires transitive dev.bothy.net;
 
   exports dev.bothy.device.interrupt;
   exports dev.bothy.device.pci;

@@ -12,25 +12,18 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.Callable;
 import java.util.stream.Stream;
+import picocli.CommandLine.Command;
 
 /** {@code bothy doctor}. */
-final class Doctor implements Command.Action {
-  private final Syntax syntax =
-      new Syntax("Says which engines work here, and why the others do not.");
-
+@Command(
+    name = "doctor",
+    mixinStandardHelpOptions = true,
+    description = "Says which engines work here, and why the others do not.")
+final class Doctor implements Callable<Integer> {
   @Override
-  public String name() {
-    return "doctor";
-  }
-
-  @Override
-  public Syntax syntax() {
-    return syntax;
-  }
-
-  @Override
-  public int run(List<String> operands) throws InterruptedException {
+  public Integer call() throws InterruptedException {
     System.out.println("engines:");
     System.out.println("  kvm          no   not built yet; this host: " + kvm());
     boolean sound = true;

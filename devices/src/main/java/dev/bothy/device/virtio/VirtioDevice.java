@@ -18,6 +18,8 @@ import java.util.concurrent.atomic.AtomicInteger;
  * vCPU's own thread. The driver may reset the device at any moment: the status stays as it was
  * until nobody works on a queue any more, and is 0 then. A ring that is malformed stops the device
  * with DEVICE_NEEDS_RESET until that is done.
+ *
+ * <p>A new device is suspended.
  */
 public abstract class VirtioDevice implements Stateful, AutoCloseable {
   // Feature bits of every device (6).
@@ -52,7 +54,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
           public void configInterrupt() {}
 
           @Override
-          public void reset() {}
+          public void reset(VirtioDevice device) {}
         };
 
     /** Answers are in the queue. */
@@ -62,7 +64,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
     void configInterrupt();
 
     /** The device is being reset: registers go back to their first values. */
-    void reset();
+    void reset(VirtioDevice device);
   }
 
   private final String name;
@@ -79,7 +81,8 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   private long accepted;
   private boolean resetting;
   private boolean clearing;
-  private boolean suspended;
+  private int resets;
+  private boolean suspended = true;
   private int generation;
 
   private volatile int status;
@@ -105,6 +108,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
     this.offered = offered;
     this.memory = memory;
     this.executor = executor;
+    gate.hold();
     this.queues = new Virtqueue[queues];
     this.runners = new Runner[queues];
     for (int i = 0; i < queues; i++) {
@@ -133,7 +137,10 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   protected abstract boolean handle(Virtqueue queue, DescriptorChain chain)
       throws VirtqueueException;
 
-  /** The driver is ready; nothing has been served yet. */
+  /**
+   * The driver is about to be ready: nothing has been served yet, and {@link #running} is false.
+   * Called without locks.
+   */
   protected void started(long features) {}
 
   /** Back to the state after power-on; nobody works on a queue. */
@@ -336,26 +343,39 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
       requestReset();
       return;
     }
+    int next;
+    int epoch;
     boolean start;
     synchronized (this) {
       if (resetting) {
         return;
       }
-      int now = value & 0xff & ~NEEDS_RESET | status & NEEDS_RESET;
-      boolean settled = (status & FEATURES_OK) != 0;
-      if (!settled && ((accepted & ~offered) != 0 || (accepted & F_VERSION_1) == 0)) {
-        now &= ~FEATURES_OK;
+      next = allowed(value);
+      epoch = resets;
+      start = (next & ~status & DRIVER_OK) != 0;
+      if (!start) {
+        status = next;
+        return;
       }
-      if ((now & FEATURES_OK) == 0) {
-        now &= ~DRIVER_OK;
+    }
+    started(acceptedFeatures());
+    synchronized (this) {
+      if (resetting || epoch != resets) {
+        return;
       }
-      start = (now & ~status & DRIVER_OK) != 0;
-      status = now | (settled ? FEATURES_OK : 0);
+      status = next | status & NEEDS_RESET;
     }
-    if (start) {
-      started(acceptedFeatures());
-      kickAll();
+    kickAll();
+  }
+
+  /** What becomes of the status when the driver writes {@code value}; the lock is held. */
+  private int allowed(int value) {
+    int next = value & 0xff & ~NEEDS_RESET | status & (NEEDS_RESET | FEATURES_OK);
+    boolean acceptable = (accepted & ~offered) == 0 && (accepted & F_VERSION_1) != 0;
+    if ((status & FEATURES_OK) == 0 && !acceptable) {
+      next &= ~FEATURES_OK;
     }
+    return (next & FEATURES_OK) == 0 ? next & ~DRIVER_OK : next;
   }
 
   /** The driver puts a queue to use. */
@@ -410,9 +430,10 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
       }
       clearing = true;
     }
-    transport.reset();
+    transport.reset(this);
     synchronized (this) {
       clear();
+      resets++;
       resetting = false;
       clearing = false;
       gate.release();

@@ -1,8 +1,11 @@
 package dev.bothy.device.virtio;
 
 import dev.bothy.core.GuestMemory;
-import java.lang.foreign.MemorySegment;
-import java.util.random.RandomGenerator;
+import dev.bothy.core.state.StateException;
+import dev.bothy.core.state.StateReader;
+import dev.bothy.core.state.StateWriter;
+import java.security.SecureRandom;
+import java.util.SplittableRandom;
 
 /**
  * Entropy device: Virtual I/O Device (VIRTIO) 1.2, section 5.4. One queue of buffers, which are
@@ -15,14 +18,20 @@ public final class VirtioRng extends VirtioDevice {
   /** A driver gets no more at once than this, in bytes, however large its buffer. */
   private static final int PORTION = 4096;
 
-  private final RandomGenerator random;
+  private final boolean reproducible;
+
+  /** The host's; made when it is first needed, since that takes a while. */
+  private SecureRandom secure;
+
+  /** Requests so far of a reproducible device. */
+  private long requests;
 
   /**
-   * @param random used by one thread at a time
+   * @param reproducible the same bytes in every machine: for test clocks, no entropy at all
    */
-  public VirtioRng(String name, GuestMemory memory, RandomGenerator random) {
-    super(name, DEVICE, SPLIT_RINGS, 1, QUEUE_SIZE, memory, Runnable::run);
-    this.random = random;
+  public VirtioRng(GuestMemory memory, boolean reproducible) {
+    super("virtio-rng", DEVICE, SPLIT_RINGS, 1, QUEUE_SIZE, memory, Runnable::run);
+    this.reproducible = reproducible;
   }
 
   @Override
@@ -42,9 +51,31 @@ public final class VirtioRng extends VirtioDevice {
       throw new VirtqueueException("nowhere to put random bytes");
     }
     byte[] bytes = new byte[(int) Math.min(buffer.length(), PORTION)];
-    random.nextBytes(bytes);
-    buffer.write(0, MemorySegment.ofArray(bytes), 0, bytes.length);
+    if (reproducible) {
+      new SplittableRandom(requests++).nextBytes(bytes);
+    } else {
+      if (secure == null) {
+        secure = new SecureRandom();
+      }
+      secure.nextBytes(bytes);
+    }
+    buffer.write(0, bytes, 0, bytes.length);
     queue.complete(chain, bytes.length);
     return true;
+  }
+
+  @Override
+  protected void resetDevice() {
+    requests = 0;
+  }
+
+  @Override
+  protected void saveDevice(StateWriter out) {
+    out.putLong(requests);
+  }
+
+  @Override
+  protected void loadDevice(StateReader in) throws StateException {
+    requests = in.getLong();
   }
 }

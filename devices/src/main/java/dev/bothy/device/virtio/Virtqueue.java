@@ -74,6 +74,11 @@ public final class Virtqueue {
     return enabled && ring.available();
   }
 
+  /** True if all places in the ring have been taken: there is no request that may yet come. */
+  public synchronized boolean exhausted() {
+    return taken >= size;
+  }
+
   /** Puts back the request that was taken last, untouched, so that it is taken again later. */
   public synchronized void undo(DescriptorChain chain) {
     if (enabled) {

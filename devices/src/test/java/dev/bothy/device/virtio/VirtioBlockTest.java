@@ -1,0 +1,350 @@
+package dev.bothy.device.virtio;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.bothy.core.GuestMemory;
+import dev.bothy.device.virtio.DriverRing.Piece;
+import dev.bothy.device.virtio.VirtioBlock.Cache;
+import dev.bothy.device.virtio.VirtioBlock.WriteErrors;
+import dev.bothy.image.BlockDevice;
+import dev.bothy.image.ImageException;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.Executor;
+import java.util.concurrent.locks.LockSupport;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+class VirtioBlockTest {
+  private static final long HEADER = 0x3000;
+  private static final long STATUS = 0x3800;
+  private static final long DATA = VirtioDriver.DATA;
+  private static final int SECTORS = 4096;
+  private static final long WITHOUT_WCE = ~(1L << 11);
+
+  private final GuestMemory memory = new GuestMemory(8 << 20);
+  private final TestDisk disk = new TestDisk();
+  private final List<String> pauses = new ArrayList<>();
+  private VirtioBlock device;
+  private VirtioDriver driver;
+
+  /** A disk that notes what is asked for. */
+  private static final class TestDisk implements BlockDevice {
+    final byte[] content = new byte[SECTORS * SECTOR];
+    final List<String> calls = new ArrayList<>();
+    boolean readOnly;
+    volatile ImageException.Trouble trouble;
+
+    @Override
+    public long size() {
+      return content.length + 100;
+    }
+
+    @Override
+    public int blockSize() {
+      return 4096;
+    }
+
+    @Override
+    public int optimalSize() {
+      return 65536;
+    }
+
+    @Override
+    public boolean readOnly() {
+      return readOnly;
+    }
+
+    private synchronized void note(String call) throws IOException {
+      if (trouble != null) {
+        throw new ImageException(trouble, "trouble");
+      }
+      calls.add(call);
+    }
+
+    @Override
+    public void read(long offset, List<MemorySegment> targets) throws IOException {
+      note("read");
+      long at = offset;
+      for (MemorySegment target : targets) {
+        MemorySegment.copy(MemorySegment.ofArray(content), at, target, 0, target.byteSize());
+        at += target.byteSize();
+      }
+    }
+
+    @Override
+    public void write(long offset, List<MemorySegment> sources) throws IOException {
+      note("write");
+      long at = offset;
+      for (MemorySegment source : sources) {
+        MemorySegment.copy(source, 0, MemorySegment.ofArray(content), at, source.byteSize());
+        at += source.byteSize();
+      }
+    }
+
+    @Override
+    public void flush() throws IOException {
+      note("flush");
+    }
+
+    @Override
+    public void discard(long offset, long length) throws IOException {
+      note("discard " + offset + "+" + length);
+    }
+
+    @Override
+    public void writeZeroes(long offset, long length, boolean release) throws IOException {
+      note("zero " + offset + "+" + length + (release ? " release" : ""));
+    }
+
+    @Override
+    public void close() {}
+  }
+
+  private void make(Cache cache, WriteErrors errors, int queues, Executor io) {
+    device = new VirtioBlock(memory, io, disk, "serial-1", cache, errors, queues, pauses::add);
+    device.resume();
+    driver = new VirtioDriver(memory, device);
+  }
+
+  private void make(long features) {
+    make(Cache.WRITEBACK, WriteErrors.REPORT, 1, Runnable::run);
+    driver.start(features);
+  }
+
+  @AfterEach
+  void close() {
+    device.close();
+    memory.close();
+  }
+
+  private int request(int queue, int type, long sector, Piece... data) {
+    memory.writeLong(HEADER, type);
+    memory.writeLong(HEADER + 8, sector);
+    memory.writeByte(STATUS, 0xee);
+    List<Piece> all = new ArrayList<>(List.of(Piece.out(HEADER, 16)));
+    all.addAll(List.of(data));
+    all.add(Piece.in(STATUS, 1));
+    driver.request(queue, all.toArray(Piece[]::new));
+    return memory.readByte(STATUS);
+  }
+
+  private int range(int type, long sector, int count, int flags) {
+    memory.writeLong(DATA, sector);
+    memory.writeInt(DATA + 8, count);
+    memory.writeInt(DATA + 12, flags);
+    return request(0, type, 0, Piece.out(DATA, 16));
+  }
+
+  @Test
+  void sectorsAreReadAndWritten() {
+    for (long features : new long[] {-1, ~VirtioDevice.F_RING_PACKED}) {
+      make(features);
+      byte[] text = new byte[3 * 512];
+      new Random(features).nextBytes(text);
+      memory.write(DATA, text);
+      assertEquals(
+          0, request(0, 1, 5, Piece.out(DATA, 100), Piece.out(DATA + 100, text.length - 100)));
+      assertArrayEquals(text, Arrays.copyOfRange(disk.content, 5 * 512, 8 * 512));
+      memory.write(DATA, new byte[text.length]);
+      assertEquals(
+          0, request(0, 0, 5, Piece.in(DATA, 513), Piece.in(DATA + 513, text.length - 513)));
+      byte[] back = new byte[text.length];
+      memory.read(DATA, back, 0, back.length);
+      assertArrayEquals(text, back);
+      assertTrue(driver.takeMessages().contains(0));
+    }
+  }
+
+  @Test
+  void theDriverLearnsWhatTheDiskIs() {
+    make(-1);
+    assertEquals(SECTORS, driver.config(0, 8));
+    assertEquals(254, driver.config(12, 4));
+    assertEquals(512, driver.config(20, 4));
+    assertEquals(3, driver.config(24, 1));
+    assertEquals(128, driver.config(28, 4));
+    assertEquals(0, request(0, 8, 0, Piece.in(DATA, 20)));
+    assertEquals("serial-1\0\0\0\0\0\0\0\0\0\0\0\0", driver.text(DATA, 20));
+  }
+
+  @Test
+  void whatIsNotInsideTheDiskIsAnError() {
+    make(-1);
+    Piece sector = Piece.in(DATA, 512);
+    assertEquals(0, request(0, 0, SECTORS - 1, sector));
+    for (long bad : new long[] {SECTORS, -1, Long.MIN_VALUE, Long.MAX_VALUE, 1L << 55}) {
+      assertEquals(1, request(0, 0, bad, sector), "sector " + bad);
+      assertEquals(1, request(0, 1, bad, Piece.out(DATA, 512)), "sector " + bad);
+    }
+    assertEquals(1, request(0, 0, SECTORS - 1, Piece.in(DATA, 1024)));
+    assertEquals(1, request(0, 0, 0, Piece.in(DATA, 511)));
+    assertEquals(2, request(0, 77, 0));
+    assertEquals(List.of("read"), disk.calls);
+  }
+
+  @Test
+  void discardAndWriteZeroesReachTheDisk() {
+    make(-1);
+    assertEquals(0, range(11, 8, 16, 0));
+    assertEquals(0, range(13, 9, 17, 0));
+    assertEquals(0, range(13, 10, 18, 1));
+    assertEquals(
+        List.of("discard 4096+8192", "zero 4608+8704", "zero 5120+9216 release"), disk.calls);
+    assertEquals(2, range(11, 8, 16, 1));
+    assertEquals(2, range(13, 8, 16, 2));
+    assertEquals(1, range(11, SECTORS, 1, 0));
+    assertEquals(1, range(13, SECTORS - 1, 2, 0));
+    assertEquals(1, range(13, -1, 2, 0));
+    assertEquals(1, range(13, 0, -1, 0));
+    assertEquals(1, request(0, 11, 0, Piece.out(DATA, 15)));
+    assertEquals(1, request(0, 11, 0, Piece.out(DATA, 16 * 17)));
+    assertEquals(1, request(0, 11, 0));
+    assertEquals(3, disk.calls.size());
+  }
+
+  @Test
+  void aReadOnlyDiskIsNotChanged() {
+    disk.readOnly = true;
+    make(-1);
+    assertEquals(1L << 5, driver.offered() & (1L << 5 | 1L << 13 | 1L << 14));
+    assertEquals(1, request(0, 1, 0, Piece.out(DATA, 512)));
+    assertEquals(1, range(11, 0, 1, 0));
+    assertEquals(1, range(13, 0, 1, 0));
+    assertEquals(List.of(), disk.calls);
+    assertEquals(0, request(0, 0, 0, Piece.in(DATA, 512)));
+  }
+
+  @Test
+  void flushesFollowWhatCacheAndDriverSay() {
+    make(-1);
+    request(0, 1, 0, Piece.out(DATA, 512));
+    assertEquals(List.of("write"), disk.calls);
+    request(0, 4, 0);
+    assertEquals(List.of("write", "flush"), disk.calls);
+    driver.config(32, 1, 0);
+    request(0, 1, 0, Piece.out(DATA, 512));
+    assertEquals(List.of("write", "flush", "write", "flush"), disk.calls);
+    disk.calls.clear();
+    // A driver that cannot flush gets every write flushed.
+    driver.start(WITHOUT_WCE & ~(1L << 9));
+    request(0, 1, 0, Piece.out(DATA, 512));
+    assertEquals(List.of("write", "flush"), disk.calls);
+    disk.calls.clear();
+    make(Cache.UNSAFE, WriteErrors.REPORT, 1, Runnable::run);
+    driver.start(WITHOUT_WCE & ~(1L << 9));
+    request(0, 1, 0, Piece.out(DATA, 512));
+    assertEquals(0, request(0, 4, 0));
+    assertEquals(List.of("write"), disk.calls);
+    disk.calls.clear();
+    make(Cache.WRITETHROUGH, WriteErrors.REPORT, 1, Runnable::run);
+    driver.start(-1);
+    assertEquals(0, driver.config(32, 1));
+    request(0, 1, 0, Piece.out(DATA, 512));
+    assertEquals(List.of("write", "flush"), disk.calls);
+  }
+
+  @Test
+  void errorsOfTheHostAreReported() {
+    make(-1);
+    disk.trouble = ImageException.Trouble.NO_SPACE;
+    assertEquals(1, request(0, 1, 0, Piece.out(DATA, 512)));
+    assertEquals(1, request(0, 4, 0));
+    disk.trouble = ImageException.Trouble.CORRUPT;
+    assertEquals(1, request(0, 0, 0, Piece.in(DATA, 512)));
+    disk.trouble = null;
+    assertEquals(0, request(0, 1, 0, Piece.out(DATA, 512)));
+    assertEquals(List.of(), pauses);
+  }
+
+  @Test
+  void aFullHostPausesTheMachineAndTheWriteIsDoneLater() {
+    make(Cache.WRITEBACK, WriteErrors.PAUSE, 1, Runnable::run);
+    driver.start(-1);
+    disk.trouble = ImageException.Trouble.NO_SPACE;
+    memory.writeLong(HEADER, 1);
+    memory.writeByte(DATA, 0x5a);
+    driver.send(0, Piece.out(HEADER, 16), Piece.out(DATA, 512), Piece.in(STATUS, 1));
+    assertNull(driver.rings.get(0).poll());
+    assertEquals(List.of("a disk cannot be written: trouble"), pauses);
+    driver.kick(0);
+    assertEquals(1, pauses.size());
+    disk.trouble = null;
+    device.suspend();
+    device.resume();
+    assertEquals(1, driver.await(0).written());
+    assertEquals(0, memory.readByte(STATUS));
+    assertEquals(0x5a, disk.content[0]);
+    // Reads are not what this is about.
+    disk.trouble = ImageException.Trouble.HOST_ERROR;
+    assertEquals(1, request(0, 0, 0, Piece.in(DATA, 512)));
+  }
+
+  @Test
+  void requestsWithoutHeaderOrStatusNeedAReset() {
+    for (Piece[] bad :
+        new Piece[][] {
+          {Piece.out(HEADER, 16)},
+          {Piece.out(HEADER, 15), Piece.in(STATUS, 1)},
+          {Piece.in(STATUS, 9)}
+        }) {
+      make(-1);
+      driver.send(0, bad);
+      assertEquals(64, driver.status() & 64);
+      assertNull(driver.rings.get(0).poll());
+    }
+    assertEquals(List.of(), disk.calls);
+  }
+
+  @Test
+  void severalQueuesWorkOnThreadsOfTheirOwn() {
+    make(Cache.WRITEBACK, WriteErrors.REPORT, 4, r -> Thread.ofVirtual().start(r));
+    driver.start(-1);
+    assertEquals(4, driver.config(34, 2));
+    for (int round = 0; round < 500; round++) {
+      for (int queue = 0; queue < 4; queue++) {
+        long header = HEADER + 64 * queue;
+        memory.writeLong(header, round & 1);
+        memory.writeLong(header + 8, queue);
+        long data = DATA + 512 * queue;
+        Piece buffer = (round & 1) == 0 ? Piece.in(data, 512) : Piece.out(data, 512);
+        if ((round & 1) != 0) {
+          memory.writeLong(data, round);
+        }
+        driver.send(queue, Piece.out(header, 16), buffer, Piece.in(STATUS + queue, 1));
+      }
+      for (int queue = 0; queue < 4; queue++) {
+        driver.await(queue);
+        assertEquals(0, memory.readByte(STATUS + queue));
+        assertEquals(
+            round - (round + 1 & 1) & (round == 0 ? 0 : -1), memory.readLong(DATA + 512 * queue));
+      }
+      if (round % 100 == 50) {
+        device.suspend();
+        device.resume();
+      }
+    }
+  }
+
+  @Test
+  void aResetAtAnyMomentLeavesADeviceThatWorks() {
+    make(Cache.WRITEBACK, WriteErrors.REPORT, 2, r -> Thread.ofVirtual().start(r));
+    Random random = new Random(3);
+    for (int round = 0; round < 200; round++) {
+      driver.start(random.nextBoolean() ? -1 : ~VirtioDevice.F_RING_PACKED);
+      for (int i = 0; i < 5; i++) {
+        driver.send(i & 1, Piece.out(HEADER, 16), Piece.in(DATA, 512), Piece.in(STATUS, 1));
+      }
+      LockSupport.parkNanos(random.nextInt(100_000));
+    }
+    driver.start(-1);
+    assertEquals(0, request(1, 0, 1, Piece.in(DATA, 512)));
+  }
+}
