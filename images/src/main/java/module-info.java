@@ -4,4 +4,5 @@ module dev.bothy.images {
   requires jdk.unsupported; // aircompressor's Unsafe
 
   exports dev.bothy.image;
+  exports dev.bothy.image.qcow2;
 }

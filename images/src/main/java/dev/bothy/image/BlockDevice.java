@@ -92,6 +92,16 @@ public interface BlockDevice extends AutoCloseable {
   void writeZeroes(long offset, long length, boolean release) throws IOException;
 
   /**
+   * How many bytes from {@code offset} on are known to be zero without reading them: at most {@code
+   * length}; 0 if nothing is known. For those who copy disks.
+   *
+   * @throws IOException as {@link #read}
+   */
+  default long zeroes(long offset, long length) throws IOException {
+    return 0;
+  }
+
+  /**
    * Flushes, unless read-only, and gives the file back. Does nothing the second time.
    *
    * @throws IOException if the host cannot flush; the file is given back nevertheless

@@ -7,25 +7,31 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 
 /**
  * A disk whose file has its bytes one to one; what was never written is a hole in the file. An
  * image that is open for writing is locked against every other use, in this process too; one that
  * is open for reading against writers.
  */
-public final class RawImage implements BlockDevice {
+public final class RawImage implements DiskImage {
   private static final int BLOCK = 4096;
   private static final int OPTIMAL = 1 << 16;
   private static final MemorySegment ZEROS = MemorySegment.ofArray(new byte[OPTIMAL]).asReadOnly();
 
   private final Storage storage;
-  private final long size;
+  private volatile long size;
   private boolean closed;
 
   /** The image in {@code storage}, which it closes. */
-  RawImage(Storage storage) throws IOException {
+  private RawImage(Storage storage) throws IOException {
     this.storage = storage;
     this.size = storage.size();
+  }
+
+  /** The disk in {@code storage}, which it closes. */
+  static RawImage of(Storage storage) throws IOException {
+    return new RawImage(storage);
   }
 
   /**
@@ -114,6 +120,63 @@ public final class RawImage implements BlockDevice {
       storage.write(offset + done, ZEROS.asSlice(0, part));
       done += part;
     }
+  }
+
+  @Override
+  public ImageFormat format() {
+    return ImageFormat.RAW;
+  }
+
+  @Override
+  public ImageInfo info() throws IOException {
+    return new ImageInfo(format(), size, storage.size(), "", "", Map.of(), List.of());
+  }
+
+  /** There is nothing to check: any file will do. */
+  @Override
+  public CheckReport check(boolean repair, Progress progress) throws IOException {
+    throw new ImageException(Trouble.REFUSED, "raw images have nothing that can be checked");
+  }
+
+  @Override
+  public void resize(long newSize) throws IOException {
+    checkChange(0, 0);
+    if (newSize < 0) {
+      throw new ImageException(Trouble.REFUSED, "a disk cannot have " + newSize + " bytes");
+    }
+    storage.resize(newSize);
+    storage.sync();
+    size = newSize;
+  }
+
+  @Override
+  public List<Snapshot> snapshots() {
+    return List.of();
+  }
+
+  @Override
+  public void createSnapshot(String name) throws IOException {
+    throw noSnapshots();
+  }
+
+  @Override
+  public void applySnapshot(String nameOrId) throws IOException {
+    throw noSnapshots();
+  }
+
+  @Override
+  public void deleteSnapshot(String nameOrId) throws IOException {
+    throw noSnapshots();
+  }
+
+  private static ImageException noSnapshots() {
+    return new ImageException(
+        Trouble.REFUSED, "raw images have no snapshots: convert it to qcow2 first");
+  }
+
+  @Override
+  public void commit(Progress progress) throws IOException {
+    throw new ImageException(Trouble.REFUSED, "raw images have no backing file to commit to");
   }
 
   private void checkChange(long offset, long length) throws ImageException {
