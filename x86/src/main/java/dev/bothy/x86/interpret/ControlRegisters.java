@@ -190,6 +190,7 @@ final class ControlRegisters {
       throw cpu.gp();
     }
     putLong(cpu.state + CpuState.XCR0, value);
+    CpuidAnswers.check(cpu);
   }
 
   static void xgetbv(Processor cpu) {

@@ -143,6 +143,12 @@ final class CpuidLeaves {
    */
   private static final int NOT_VULNERABLE_21 = 1 << 2 | 1 << 6 | 1 << 8 | 1 << 29;
 
+  /**
+   * XSaveErPtr: the pointers to the last x87 instruction are never left as somebody else has had
+   * them, so that kernels need not clear them before each XRSTOR.
+   */
+  private static final int ERROR_POINTERS = 1 << 2;
+
   private CpuidLeaves() {}
 
   private static int bits(CpuModel model, CpuFeature[] features) {
@@ -169,6 +175,8 @@ final class CpuidLeaves {
     int sub = (int) cpu.gpr(CpuState.RCX);
     int[] out = new int[4];
     leaf(cpu, leaf, sub, out);
+    CpuidAnswers.check(cpu);
+    CpuidAnswers.note(cpu, leaf, sub, out);
     cpu.setGpr32(CpuState.RAX, out[0]);
     cpu.setGpr32(CpuState.RBX, out[1]);
     cpu.setGpr32(CpuState.RCX, out[2]);
@@ -257,7 +265,7 @@ final class CpuidLeaves {
         set(
             out,
             CpuModel.PHYSICAL_BITS | CpuModel.LINEAR_BITS << 8,
-            NOT_VULNERABLE_8,
+            NOT_VULNERABLE_8 | ERROR_POINTERS,
             cpus - 1 | width << 12,
             0);
       }

@@ -200,6 +200,28 @@ public final class EngineArea {
   /** What a stack copy holds as its tag while it is empty. */
   public static final int NO_PAGE = WORDS + 0x670;
 
+  // Address spaces, for generated code to switch between.
+
+  /** The PCID of each slot, or -1; 4 bytes each. */
+  public static final int SPACE_PCIDS = WORDS + 0xa00;
+
+  /** The number of each slot's address space, 4 bytes each. */
+  public static final int SPACE_NUMBERS = WORDS + 0xa20;
+
+  /** When each slot was last switched to, 8 bytes each; then the last of these times. */
+  public static final int SPACE_USES = WORDS + 0xa40;
+
+  public static final int SPACE_TIME = SPACE_USES + 8 * 8;
+
+  /** The present address space's slot. 4 bytes. */
+  public static final int SPACE_SLOT = WORDS + 0xa88;
+
+  /** Not 0: some bit of {@link #TLB_LOCAL} may be set. 4 bytes. */
+  public static final int LOCAL_PAGES = WORDS + 0xa8c;
+
+  /** Bits of {@link #JUMP_KEY} below the number of the address space. */
+  public static final int KEY_SPACE_SHIFT = 48;
+
   /** Bits of {@link #JUMP_KEY} below the number of the mode. */
   public static final int KEY_MODE_SHIFT = 59;
 
@@ -268,8 +290,23 @@ public final class EngineArea {
   /** Results of atomic stubs. 64 bytes. */
   public static final int STUB_RESULTS = SPARE_PAGE + 0x1000;
 
+  // What CPUID has answered.
+
+  /** An answer: leaf, subleaf, 1 if there is one, 4 bytes unused; EAX, EBX, ECX, EDX; 4 each. */
+  public static final int CPUID_ANSWER = 32;
+
+  /** Answers of leaves that have no subleaves, then of those that do, each by a hash. */
+  public static final int CPUID_LEAVES = STUB_RESULTS + 64;
+
+  public static final int CPUID_LEAVES_COUNT = 64;
+  public static final int CPUID_SUBLEAVES = CPUID_LEAVES + CPUID_LEAVES_COUNT * CPUID_ANSWER;
+  public static final int CPUID_SUBLEAVES_COUNT = 128;
+
+  /** XCR0, which the answers depend on, as it was with them. */
+  public static final int CPUID_XCR0 = CPUID_SUBLEAVES + CPUID_SUBLEAVES_COUNT * CPUID_ANSWER;
+
   /** Bytes behind the portable state. */
-  public static final int SIZE = STUB_RESULTS + 64 - CpuState.PORTABLE_SIZE;
+  public static final int SIZE = CPUID_XCR0 + 8 - CpuState.PORTABLE_SIZE;
 
   private EngineArea() {}
 }

@@ -75,6 +75,9 @@ final class TranslatedExecution {
 
   private long presentKey;
 
+  /** The address space's slot that the keys were made for, and taken over. */
+  private int presentSlot;
+
   private static final int MODE_NUMBERS = 16;
 
   private static final int MOST_SPACES = 2047;
@@ -133,6 +136,7 @@ final class TranslatedExecution {
     OptionalLong offset = readsClock ? cpu.machine.clock().hostOffset() : OptionalLong.empty();
     putInt(state + EngineArea.CLOCK_KNOWN, offset.isPresent() ? 1 : 0);
     putLong(state + EngineArea.CLOCK_OFFSET, offset.orElse(0));
+    CpuidAnswers.check(cpu);
   }
 
   /** True once after generated code has left one instruction to the interpreter. */
@@ -247,6 +251,7 @@ final class TranslatedExecution {
       keyedSmap = smap;
     }
     present = mode;
+    presentSlot = getInt(state + EngineArea.SPACE_SLOT);
     presentKey =
         getLong(
             state
@@ -256,8 +261,19 @@ final class TranslatedExecution {
     putLong(state + EngineArea.JUMP_KEY, presentKey);
   }
 
-  /** Takes over a mode that generated code has gone to; RFLAGS must have been taken over. */
+  /**
+   * Takes over mode and address space that generated code has gone to; RFLAGS must have been taken
+   * over.
+   */
   private void syncMode() {
+    int slot = getInt(state + EngineArea.SPACE_SLOT);
+    if (slot != presentSlot) {
+      // It was no switch that had to forget anything: keys are as they should be.
+      presentSlot = slot;
+      keyedSpace = cpu.addressSpaceId();
+      lastSpace = keyedSpace;
+      cpu.selectTable();
+    }
     long key = getLong(state + EngineArea.JUMP_KEY);
     if (key != presentKey) {
       presentKey = key;
@@ -462,7 +478,8 @@ final class TranslatedExecution {
           int index = exit & 0xff;
           long address = getLong(state + EngineArea.MISS_ADDRESS) + exited.lookedAhead(index);
           boolean others = kind == Leave.MISS_WRITE && exited.readsFirst(index);
-          if (getLong(state + EngineArea.JUMP_KEY) != presentKey) {
+          if (getLong(state + EngineArea.JUMP_KEY) != presentKey
+              || getInt(state + EngineArea.SPACE_SLOT) != presentSlot) {
             syncOut();
           }
           // Two accesses of one instruction may take each other's entry.

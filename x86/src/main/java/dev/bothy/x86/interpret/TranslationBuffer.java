@@ -7,7 +7,6 @@ import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.GuestMemory;
 import dev.bothy.host.HostMemory;
-import java.util.Arrays;
 import java.util.concurrent.ThreadLocalRandom;
 
 /**
@@ -61,16 +60,6 @@ final class TranslationBuffer {
    */
   private final HostMemory writers;
 
-  /** What the slots hold: a PCID, or -1. */
-  private final int[] pcids = new int[EngineArea.SPACES];
-
-  private final int[] numbers = new int[EngineArea.SPACES];
-  private final long[] lastUse = new long[EngineArea.SPACES];
-  private long uses;
-
-  /** The present address space's slot. */
-  private int slot;
-
   private int nextNumber = 1;
 
   /** A page that no guest can have on its stack, for the stack copies to hold. */
@@ -93,9 +82,11 @@ final class TranslationBuffer {
     for (int table = 0; table < TABLES; table++) {
       emptyEntry(start + (long) table * EngineArea.TLB_TABLE);
     }
-    Arrays.fill(pcids, -1);
-    pcids[0] = 0;
-    numbers[0] = nextNumber++;
+    for (int i = 0; i < EngineArea.SPACES; i++) {
+      setPcid(i, -1);
+    }
+    setPcid(0, 0);
+    setNumber(0, nextNumber++);
     putLong(state + EngineArea.TLB_KERNEL, start);
     putLong(state + EngineArea.NO_PAGE, noPage);
     putLong(state + EngineArea.TLB_WRITERS, writers.address());
@@ -124,7 +115,29 @@ final class TranslationBuffer {
    * but single pages that INVLPG named. Comes back with an address space that was kept.
    */
   int addressSpaceNumber() {
-    return numbers[slot];
+    return getInt(state + EngineArea.SPACE_NUMBERS + 4L * slot());
+  }
+
+  // What the slots hold: generated code switches between them, too.
+
+  private int slot() {
+    return getInt(state + EngineArea.SPACE_SLOT);
+  }
+
+  private int pcid(int slot) {
+    return getInt(state + EngineArea.SPACE_PCIDS + 4L * slot);
+  }
+
+  private void setPcid(int slot, int pcid) {
+    putInt(state + EngineArea.SPACE_PCIDS + 4L * slot, pcid);
+  }
+
+  private void setNumber(int slot, int number) {
+    putInt(state + EngineArea.SPACE_NUMBERS + 4L * slot, number);
+  }
+
+  private long lastUse(int slot) {
+    return getLong(state + EngineArea.SPACE_USES + 8L * slot);
   }
 
   // Emptying.
@@ -167,6 +180,7 @@ final class TranslationBuffer {
     for (int word = 0; word < WORDS; word++) {
       setLocal(word, 0);
     }
+    putInt(state + EngineArea.LOCAL_PAGES, 0);
   }
 
   private void emptySlot(int which) {
@@ -194,6 +208,10 @@ final class TranslationBuffer {
 
   /** What the kernel's table has of the address space that is left or flushed. */
   private void emptyLocal() {
+    if (getInt(state + EngineArea.LOCAL_PAGES) == 0) {
+      return;
+    }
+    putInt(state + EngineArea.LOCAL_PAGES, 0);
     for (int word = 0; word < WORDS; word++) {
       long bits = local(word);
       if (bits != 0) {
@@ -218,8 +236,10 @@ final class TranslationBuffer {
   // Address spaces.
 
   private void select(int which) {
-    slot = which;
-    lastUse[which] = ++uses;
+    long time = getLong(state + EngineArea.SPACE_TIME) + 1;
+    putInt(state + EngineArea.SPACE_SLOT, which);
+    putLong(state + EngineArea.SPACE_TIME, time);
+    putLong(state + EngineArea.SPACE_USES + 8L * which, time);
     long table = start + (1 + 2L * which) * EngineArea.TLB_TABLE;
     putLong(state + EngineArea.TLB_USER, table);
     putLong(state + EngineArea.TLB_AC, table + EngineArea.TLB_TABLE);
@@ -233,24 +253,25 @@ final class TranslationBuffer {
       emptyKernelTable();
       nextNumber = 1;
     }
-    numbers[slot] = nextNumber++;
+    setNumber(slot(), nextNumber++);
     if (again) {
       listener.addressSpacesForgotten();
     }
   }
 
   private void forgetOthers() {
-    for (int i = 0; i < pcids.length; i++) {
-      if (i != slot && pcids[i] >= 0) {
+    int present = slot();
+    for (int i = 0; i < EngineArea.SPACES; i++) {
+      if (i != present && pcid(i) >= 0) {
         emptySlot(i);
-        pcids[i] = -1;
+        setPcid(i, -1);
       }
     }
   }
 
   private int slotOf(int pcid) {
-    for (int i = 0; i < pcids.length; i++) {
-      if (pcids[i] == pcid) {
+    for (int i = 0; i < EngineArea.SPACES; i++) {
+      if (pcid(i) == pcid) {
         return i;
       }
     }
@@ -260,11 +281,11 @@ final class TranslationBuffer {
   /** An unused slot, or the one that was left longest ago. */
   private int slotToTake() {
     int oldest = 0;
-    for (int i = 0; i < pcids.length; i++) {
-      if (pcids[i] < 0) {
+    for (int i = 0; i < EngineArea.SPACES; i++) {
+      if (pcid(i) < 0) {
         return i;
       }
-      if (lastUse[i] < lastUse[oldest]) {
+      if (lastUse(i) < lastUse(oldest)) {
         oldest = i;
       }
     }
@@ -274,7 +295,7 @@ final class TranslationBuffer {
   /** {@code pcid} is the present address space from now on; {@code keep} what is known of it. */
   void switchTo(int pcid, boolean keep) {
     int to = slotOf(pcid);
-    if (to == slot && keep) {
+    if (to == slot() && keep) {
       return;
     }
     emptyLocal();
@@ -282,7 +303,7 @@ final class TranslationBuffer {
     boolean known = to >= 0 && keep;
     if (to < 0) {
       to = slotToTake();
-      pcids[to] = pcid;
+      setPcid(to, pcid);
     }
     if (!known) {
       flushes++;
@@ -298,13 +319,13 @@ final class TranslationBuffer {
   void flushAll(int pcid) {
     flushes++;
     forgetOthers();
-    emptySlot(slot);
+    emptySlot(slot());
     emptyKernelTable();
     for (int word = 0; word < 8; word++) {
       putLong(state + EngineArea.TLB_LARGE_REGIONS + 8L * word, 0);
     }
     emptyStackCopies();
-    pcids[slot] = pcid;
+    setPcid(slot(), pcid);
     takeNumber();
     listener.allForgotten();
   }
@@ -312,12 +333,12 @@ final class TranslationBuffer {
   /** Forgets translations of {@code pcid} but for global pages. */
   void flushPcid(int pcid) {
     int which = slotOf(pcid);
-    if (which == slot) {
+    if (which == slot()) {
       switchTo(pcid, false);
     } else if (which >= 0) {
       flushes++;
       emptySlot(which);
-      pcids[which] = -1;
+      setPcid(which, -1);
     }
   }
 
@@ -388,6 +409,7 @@ final class TranslationBuffer {
     setUsed(word, used(word) | bit);
     if (!global && number < ENTRIES) {
       setLocal(word, local(word) | bit);
+      putInt(state + EngineArea.LOCAL_PAGES, 1);
     }
     if (large) {
       int region = region(linear);

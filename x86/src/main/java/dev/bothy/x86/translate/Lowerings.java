@@ -22,6 +22,17 @@ final class Lowerings {
       case SWAPGS, RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE, XGETBV, PAUSE, RDTSC, RDTSCP -> {
         return SystemRegisters.write(w, i);
       }
+      case INVLPG -> {
+        return AddressSpaces.write(w, i);
+      }
+      case CPUID -> {
+        w.a.call(w.stubs.cpuid);
+        w.interpretIf(dev.bothy.assemble.Assembler.B);
+        return true;
+      }
+      case XSAVE, XSAVEOPT, XSAVEC, XRSTOR -> {
+        return StateAreas.write(w, i);
+      }
       case MOV -> {
         if (SystemRegisters.moves(i)) {
           return SystemRegisters.write(w, i);
@@ -57,6 +68,9 @@ final class Lowerings {
 
   /** True if nothing follows {@code i} in its block. */
   static boolean ends(Instruction i, int mode) {
-    return Branches.ends(i) || SystemCalls.ends(i) || FlagInstructions.ends(i, mode);
+    return Branches.ends(i)
+        || SystemCalls.ends(i)
+        || FlagInstructions.ends(i, mode)
+        || AddressSpaces.changes(i);
   }
 }

@@ -341,6 +341,7 @@ final class Refill {
     a.testImmediate(4, R9, EngineArea.REFILL_GLOBAL);
     int global = a.shortForward(Assembler.NE);
     bit(BTS, EngineArea.TLB_LOCAL);
+    a.storeImmediate(4, Home.BASE, word(EngineArea.LOCAL_PAGES), 1);
     a.bindShort(global);
     a.bindShort(ofSpace);
     a.store(8, RSI, EngineArea.TLB_HOST, RDI);

@@ -34,6 +34,16 @@ final class Stubs {
    */
   final long[] resume = new long[4];
 
+  final StateAreas.Stubs stateAreas;
+
+  /** See {@link AddressSpaces}. */
+  final long switchSpace;
+
+  final long forgetPage;
+
+  /** CPUID, with CF set if Java has not yet answered the same. A and V are lost. */
+  final long cpuid;
+
   /** Reads the host's monotonic clock in nanoseconds into {@link Home#A}; V is lost. */
   final long readClock;
 
@@ -132,6 +142,18 @@ final class Stubs {
     readClock = a.here();
     readClock(a, clockGettime);
 
+    stateAreas = new StateAreas.Stubs(a);
+
+    a.align(16);
+    switchSpace = a.here();
+    AddressSpaces.writeSwitch(a);
+    a.align(16);
+    forgetPage = a.here();
+    AddressSpaces.writeForgetPage(a);
+    a.align(16);
+    cpuid = a.here();
+    ProcessorIdentity.write(a);
+
     a.align(16);
     loadVectors = a.here();
     moveVectors(a, false);
@@ -177,7 +199,7 @@ final class Stubs {
   private static final int IMAGE_VECTORS = 160;
 
   /** From TOP in the status word to 16 times itself. */
-  private static final int TOP_TO_OFFSET = 7;
+  static final int TOP_TO_OFFSET = 7;
 
   private static void loadX87(Assembler a) {
     a.memoryExtended(0, 4, 0xd9, 7, Home.BASE, NONE, 0, Home.state(EngineArea.HOST_X87_CONTROL));
@@ -212,6 +234,19 @@ final class Stubs {
 
   /** RAX stays. */
   private static void storeX87(Assembler a) {
+    copyX87(a);
+    emptyX87(a);
+  }
+
+  /** As calling conventions want the x87: empty, with the host's control word. */
+  static void emptyX87(Assembler a) {
+    a.int8(0x0f);
+    a.int8(0x77);
+    a.memoryExtended(0, 4, 0xd9, 5, Home.BASE, NONE, 0, Home.state(EngineArea.HOST_X87_CONTROL));
+  }
+
+  /** Brings the x87 of the state up to date, which is loaded and stays so. RCX, RDX are lost. */
+  static void copyX87(Assembler a) {
     a.memoryExtended(0, 8, 0x0fae, 0, Home.BASE, NONE, 0, image(0));
     a.memory(0, 4, 0x0fb7, Assembler.RDX, Home.BASE, NONE, 0, image(0));
     a.store(4, Home.BASE, Home.state(CpuState.X87_CONTROL), Assembler.RDX);
@@ -230,10 +265,6 @@ final class Stubs {
       a.memory(0, 8, 0x89, Assembler.RDX, Home.BASE, Assembler.RCX, 0, to + 8);
       a.aluImmediate(Assembler.ADD, 4, Assembler.RCX, 16);
     }
-    // As calling conventions want it: empty, with the host's control word.
-    a.int8(0x0f);
-    a.int8(0x77);
-    a.memoryExtended(0, 4, 0xd9, 5, Home.BASE, NONE, 0, Home.state(EngineArea.HOST_X87_CONTROL));
   }
 
   private static void readClock(Assembler a, long clockGettime) {

@@ -53,6 +53,9 @@ final class SystemRegisters {
       w.put(i.register[0], Home.V);
       return true;
     }
+    if (AddressSpaces.changes(i)) {
+      return AddressSpaces.write(w, i);
+    }
     if (i.kind[0] == Instruction.CONTROL_REGISTER && i.register[0] == 2) {
       w.get(Home.V, i.register[1]);
       if (!w.is64()) {

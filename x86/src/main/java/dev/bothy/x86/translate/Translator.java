@@ -103,6 +103,9 @@ public final class Translator implements AutoCloseable {
     assembler.start(memory.address());
     clock = NativeFunction.address("clock_gettime");
     stubs = new Stubs(assembler, clock.address());
+    if (assembler.size() > STUBS_SIZE) {
+      throw new IllegalStateException("stubs of " + assembler.size() + " bytes");
+    }
     memory.put(0, assembler.bytes());
     for (BlockListener listener : listeners) {
       listener.shared(StubNames.of(stubs), assembler.here());
@@ -432,7 +435,7 @@ public final class Translator implements AutoCloseable {
       observing[k] =
           Units.needed(instructions[k], units)
               || observes(instructions[k]) && (counts || !w.spans.isQuiet(k, instructions[k]));
-      units |= Units.loaded(instructions[k]);
+      units = Units.after(instructions[k], units);
     }
     int needed = TableEntry.ARITHMETIC;
     for (int k = count - 1; k >= 0; k--) {

@@ -21,8 +21,16 @@ final class Units {
     };
   }
 
-  /** Units whose registers are certainly there behind {@code i}, if it is not the interpreter's. */
-  static int loaded(Instruction i) {
+  /**
+   * Units whose registers are certainly there behind {@code i}, if it is not the interpreter's.
+   *
+   * @param before those whose registers certainly were before it
+   */
+  static int after(Instruction i, int before) {
+    return i.op == Op.XRSTOR ? before & ~X87 : before | loaded(i);
+  }
+
+  private static int loaded(Instruction i) {
     return switch (i.entry.lowering()) {
       case SSE -> VECTORS;
       case X87 -> FloatingPoint.isNothing(i.op) ? 0 : X87;

@@ -1,0 +1,216 @@
+package dev.bothy.x86.translate;
+
+import static dev.bothy.assemble.Assembler.NONE;
+import static dev.bothy.assemble.Assembler.RAX;
+import static dev.bothy.assemble.Assembler.RCX;
+import static dev.bothy.assemble.Assembler.RDI;
+import static dev.bothy.assemble.Assembler.RDX;
+import static dev.bothy.assemble.Assembler.RSI;
+
+import dev.bothy.assemble.Assembler;
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
+import dev.bothy.x86.interpret.EngineArea;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * MOV to CR3 and INVLPG of 64-bit supervisor code, as the interpreter and its {@code
+ * TranslationBuffer} do them (AMD64 APM volume 2, sections 5.5.1 and 5.5.3), where they are plain:
+ * a switch to an address space that was kept, with nothing of the present one in the kernel's
+ * table; a page of 4 KiB without entries in the jump cache. They end their block, so that what
+ * follows is looked up anew.
+ */
+final class AddressSpaces {
+  private static final int[] SAVED = {RCX, RDX, RSI, RDI};
+  private static final int CR3 = 3;
+  private static final int BT = 0x0fa3;
+  private static final int BTS = 0x0fab;
+  private static final int BT_GROUP = 0x0fba;
+  private static final int BTR = 6;
+
+  /** From a table to a space's next one: of users, then with AC. */
+  private static final int TABLES_OF_SPACE_SHIFT =
+      Integer.numberOfTrailingZeros(2 * EngineArea.TLB_TABLE);
+
+  private AddressSpaces() {}
+
+  /** True if {@code i} changes what addresses mean: nothing follows it in its block. */
+  static boolean changes(Instruction i) {
+    return i.op == Op.INVLPG
+        || i.op == Op.MOV && i.kind[0] == Instruction.CONTROL_REGISTER && i.register[0] == CR3;
+  }
+
+  /** Writes {@code i}, one that {@link #changes}; false if it is the interpreter's. */
+  static boolean write(BlockWriter w, Instruction i) {
+    if (!w.is64() || Mode.is(w.mode, Mode.USER)) {
+      return false;
+    }
+    int next = w.offset + i.length;
+    w.clobberFlags();
+    if (i.op == Op.INVLPG) {
+      if (!Memory.fits(w, i)) {
+        return false;
+      }
+      Memory.linear(w, i, next);
+      w.a.call(w.stubs.forgetPage);
+    } else {
+      w.get(Home.V, i.register[1]);
+      w.a.call(w.stubs.switchSpace);
+    }
+    w.interpretIf(Assembler.B);
+    w.jumpFar(next);
+    return true;
+  }
+
+  private static int word(int offset) {
+    return Home.state(offset);
+  }
+
+  private static void begin(Assembler a) {
+    for (int register : SAVED) {
+      a.push(register);
+    }
+  }
+
+  /** Returns with CF clear; from where {@code refusals} jump, with CF set. */
+  private static void end(Assembler a, List<Integer> refusals) {
+    a.int8(0xf8); // CLC
+    int done = a.shortForward();
+    for (int refusal : refusals) {
+      a.bind(refusal);
+    }
+    a.int8(0xf9); // STC
+    a.bindShort(done);
+    for (int i = SAVED.length - 1; i >= 0; i--) {
+      a.pop(SAVED[i]);
+    }
+    a.ret();
+  }
+
+  private static void emptyStackCopies(Assembler a) {
+    a.load(8, RCX, Home.BASE, word(EngineArea.NO_PAGE));
+    a.lea(8, RSI, Home.BASE, NONE, 0, word(EngineArea.SPARE_PAGE));
+    for (int copy : new int[] {EngineArea.STACK_USER, EngineArea.STACK_KERNEL}) {
+      a.store(8, Home.BASE, word(copy), RCX);
+      a.store(8, Home.BASE, word(copy + 8), RSI);
+    }
+  }
+
+  /**
+   * Writes the code of MOV of V to CR3. Returns with CF set, and nothing done, if it is the
+   * interpreter's; A and V are lost.
+   */
+  static void writeSwitch(Assembler a) {
+    List<Integer> refusals = new ArrayList<>();
+    begin(a);
+    // CR4.PCIDE, and the bit that keeps what is known.
+    a.testStoreImmediate(1, Home.BASE, word(CpuState.CR4 + 2), 2);
+    refusals.add(a.jumpForward(Assembler.E));
+    a.mov(8, RAX, Home.V);
+    a.extended(0, 8, BT_GROUP, BTR, RAX);
+    a.int8(63);
+    refusals.add(a.jumpForward(Assembler.AE));
+    a.mov(8, RCX, RAX);
+    a.shift(Assembler.SHR, 8, RCX, CpuModel.PHYSICAL_BITS);
+    refusals.add(a.jumpForward(Assembler.NE));
+    for (int local : new int[] {EngineArea.LOCAL_PAGES, EngineArea.LOCAL_KERNEL_JUMPS}) {
+      a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, word(local), 0);
+      refusals.add(a.jumpForward(Assembler.NE));
+    }
+    a.mov(4, RCX, RAX);
+    a.aluImmediate(Assembler.AND, 4, RCX, 0xfff);
+    List<Integer> found = new ArrayList<>();
+    for (int slot = 0; slot < EngineArea.SPACES; slot++) {
+      a.constant(RDX, slot);
+      a.aluLoad(Assembler.CMP, 4, RCX, Home.BASE, NONE, word(EngineArea.SPACE_PCIDS + 4 * slot));
+      found.add(a.jumpForward(Assembler.E));
+    }
+    refusals.add(a.jumpForward());
+    for (int jump : found) {
+      a.bind(jump);
+    }
+    // RDX: the slot.
+    a.store(8, Home.BASE, word(CpuState.CR3), RAX);
+    a.aluLoad(Assembler.CMP, 4, RDX, Home.BASE, NONE, word(EngineArea.SPACE_SLOT));
+    int same = a.jumpForward(Assembler.E);
+    a.store(4, Home.BASE, word(EngineArea.SPACE_SLOT), RDX);
+    a.load(8, RCX, Home.BASE, word(EngineArea.SPACE_TIME));
+    a.aluImmediate(Assembler.ADD, 8, RCX, 1);
+    a.store(8, Home.BASE, word(EngineArea.SPACE_TIME), RCX);
+    a.memory(0, 8, 0x89, RCX, Home.BASE, RDX, 3, word(EngineArea.SPACE_USES));
+    // What user code's jumps are found by; the kernel's are the same everywhere.
+    a.memory(0, 4, 0x8b, RCX, Home.BASE, RDX, 2, word(EngineArea.SPACE_NUMBERS));
+    a.shift(Assembler.SHL, 8, RCX, EngineArea.KEY_SPACE_SHIFT);
+    a.load(8, RSI, Home.BASE, word(EngineArea.KEY_USER));
+    a.shift(Assembler.SHR, 8, RSI, EngineArea.KEY_MODE_SHIFT);
+    a.shift(Assembler.SHL, 8, RSI, EngineArea.KEY_MODE_SHIFT);
+    a.alu(Assembler.OR, 8, RSI, RCX);
+    a.store(8, Home.BASE, word(EngineArea.KEY_USER), RSI);
+    a.shift(Assembler.SHL, 4, RDX, TABLES_OF_SPACE_SHIFT);
+    a.lea(8, RDX, Home.BASE, RDX, 0, word(EngineArea.TLB + EngineArea.TLB_TABLE));
+    a.store(8, Home.BASE, word(EngineArea.TLB_USER), RDX);
+    a.aluImmediate(Assembler.ADD, 8, RDX, EngineArea.TLB_TABLE);
+    a.store(8, Home.BASE, word(EngineArea.TLB_AC), RDX);
+    emptyStackCopies(a);
+    a.bind(same);
+    end(a, refusals);
+  }
+
+  /**
+   * Writes the code of INVLPG of linear address A. Returns with CF set, and nothing done, if it is
+   * the interpreter's; A and V are lost.
+   */
+  static void writeForgetPage(Assembler a) {
+    List<Integer> refusals = new ArrayList<>();
+    begin(a);
+    // As TranslationBuffer.region.
+    a.mov(8, RCX, RAX);
+    a.shift(Assembler.SHR, 8, RCX, 30);
+    a.mov(8, RDX, RCX);
+    a.shift(Assembler.SHR, 8, RDX, 9);
+    a.alu(Assembler.XOR, 4, RCX, RDX);
+    a.aluImmediate(Assembler.AND, 4, RCX, 511);
+    a.memory(0, 8, BT, RCX, Home.BASE, NONE, 0, word(EngineArea.TLB_LARGE_REGIONS));
+    refusals.add(a.jumpForward(Assembler.B));
+    a.shift(Assembler.SHR, 8, RAX, 12);
+    a.mov(4, RCX, RAX);
+    a.aluImmediate(Assembler.AND, 4, RCX, EngineArea.JUMP_PAGES_BITS - 1);
+    a.memory(0, 8, BT, RCX, Home.BASE, NONE, 0, word(EngineArea.JUMP_PAGES));
+    refusals.add(a.jumpForward(Assembler.B));
+    a.aluImmediate(Assembler.AND, 4, RAX, EngineArea.TLB_ENTRIES - 1);
+    // V: the empty tag; RSI: the entry's bit, inverted; RCX: the word that it is in; RAX: the
+    // entry.
+    a.constant(Home.V, 0);
+    int some = a.shortForward(Assembler.NE);
+    a.constant(Home.V, 0x1000);
+    a.bindShort(some);
+    a.constant(RSI, 0);
+    a.registers(0, 8, BTS, RAX, RSI);
+    a.mov(4, RCX, RAX);
+    a.shift(Assembler.SHR, 4, RCX, 6);
+    a.lea(8, RCX, Home.BASE, RCX, 3, word(EngineArea.TLB_USED));
+    a.shift(Assembler.SHL, 4, RAX, 5);
+    a.lea(8, RAX, Home.BASE, RAX, 0, word(EngineArea.TLB));
+    a.mov(8, RDI, RSI);
+    a.extended(0, 8, 0xf7, 2, RDI); // NOT
+    a.memory(0, 8, 0x21, RDI, RCX, NONE, 0, EngineArea.TLB_LOCAL - EngineArea.TLB_USED); // AND
+    a.constant(RDX, 1 + 2 * EngineArea.SPACES);
+    int loop = a.size();
+    a.memory(0, 8, 0x85, RSI, RCX, NONE, 0, 0); // TEST
+    int unused = a.shortForward(Assembler.E);
+    a.memory(0, 8, 0x21, RDI, RCX, NONE, 0, 0);
+    a.store(8, RAX, EngineArea.TLB_READ, Home.V);
+    a.store(8, RAX, EngineArea.TLB_WRITE, Home.V);
+    a.store(8, RAX, EngineArea.TLB_FETCH, Home.V);
+    a.bindShort(unused);
+    a.lea(8, RCX, RCX, NONE, 0, EngineArea.TLB_ENTRIES / 8);
+    a.lea(8, RAX, RAX, NONE, 0, EngineArea.TLB_TABLE);
+    a.aluImmediate(Assembler.SUB, 4, RDX, 1);
+    a.bindTo(a.jumpForward(Assembler.NE), loop);
+    emptyStackCopies(a);
+    end(a, refusals);
+  }
+}
