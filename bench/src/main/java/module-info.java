@@ -1,6 +1,8 @@
 /** Measurements side by side with QEMU; nothing depends on them. */
 module dev.bothy.bench {
   requires dev.bothy;
+  requires dev.bothy.net;
   requires java.management;
   requires jdk.jfr;
+  requires jdk.management;
 }

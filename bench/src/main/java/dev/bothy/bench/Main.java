@@ -6,8 +6,8 @@ import java.nio.file.Path;
 import java.util.Arrays;
 
 /**
- * Runs a benchmark: {@code CHECKOUT boot|compare|memory|programs|shares|soak|verify [option]...};
- * the launchers in {@code bench/} call it.
+ * Runs a benchmark: {@code CHECKOUT boot|compare|memory|network|programs|shares|soak|verify
+ * [option]...}; the launchers in {@code bench/} call it.
  */
 public final class Main {
   private Main() {}
@@ -21,6 +21,7 @@ public final class Main {
         case "boot" -> Boot.run(home, folder, options);
         case "compare" -> Compare.run(home, folder, options);
         case "memory" -> Memory.run(home, folder, options);
+        case "network" -> NetworkStack.run(home, folder, options);
         case "shares" -> Shares.run(home, folder, options);
         case "soak" -> Soak.run(home, folder, options);
         case "verify" -> Verify.run(home, folder, options);
