@@ -2,8 +2,5 @@
 module dev.bothy.cli {
   requires com.fasterxml.jackson.core;
   requires dev.bothy;
-  requires info.picocli;
-
-  opens dev.bothy.cli to
-      info.picocli;
+  requires org.apache.commons.cli;
 }

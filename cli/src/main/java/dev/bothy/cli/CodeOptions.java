@@ -9,44 +9,42 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import picocli.CommandLine.Model.CommandSpec;
-import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
 
 /** Options of {@code bothy run} for those who look at the translator's code. */
 final class CodeOptions {
-  @Option(
-      names = "--perf-map",
-      arity = "0..1",
-      fallbackValue = "",
-      paramLabel = "FILE",
-      description =
-          "List every block of machine code, as 'perf report' reads it, so that it shows guest"
-              + " addresses (default file: /tmp/perf-PID.map, where perf looks).")
-  private Path perfMap;
+  private final Option perfMap;
+  private final Option dumpBlock;
+  private final Option symbolFile;
+  private final Option countEvents;
 
-  @Option(
-      names = "--dump-block",
-      paramLabel = "ADDRESS",
-      description =
-          "Show the blocks with the code at this guest address on standard error, guest and host"
-              + " code side by side, when they are made. Hexadecimal, or a name from --symbols.")
-  private String block;
-
-  @Option(
-      names = "--symbols",
-      paramLabel = "FILE",
-      description =
-          "Names of the guest kernel's functions: its System.map, or a copy of its"
-              + " /proc/kallsyms.")
-  private Path symbolFile;
-
-  @Option(
-      names = "--count-events",
-      description =
-          "Make the code count instructions, and hits of the TLB and the jump cache, for --stats"
-              + " and --summary; slower.")
-  private boolean countEvents;
+  /** Adds them to {@code syntax}. */
+  CodeOptions(Syntax syntax) {
+    syntax.text("\nTo look at the translator's machine code:\n");
+    perfMap =
+        syntax.flagOrOption(
+            "--perf-map",
+            "FILE",
+            "List every block of machine code, as 'perf report' reads it, so that it shows guest"
+                + " addresses (default file: /tmp/perf-PID.map, where perf looks).");
+    dumpBlock =
+        syntax.option(
+            "--dump-block",
+            "ADDRESS",
+            "Show the blocks with the code at this guest address on standard error, guest and"
+                + " host code side by side, when they are made. Hexadecimal, or a name from"
+                + " --symbols.");
+    symbolFile =
+        syntax.option(
+            "--symbols",
+            "FILE",
+            "Names of the guest kernel's functions: its System.map, or a copy of its"
+                + " /proc/kallsyms.");
+    countEvents =
+        syntax.flag(
+            "--count-events",
+            "Make the code count instructions, and hits of the TLB and the jump cache, for"
+                + " --stats and --summary; slower.");
+  }
 
   /**
    * What the options ask for.
@@ -54,26 +52,30 @@ final class CodeOptions {
    * @param terminal standard error may be a terminal in raw mode
    * @throws IOException if a file cannot be read or written; the message says which
    */
-  TranslatorEngine.Observation observation(CommandSpec command, boolean terminal)
-      throws IOException {
-    if (perfMap == null && block == null && !countEvents) {
+  TranslatorEngine.Observation observation(boolean terminal) throws IOException {
+    if (!perfMap.given() && !dumpBlock.given() && !countEvents.given()) {
       return TranslatorEngine.Observation.NONE;
     }
     GuestSymbols symbols = GuestSymbols.NONE;
-    if (symbolFile != null) {
+    if (symbolFile.given()) {
       try {
-        symbols = GuestSymbols.read(symbolFile);
+        symbols = GuestSymbols.read(Path.of(symbolFile.value().orElseThrow()));
       } catch (IOException e) {
         throw new IOException("cannot read the symbols of --symbols: " + e.getMessage(), e);
       }
     }
     List<BlockListener> listeners = new ArrayList<>();
-    if (block != null) {
-      long address = address(command, symbols);
+    if (dumpBlock.given()) {
+      long address = address(dumpBlock.value().orElseThrow(), symbols);
       listeners.add(new BlockListing(address, symbols, text -> print(text, terminal)));
     }
-    if (perfMap != null) {
-      Path file = perfMap.toString().isEmpty() ? PerfMap.usualPath() : perfMap;
+    if (perfMap.given()) {
+      Path file =
+          perfMap
+              .value()
+              .filter(name -> !name.isEmpty())
+              .map(Path::of)
+              .orElseGet(PerfMap::usualPath);
       try {
         listeners.add(
             new PerfMap(file, symbols, trouble -> print("bothy: " + trouble + "\n", terminal)));
@@ -81,22 +83,20 @@ final class CodeOptions {
         throw new IOException("cannot write the perf map " + file + " of --perf-map", e);
       }
     }
-    return new TranslatorEngine.Observation(countEvents, listeners);
+    return new TranslatorEngine.Observation(countEvents.given(), listeners);
   }
 
-  private long address(CommandSpec command, GuestSymbols symbols) {
-    if (symbols.address(block).isPresent()) {
-      return symbols.address(block).getAsLong();
+  private static long address(String text, GuestSymbols symbols) {
+    if (symbols.address(text).isPresent()) {
+      return symbols.address(text).getAsLong();
     }
     try {
-      return Long.parseUnsignedLong(block.startsWith("0x") ? block.substring(2) : block, 16);
+      return Long.parseUnsignedLong(text.startsWith("0x") ? text.substring(2) : text, 16);
     } catch (NumberFormatException e) {
-      throw new ParameterException(
-          command.commandLine(),
+      throw new WrongUsage(
           "--dump-block: \""
-              + block
-              + "\" is neither a hexadecimal address nor a function that --symbols names",
-          e);
+              + text
+              + "\" is neither a hexadecimal address nor a function that --symbols names");
     }
   }
 

@@ -12,18 +12,25 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.Callable;
 import java.util.stream.Stream;
-import picocli.CommandLine.Command;
 
 /** {@code bothy doctor}. */
-@Command(
-    name = "doctor",
-    mixinStandardHelpOptions = true,
-    description = "Says which engines work here, and why the others do not.")
-final class Doctor implements Callable<Integer> {
+final class Doctor implements Command.Action {
+  private final Syntax syntax =
+      new Syntax("Says which engines work here, and why the others do not.");
+
   @Override
-  public Integer call() throws InterruptedException {
+  public String name() {
+    return "doctor";
+  }
+
+  @Override
+  public Syntax syntax() {
+    return syntax;
+  }
+
+  @Override
+  public int run(List<String> operands) throws InterruptedException {
     System.out.println("engines:");
     System.out.println("  kvm          no   not built yet; this host: " + kvm());
     boolean sound = true;

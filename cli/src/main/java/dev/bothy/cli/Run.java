@@ -1,6 +1,5 @@
 package dev.bothy.cli;
 
-import dev.bothy.Engines;
 import dev.bothy.MemorySize;
 import dev.bothy.Vm;
 import dev.bothy.VmException;
@@ -10,156 +9,143 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.concurrent.Callable;
-import picocli.CommandLine.ArgGroup;
-import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
-import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
+import java.util.List;
+import java.util.function.Consumer;
 
 /** {@code bothy run}. */
-@Command(
-    name = "run",
-    mixinStandardHelpOptions = true,
-    sortOptions = false,
-    usageHelpAutoWidth = true,
-    description =
-        "Starts a machine; its serial console is this terminal. Without --kernel it is the default"
-            + " guest: Debian's cloud kernel and a busybox shell.",
-    exitCodeListHeading = "%nExit status:%n",
-    exitCodeList = {
-      "  0:the guest powered off (or reset, with --no-reboot)",
-      "  1:an error on the host's side",
-      "  2:wrong usage",
-      "  3:the guest's processor shut down (triple fault), or the engine cannot go on",
-      "124:the time given by --timeout was over",
-      "130:interrupted by a signal or by Ctrl-A X",
-      "  n:with --debug-exit, (v*2+1) mod 256 for a guest's write of v to port 0xf4"
-    },
-    footerHeading = "%nKeys, when standard input is a terminal:%n",
-    footer = {
-      "  Ctrl-A X quits, Ctrl-A H helps, Ctrl-A Ctrl-A sends Ctrl-A. All others go to the guest,"
-          + " Ctrl-C too.",
-      "",
-      "Examples:",
-      "  A shell in the default guest:",
-      "    bothy run",
-      "  A kernel and initrd of your own, two processors:",
-      "    bothy run --cpus 2 --memory 512M --kernel vmlinuz --initrd initrd.img \\",
-      "        --append \"console=ttyS0 quiet\"",
-      "  Commands from a pipe, at most two minutes, with statistics:",
-      "    echo \"uname -a; exit\" | bothy run --timeout 120 --stats run.json",
-    })
-final class Run implements Callable<Integer> {
-  @Spec private CommandSpec spec;
+final class Run implements Command.Action {
+  private final Syntax syntax =
+      new Syntax(
+          "Starts a machine; its serial console is this terminal. Without --kernel it is the"
+              + " default guest: Debian's cloud kernel and a busybox shell.");
 
-  @Option(
-      names = "--engine",
-      paramLabel = "NAME",
-      description =
+  private final Option engine =
+      syntax.option(
+          "--engine",
+          "NAME",
           "What runs guest code: auto, translator or interpreter (default: auto, which takes the"
               + " fastest that 'bothy doctor' finds working here); or verify, which runs the last"
               + " two in lock-step on one processor, slowly, in time that counts instructions, and"
-              + " stops at the first difference.")
-  private String engine = Engines.AUTO;
+              + " stops at the first difference.");
 
-  @Option(
-      names = "--cpu",
-      paramLabel = "MODEL",
-      description = "Model of the processors: v2 (default: v2).")
-  private String cpu = "v2";
+  private final Option cpu =
+      syntax.option("--cpu", "MODEL", "Model of the processors: v2 (default: v2).");
 
-  @Option(names = "--cpus", paramLabel = "N", description = "Number of processors (default: 1).")
-  private String cpus = "1";
+  private final Option cpus = syntax.option("--cpus", "N", "Number of processors (default: 1).");
 
-  @Option(
-      names = "--memory",
-      paramLabel = "SIZE",
-      description = "Guest memory, in bytes or with K, M or G, powers of two (default: 1G).")
-  private String memory = "1G";
+  private final Option memory =
+      syntax.option(
+          "--memory",
+          "SIZE",
+          "Guest memory, in bytes or with K, M or G, powers of two (default: 1G).");
 
-  @Option(
-      names = "--kernel",
-      paramLabel = "FILE",
-      description =
-          "Kernel: a Linux bzImage, an ELF kernel with a PVH note, or a Multiboot kernel.")
-  private Path kernel;
+  private final Option kernel =
+      syntax.option(
+          "--kernel",
+          "FILE",
+          "Kernel: a Linux bzImage, an ELF kernel with a PVH note, or a Multiboot kernel.");
 
-  @Option(names = "--initrd", paramLabel = "FILE", description = "Initial RAM disk.")
-  private Path initrd;
+  private final Option initrd = syntax.option("--initrd", "FILE", "Initial RAM disk.");
 
-  @Option(
-      names = "--append",
-      paramLabel = "TEXT",
-      description = "Command line of the kernel; with the default guest, added to its own.")
-  private String append = "";
+  private final Option append =
+      syntax.option(
+          "--append",
+          "TEXT",
+          "Command line of the kernel; with the default guest, added to its own.");
 
-  @Option(names = "--no-reboot", description = "A reset by the guest ends Bothy.")
-  private boolean noReboot;
+  private final Option noReboot = syntax.flag("--no-reboot", "A reset by the guest ends Bothy.");
 
-  @Option(
-      names = "--debug-exit",
-      description = "A guest's write to port 0xf4 ends Bothy with a status.")
-  private boolean debugExit;
+  private final Option debugExit =
+      syntax.flag("--debug-exit", "A guest's write to port 0xf4 ends Bothy with a status.");
 
-  @Option(
-      names = "--timeout",
-      paramLabel = "SECONDS",
-      description = "End after that long, with status 124.")
-  private String timeout;
+  private final Option timeout =
+      syntax.option("--timeout", "SECONDS", "End after that long, with status 124.");
 
-  @Option(
-      names = "--no-cache",
-      description =
+  private final Option noCache =
+      syntax.flag(
+          "--no-cache",
           "Neither use nor keep what makes the next start faster: translated code and unpacked"
-              + " kernels, in the user's cache folder.")
-  private boolean noCache;
+              + " kernels, in the user's cache folder.");
 
-  @Option(
-      names = "--stats",
-      paramLabel = "FILE",
-      description = "Write statistics as JSON when the machine ends.")
-  private Path stats;
+  private final Option stats =
+      syntax.option("--stats", "FILE", "Write statistics as JSON when the machine ends.");
 
-  @Option(
-      names = "--summary",
-      description = "Say on standard error what the machine did when it ends, as a table.")
-  private boolean summary;
+  private final Option summary =
+      syntax.flag(
+          "--summary", "Say on standard error what the machine did when it ends, as a table.");
 
-  @ArgGroup(validate = false, heading = "%nTo look at the translator's machine code:%n")
-  private final CodeOptions code = new CodeOptions();
+  private final CodeOptions code = new CodeOptions(syntax);
+
+  Run() {
+    syntax.text(
+        """
+
+        Exit status:
+            0   the guest powered off (or reset, with --no-reboot)
+            1   an error on the host's side
+            2   wrong usage
+            3   the guest's processor shut down (triple fault), or the engine cannot go
+                on
+          124   the time given by --timeout was over
+          130   interrupted by a signal or by Ctrl-A X
+            n   with --debug-exit, (v*2+1) mod 256 for a guest's write of v to port 0xf4
+
+        Keys, when standard input is a terminal:
+          Ctrl-A X quits, Ctrl-A H helps, Ctrl-A Ctrl-A sends Ctrl-A. All others go to
+          the guest, Ctrl-C too.
+
+        Examples:
+          A shell in the default guest:
+            bothy run
+          A kernel and initrd of your own, two processors:
+            bothy run --cpus 2 --memory 512M --kernel vmlinuz --initrd initrd.img \\
+                --append "console=ttyS0 quiet"
+          Commands from a pipe, at most two minutes, with statistics:
+            echo "uname -a; exit" | bothy run --timeout 120 --stats run.json
+        """);
+  }
 
   @Override
-  public Integer call() throws InterruptedException {
+  public String name() {
+    return "run";
+  }
+
+  @Override
+  public Syntax syntax() {
+    return syntax;
+  }
+
+  @Override
+  public int run(List<String> operands) throws InterruptedException {
     Vm.Builder builder = configured();
     StatisticsFile statistics = null;
-    if (stats != null) {
+    if (stats.given()) {
+      Path file = Path.of(stats.value().orElseThrow());
       try {
-        statistics = StatisticsFile.at(stats);
+        statistics = StatisticsFile.at(file);
       } catch (IOException e) {
         return hostError(
-            "cannot write statistics to " + stats + " (" + e.getMessage() + "): name another file");
+            "cannot write statistics to " + file + " (" + e.getMessage() + "): name another file");
       }
     }
     return run(builder, statistics);
   }
 
   private int run(Vm.Builder builder, StatisticsFile statistics) throws InterruptedException {
-    try (Session session = new Session(statistics, summary)) {
+    try (Session session = new Session(statistics, summary.given())) {
       boolean terminal = Terminal.isTerminal(Terminal.STANDARD_INPUT);
       boolean redraw = Terminal.isTerminal(Terminal.STANDARD_ERROR);
       Vm vm;
       try (ProgressBar progress = new ProgressBar(System.err, redraw)) {
-        if (terminal && kernel == null) {
+        if (terminal && !kernel.given()) {
           Terminal.size()
               .ifPresent(
                   size ->
                       builder.append(
                           "bothy.rows=%d bothy.columns=%d %s"
-                              .formatted(size.rows(), size.columns(), append)));
+                              .formatted(size.rows(), size.columns(), append.value().orElse(""))));
         }
-        vm = builder.progress(progress).observe(code.observation(spec, terminal)).build();
+        vm = builder.progress(progress).observe(code.observation(terminal)).build();
       }
       return session.run(vm, terminal);
     } catch (VmException e) {
@@ -172,32 +158,27 @@ final class Run implements Callable<Integer> {
   private Vm.Builder configured() {
     Vm.Builder builder =
         Vm.builder()
-            .reboot(!noReboot)
-            .debugExit(debugExit)
-            .cache(!noCache)
-            .append(append)
+            .reboot(!noReboot.given())
+            .debugExit(debugExit.given())
+            .cache(!noCache.given())
+            .append(append.value().orElse(""))
             .consoleStream(new FileOutputStream(FileDescriptor.out));
-    checked("--engine", () -> builder.engine(engine));
-    checked("--cpu", () -> builder.cpu(cpu));
-    checked("--cpus", () -> builder.cpus(wholeNumber(cpus)));
-    checked("--memory", () -> builder.memory(MemorySize.parse(memory)));
-    if (timeout != null) {
-      checked("--timeout", () -> builder.timeout(seconds(timeout)));
-    }
-    if (kernel != null) {
-      builder.kernel(kernel);
-    }
-    if (initrd != null) {
-      builder.initrd(initrd);
-    }
+    checked(engine, builder::engine);
+    checked(cpu, builder::cpu);
+    checked(cpus, value -> builder.cpus(wholeNumber(value)));
+    checked(memory, value -> builder.memory(MemorySize.parse(value)));
+    checked(timeout, value -> builder.timeout(seconds(value)));
+    checked(kernel, value -> builder.kernel(Path.of(value)));
+    checked(initrd, value -> builder.initrd(Path.of(value)));
     return builder;
   }
 
-  private void checked(String option, Runnable setting) {
+  /** Sets what {@code option} has a value for. */
+  private static void checked(Option option, Consumer<String> setting) {
     try {
-      setting.run();
+      option.value().ifPresent(setting);
     } catch (IllegalArgumentException e) {
-      throw new ParameterException(spec.commandLine(), option + ": " + e.getMessage());
+      throw new WrongUsage(option.name() + ": " + e.getMessage());
     }
   }
 

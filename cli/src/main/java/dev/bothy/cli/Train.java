@@ -8,19 +8,34 @@ import dev.bothy.guest.DefaultGuest;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.Callable;
-import picocli.CommandLine.Command;
 
 /**
  * {@code bothy train}: does what users do, for a JVM that records it for its cache. Ends with
  * status 0 if the default guest was booted, 1 if it could not be.
  */
-@Command(name = "train", hidden = true, description = "For the launcher's cache of classes.")
-final class Train implements Callable<Integer> {
+final class Train implements Command.Action {
   private static final Duration LIMIT = Duration.ofMinutes(1);
 
+  private final Syntax syntax = new Syntax("For the launcher's cache of classes.");
+
   @Override
-  public Integer call() throws InterruptedException {
+  public String name() {
+    return "train";
+  }
+
+  @Override
+  public String description() {
+    // Nothing that anybody would type.
+    return "";
+  }
+
+  @Override
+  public Syntax syntax() {
+    return syntax;
+  }
+
+  @Override
+  public int run(List<String> operands) throws InterruptedException {
     String fastest = Engines.INTERPRETER;
     try {
       for (String engine : List.of(Engines.INTERPRETER, Engines.TRANSLATOR)) {
