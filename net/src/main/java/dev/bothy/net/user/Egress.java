@@ -64,15 +64,15 @@ final class Egress {
 
   /** Moves what waits, and then what connections have to send, to {@code frames}. */
   void collect(List<Frame> frames, int most, Tcp tcp, long now) {
-    while (frames.size() < most && !waiting.isEmpty()) {
-      byte[] frame = waiting.pollFirst();
-      waitingBytes -= frame.length;
-      frames.add(Frame.of(frame));
-    }
     out = frames;
-    while (frames.size() < most && tcp.emit(now)) {
-      // What one connection sends in its turn may go beyond.
-    }
+    do {
+      while (frames.size() < most && !waiting.isEmpty()) {
+        byte[] frame = waiting.pollFirst();
+        waitingBytes -= frame.length;
+        frames.add(Frame.of(frame));
+      }
+      // What one connection sends in its turn may go beyond; or it asks for an address first.
+    } while (frames.size() < most && (tcp.emit(now) || !waiting.isEmpty()));
     out = null;
   }
 

@@ -556,7 +556,7 @@ public final class TcpConnection extends Timeouts.Timeout {
     }
     receiver.taken(count);
     if (state == State.TIME_WAIT) {
-      if (receiver.drained()) {
+      if (count > 0 && receiver.drained()) {
         releaseBuffers();
         tcp.timeouts().arm(this, tcp.now() + TIME_WAIT);
       }
