@@ -62,7 +62,7 @@ final class ClusterIo {
         case UNALLOCATED -> readBacking(offset + done, part, run.length());
         case ZERO -> Ranges.clear(part);
         case OWN, SHARED -> storage.read(run.host(), part);
-        case COMPRESSED -> {
+        default -> {
           MemorySegment cluster = MemorySegment.ofArray(compressed.read(run.host()));
           long at = offset + done & geometry.clusterSize() - 1;
           for (MemorySegment target : part) {

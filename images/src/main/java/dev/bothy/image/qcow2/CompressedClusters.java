@@ -5,10 +5,8 @@ import static dev.bothy.image.ImageException.Trouble.CORRUPT;
 import dev.bothy.image.ImageException;
 import dev.bothy.image.storage.Storage;
 import io.airlift.compress.MalformedInputException;
-import io.airlift.compress.zstd.ZstdInputStream;
-import java.io.ByteArrayInputStream;
+import io.airlift.compress.zstd.ZstdDecompressor;
 import java.io.IOException;
-import java.io.InputStream;
 import java.lang.foreign.MemorySegment;
 import java.util.zip.DataFormatException;
 import java.util.zip.Inflater;
@@ -112,16 +110,41 @@ final class CompressedClusters {
     }
   }
 
-  /** What follows the frame in its last sector is not looked at. */
   private byte[] zstd(byte[] packed, Place place) throws IOException {
     byte[] content = new byte[clusterSize];
-    try (InputStream in = new ZstdInputStream(new ByteArrayInputStream(packed))) {
-      if (in.readNBytes(content, 0, clusterSize) < clusterSize) {
+    try {
+      int length = zstdFrame(packed);
+      int unpacked = new ZstdDecompressor().decompress(packed, 0, length, content, 0, clusterSize);
+      if (unpacked < clusterSize) {
         throw corrupt(place, null);
       }
       return content;
-    } catch (MalformedInputException | IndexOutOfBoundsException e) {
+    } catch (MalformedInputException | IllegalArgumentException | IndexOutOfBoundsException e) {
       throw corrupt(place, e);
+    }
+  }
+
+  /**
+   * Length of the frame at the start of {@code packed}: what follows in its last sector belongs to
+   * others. RFC 8878, sections 3.1.1.1 and 3.1.1.2.
+   *
+   * @throws IndexOutOfBoundsException if it does not end in there
+   */
+  private static int zstdFrame(byte[] packed) {
+    int descriptor = packed[4];
+    boolean single = (descriptor & 0x20) != 0;
+    int sizeField = descriptor >>> 6 & 3;
+    int at = 5 + (single ? 0 : 1);
+    at += (descriptor & 3) == 3 ? 4 : descriptor & 3;
+    at += sizeField == 0 ? (single ? 1 : 0) : 1 << sizeField;
+    while (true) {
+      int header = packed[at] & 0xff | (packed[at + 1] & 0xff) << 8 | (packed[at + 2] & 0xff) << 16;
+      boolean repeated = (header >>> 1 & 3) == 1;
+      at += 3 + (repeated ? 1 : header >>> 3);
+      if ((header & 1) != 0) {
+        return java.util.Objects.checkIndex(
+            at + ((descriptor & 4) != 0 ? 4 : 0), packed.length + 1);
+      }
     }
   }
 

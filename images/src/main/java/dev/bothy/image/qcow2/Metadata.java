@@ -160,23 +160,43 @@ final class Metadata {
   long allocateTable(long count) throws IOException {
     startChanging();
     long first = findFree(hint);
-    long next = first;
-    while (next < first + count) {
-      if (!refcounts.covers(next) && findFree(next) == next) {
-        raiseVirgin(next + refcounts.cover(next));
-      }
-      if (!refcounts.covers(next) || refcounts.get(next) != 0) {
-        first = findFree(next);
-        next = first;
-      } else {
-        guard(next++);
-      }
+    for (long end = freeEnd(first, count); end < first + count; end = freeEnd(first, count)) {
+      first = findFree(end);
     }
+    long behind = coverTable(first, count);
     for (long c = first; c < first + count; c++) {
+      guard(c);
       refcounts.add(c, 1);
     }
-    raiseVirgin(first + count);
+    raiseVirgin(behind);
     return first;
+  }
+
+  /** The first cluster from {@code first} on that is not free, or the end of the range. */
+  private long freeEnd(long first, long count) throws IOException {
+    for (long c = first; c < first + count; c++) {
+      if (refcounts.covers(c) ? refcounts.get(c) != 0 : c < virgin) {
+        return c;
+      }
+    }
+    return first + count;
+  }
+
+  /** Makes room for the counts of free clusters in a row, behind them; returns where that ends. */
+  private long coverTable(long first, long count) throws IOException {
+    long place = Math.max(first + count, virgin);
+    for (long c = first; c < first + count; c++) {
+      if (!refcounts.covers(c)) {
+        place = findFree(place);
+        place += refcounts.cover(place);
+        if (!refcounts.covers(c)) {
+          place = findFree(place);
+          refcounts.coverFrom(c, place++);
+        }
+        raiseVirgin(place);
+      }
+    }
+    return Math.max(place, first + count);
   }
 
   private long findFree(long from) throws IOException {

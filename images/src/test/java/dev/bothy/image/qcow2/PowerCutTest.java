@@ -28,7 +28,7 @@ class PowerCutTest {
   private static final int SIZE = 200 << 10;
   private static final int OPERATIONS = 70;
   private static final int SECTOR = 512;
-  private static final int CUTS = Integer.getInteger("bothy.cuts", 800);
+  private static final int CUTS = Integer.getInteger("bothy.cuts", 400);
   private static final int CUTS_A_RUN = 100;
 
   /** What the disk contained after an operation, which ended with that many events. */
