@@ -33,7 +33,8 @@ public final class TapNetwork implements Network {
   private final TapInterface tap;
   private final MemorySegment sending =
       Arena.ofAuto().allocate(TapInterface.HEADER + Frame.MAX_LENGTH, 8);
-  private Thread delivery;
+  private volatile Thread delivery;
+  private volatile boolean gone;
   private volatile boolean closed;
   private volatile boolean ready;
 
@@ -59,7 +60,6 @@ public final class TapNetwork implements Network {
   public void transmit(Frame frame) {
     synchronized (sending) {
       Offload offload = frame.offload();
-      sending.fill((byte) 0);
       putHeader(offload);
       frame.copyTo(0, sending, TapInterface.HEADER, frame.length());
       // What the kernel has no room for, or does not like, is lost.
@@ -102,6 +102,7 @@ public final class TapNetwork implements Network {
       int count = tap.read(buffer);
       if (count < 0) {
         if (!closed) {
+          gone = true;
           card.linkChanged(false);
         }
         return;
@@ -163,7 +164,7 @@ public final class TapNetwork implements Network {
 
   @Override
   public boolean linkUp() {
-    return !closed;
+    return !closed && !gone;
   }
 
   @Override

@@ -37,7 +37,7 @@ public final class UserNetwork implements Network {
   private final HostSockets sockets = new HostSockets(turn);
   private final Stack stack;
   private NetworkCard card;
-  private Thread delivery;
+  private volatile Thread delivery;
 
   /** The time until which the delivery thread waits for work; meaningless while it does not. */
   private long waitingUntil;

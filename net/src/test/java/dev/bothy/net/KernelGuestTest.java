@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -200,6 +202,53 @@ final class KernelGuestTest {
       }
     } finally {
       process.destroyForcibly();
+    }
+  }
+
+  @Test
+  void carriesDatagramsAndEchoes() throws Exception {
+    String exchange =
+        """
+        import os, socket, struct, sys
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(20)
+        for size in (10, 1000, 9000):
+            s.sendto(bytes(i * 7 % 251 for i in range(size)), ("10.0.2.2", int(sys.argv[1])))
+            d, a = s.recvfrom(65536)
+            print(len(d), a[0], a[1] == int(sys.argv[1]), d == bytes(i * 7 % 251 for i in range(size)))
+        r = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        r.settimeout(20)
+        r.sendto(struct.pack(">BBHHH", 8, 0, 0xf7ff - 5, 0, 5), ("10.0.2.2", 0))
+        d, a = r.recvfrom(1000)
+        print(a[0], d[20], d[27])
+        """;
+    try (DatagramSocket echo = new DatagramSocket(0, InetAddress.ofLiteral("127.0.0.1"))) {
+      Thread.ofVirtual()
+          .start(
+              () -> {
+                try {
+                  DatagramPacket packet = new DatagramPacket(new byte[65536], 65536);
+                  while (true) {
+                    echo.receive(packet);
+                    echo.send(packet);
+                    packet.setLength(65536);
+                  }
+                } catch (IOException e) {
+                  // Closed.
+                }
+              });
+      String output =
+          new String(
+              guest("python3", "-c", exchange, Integer.toString(echo.getLocalPort())),
+              StandardCharsets.UTF_8);
+      assertEquals(
+          """
+          10 10.0.2.2 True True
+          1000 10.0.2.2 True True
+          9000 10.0.2.2 True True
+          10.0.2.2 0 5
+          """,
+          output);
     }
   }
 

@@ -13,7 +13,10 @@ final class ChunkPool {
   /** Bytes of a chunk, a power of two. */
   static final int CHUNK = 1 << 16;
 
-  private final int limit;
+  /** Unused chunks that are kept; more go back to the host. */
+  private static final int SPARE = 128;
+
+  private int limit;
   private final ArrayDeque<MemorySegment> free = new ArrayDeque<>();
   private int made;
 
@@ -35,14 +38,24 @@ final class ChunkPool {
     }
     MemorySegment chunk = free.pollLast();
     if (chunk == null) {
-      chunk = Arena.ofAuto().allocate(CHUNK);
+      try {
+        chunk = Arena.ofAuto().allocate(CHUNK);
+      } catch (OutOfMemoryError e) {
+        // The process may have less memory outside the heap: what there is must do.
+        limit = made;
+        return null;
+      }
       made++;
     }
     return chunk;
   }
 
   void giveBack(MemorySegment chunk) {
-    free.addLast(chunk);
+    if (free.size() < SPARE) {
+      free.addLast(chunk);
+    } else {
+      made--;
+    }
   }
 
   /** Chunks that somebody has. */

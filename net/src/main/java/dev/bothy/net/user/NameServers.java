@@ -51,9 +51,13 @@ final class NameServers {
         String[] words = line.strip().split("\\s+");
         if (words.length >= 2 && words[0].equals("nameserver") && servers.size() < SERVERS) {
           try {
-            servers.add(IpAddress.parse(words[1]));
+            IpAddress server = IpAddress.parse(words[1]);
+            // Link-local ones want a scope, which is not kept.
+            if (!server.isLinkLocalV6()) {
+              servers.add(server);
+            }
           } catch (IllegalArgumentException e) {
-            // With a scope, or nonsense: the next one.
+            // Nonsense: the next one.
           }
         }
       }
