@@ -19,7 +19,11 @@ final class GuestShell {
   private int commands;
 
   GuestShell(Vm vm) {
-    console = vm.console();
+    this(vm.console());
+  }
+
+  GuestShell(Console console) {
+    this.console = console;
   }
 
   /**
