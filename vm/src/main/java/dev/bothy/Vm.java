@@ -10,15 +10,20 @@ import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineOptions;
 import dev.bothy.machine.MachineStatistics;
 import dev.bothy.machine.MemoryMap;
+import dev.bothy.machine.PciCard;
 import dev.bothy.machine.boot.BootException;
 import dev.bothy.machine.boot.KernelBoot;
+import dev.bothy.net.NetworkOption;
 import dev.bothy.x86.translate.TranslatorEngine;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
 /**
@@ -37,11 +42,13 @@ public final class Vm implements AutoCloseable {
   private final ConsoleOutput output;
   private final Console console;
   private final Duration timeout;
+  private final Cards cards;
 
   /** Ends with the machine: notices its end, and its time limit. */
   private Thread watcher;
 
-  private Vm(Machine machine, ConsoleOutput output, Duration timeout) {
+  private Vm(Machine machine, ConsoleOutput output, Duration timeout, Cards cards) {
+    this.cards = cards;
     this.machine = machine;
     this.output = output;
     this.console = new Console(output, machine.serial());
@@ -141,7 +148,30 @@ public final class Vm implements AutoCloseable {
     return machine.statistics();
   }
 
-  /** Stops the machine if it runs and gives back its memory. Harmless when repeated. */
+  /**
+   * Stops guest time, the processors and the devices; returns when they stand. Harmless if they do,
+   * or if the machine has ended.
+   */
+  public void pause() {
+    machine.pause();
+  }
+
+  /**
+   * Lets a paused machine go on, whoever paused it.
+   *
+   * @throws IllegalStateException if it was never started
+   */
+  public void resume() {
+    machine.resume();
+  }
+
+  /**
+   * Stops the machine if it runs, closes its disks and networks and gives back its memory. Harmless
+   * when repeated.
+   *
+   * @throws UncheckedIOException in one line, if a disk cannot be flushed; everything is closed
+   *     nevertheless
+   */
   @Override
   public synchronized void close() {
     output.abandon();
@@ -151,6 +181,11 @@ public final class Vm implements AutoCloseable {
     }
     console.end();
     output.close();
+    try {
+      cards.close();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e.getMessage(), e);
+    }
   }
 
   /** What a machine is to be like. Not thread-safe. */
@@ -169,6 +204,9 @@ public final class Vm implements AutoCloseable {
     private boolean debugExit;
     private Duration timeout;
     private OutputStream consoleStream;
+    private final List<Disk> disks = new ArrayList<>();
+    private final List<NetworkOption> networks = new ArrayList<>();
+    private Consumer<String> troubles = trouble -> {};
     private Progress progress = Progress.NONE;
 
     private Builder() {}
@@ -312,6 +350,30 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
+    /** One more disk; Linux calls them vda, vdb and so on. */
+    public Builder disk(Disk value) {
+      disks.add(value);
+      return this;
+    }
+
+    /**
+     * One more network card. Without any, the default guest has one in a user-mode network, unless
+     * the engine is {@link Engines#VERIFY}; other guests have none.
+     */
+    public Builder network(NetworkOption value) {
+      networks.add(value);
+      return this;
+    }
+
+    /**
+     * Hears of what goes wrong on the host's side while the machine runs, in one line each: why it
+     * is paused, for example. Called on any thread; must not wait for the machine.
+     */
+    public Builder troubles(Consumer<String> listener) {
+      troubles = listener;
+      return this;
+    }
+
     /** Hears of the preparation of the default guest. */
     public Builder progress(Progress value) {
       progress = value;
@@ -326,7 +388,31 @@ public final class Vm implements AutoCloseable {
      *     is no default guest here
      */
     public Vm build() throws VmException {
+      Cards cards = new Cards();
+      try {
+        return build(cards);
+      } catch (VmException | RuntimeException | Error e) {
+        try {
+          cards.close();
+        } catch (IOException suppressed) {
+          e.addSuppressed(suppressed);
+        }
+        throw e;
+      }
+    }
+
+    private Vm build(Cards cards) throws VmException {
       ConsoleOutput output = new ConsoleOutput(consoleStream);
+      try {
+        for (Disk disk : disks) {
+          cards.add(disk, troubles);
+        }
+        for (NetworkOption network : networks()) {
+          cards.add(network, troubles);
+        }
+      } catch (IOException e) {
+        throw new VmException(e.getMessage(), e);
+      }
       try {
         EngineFactory factory = Engines.factory(engine, observation, cacheFolder(TRANSLATIONS));
         MachineOptions options =
@@ -340,7 +426,10 @@ public final class Vm implements AutoCloseable {
           // However slow it is, the guest's timeouts hold; and what is found once is found again.
           options = options.withCountedClock(Engines.VERIFY_NANOS);
         }
-        return new Vm(new Machine(options), output, timeout);
+        for (PciCard card : cards.cards()) {
+          options = options.withCard(card);
+        }
+        return new Vm(new Machine(options), output, timeout, cards);
       } catch (GuestException e) {
         throw new VmException(e.getMessage(), e);
       } catch (UncheckedIOException e) {
@@ -350,6 +439,13 @@ public final class Vm implements AutoCloseable {
       } catch (IOException e) {
         throw new VmException("cannot prepare the guest: " + e.getMessage(), e);
       }
+    }
+
+    private List<NetworkOption> networks() {
+      boolean byDefault = kernel == null && !engine.equals(Engines.VERIFY);
+      return networks.isEmpty() && byDefault
+          ? List.of(NetworkOption.parse("user,hostname=bothy"))
+          : networks;
     }
 
     private Optional<Path> cacheFolder(String folder) {

@@ -1,9 +1,11 @@
 package dev.bothy.cli;
 
+import dev.bothy.Disk;
 import dev.bothy.MemorySize;
 import dev.bothy.Vm;
 import dev.bothy.VmException;
 import dev.bothy.host.Terminal;
+import dev.bothy.net.NetworkOption;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -53,6 +55,25 @@ final class Run implements Command.Action {
           "TEXT",
           "Command line of the kernel; with the default guest, added to its own.");
 
+  private final Option disks =
+      syntax.options(
+          "--disk",
+          "FILE[,...]",
+          "A disk: a disk image and, behind commas, format=raw or qcow2 (default: what it looks"
+              + " like), readonly, cache=writeback, writethrough or unsafe (default: writeback),"
+              + " serial=TEXT, and werror=report or pause for writes that fail on the host"
+              + " (default: report). May be given several times.");
+
+  private final Option networks =
+      syntax.options(
+          "--net",
+          "KIND[,...]",
+          "A network card: user, with hostfwd=[tcp|udp:][ADDRESS]:PORT-[ADDRESS]:PORT (several"
+              + " times), restrict=on, hostname=NAME; or tap,ifname=NAME; or none. With"
+              + " mac=ADDRESS; capture=FILE writes all frames in pcap format, at most"
+              + " capture-limit=SIZE. May be given several times (default: user for the default"
+              + " guest, none for others).");
+
   private final Option noReboot = syntax.flag("--no-reboot", "A reset by the guest ends Bothy.");
 
   private final Option debugExit =
@@ -91,8 +112,9 @@ final class Run implements Command.Action {
             n   with --debug-exit, (v*2+1) mod 256 for a guest's write of v to port 0xf4
 
         Keys, when standard input is a terminal:
-          Ctrl-A X quits, Ctrl-A H helps, Ctrl-A Ctrl-A sends Ctrl-A. All others go to
-          the guest, Ctrl-C too.
+          Ctrl-A X quits, Ctrl-A R lets a machine go on that a disk's trouble has paused,
+          Ctrl-A H helps, Ctrl-A Ctrl-A sends Ctrl-A. All others go to the guest, Ctrl-C
+          too.
 
         Examples:
           A shell in the default guest:
@@ -100,6 +122,9 @@ final class Run implements Command.Action {
           A kernel and initrd of your own, two processors:
             bothy run --cpus 2 --memory 512M --kernel vmlinuz --initrd initrd.img \\
                 --append "console=ttyS0 quiet"
+          A disk, and a card whose port 22 is port 2222 of the host's loopback address:
+            bothy run --disk debian.qcow2 --net user,hostfwd=:2222-:22 --kernel vmlinuz \\
+                --initrd initrd.img --append "console=ttyS0 root=/dev/vda1"
           Commands from a pipe, at most two minutes, with statistics:
             echo "uname -a; exit" | bothy run --timeout 120 --stats run.json
         """);
@@ -162,6 +187,7 @@ final class Run implements Command.Action {
             .debugExit(debugExit.given())
             .cache(!noCache.given())
             .append(append.value().orElse(""))
+            .troubles(Run::tell)
             .consoleStream(new FileOutputStream(FileDescriptor.out));
     checked(engine, builder::engine);
     checked(cpu, builder::cpu);
@@ -170,13 +196,15 @@ final class Run implements Command.Action {
     checked(timeout, value -> builder.timeout(seconds(value)));
     checked(kernel, value -> builder.kernel(Path.of(value)));
     checked(initrd, value -> builder.initrd(Path.of(value)));
+    checked(disks, value -> builder.disk(Disk.parse(value)));
+    checked(networks, value -> builder.network(NetworkOption.parse(value)));
     return builder;
   }
 
-  /** Sets what {@code option} has a value for. */
+  /** Sets what {@code option} has values for. */
   private static void checked(Option option, Consumer<String> setting) {
     try {
-      option.value().ifPresent(setting);
+      option.values().forEach(setting);
     } catch (IllegalArgumentException e) {
       throw new WrongUsage(option.name() + ": " + e.getMessage());
     }
@@ -202,6 +230,12 @@ final class Run implements Command.Action {
       throw new IllegalArgumentException("\"" + text + "\" is no number of seconds above 0");
     }
     return Duration.ofNanos((long) (seconds * 1e9));
+  }
+
+  /** In the middle of the guest's output, so on a line of its own. */
+  private static void tell(String trouble) {
+    System.err.print("\r\nbothy: " + trouble + "\r\n");
+    System.err.flush();
   }
 
   private static int hostError(String message) {

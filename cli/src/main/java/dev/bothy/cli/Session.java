@@ -159,6 +159,13 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
   }
 
   @Override
+  public void resume() {
+    if (vm.running()) {
+      vm.resume();
+    }
+  }
+
+  @Override
   public void help() {
     System.err.print("\r\nbothy: " + KeyFilter.HELP + "\r\n");
     System.err.flush();

@@ -18,6 +18,11 @@ class KeyFilterTest {
             }
 
             @Override
+            public void resume() {
+              heard.add("resume");
+            }
+
+            @Override
             public void help() {
               heard.add("help");
             }
@@ -33,6 +38,12 @@ class KeyFilterTest {
     String all = "ls\r\u0003\u0004\u001b[A\u00ff\0";
     assertEquals(all, type(all));
     assertEquals(List.of(), heard);
+  }
+
+  @Test
+  void prefixAndRResumes() {
+    assertEquals("ab", type("a\u0001r\u0001Rb"));
+    assertEquals(List.of("resume", "resume"), heard);
   }
 
   @Test

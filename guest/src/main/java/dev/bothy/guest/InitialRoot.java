@@ -44,7 +44,8 @@ final class InitialRoot {
   /** The scripts' bytes, so that a cached root knows which ones it was made with. */
   static byte[] scripts() throws IOException {
     var all = new java.io.ByteArrayOutputStream();
-    for (String name : List.of("inittab", "rc", "session", "profile", "power")) {
+    for (String name :
+        List.of("inittab", "rc", "devices", "lease", "session", "profile", "power")) {
       all.write(script(name));
     }
     return all.toByteArray();
@@ -77,6 +78,8 @@ final class InitialRoot {
       root.link("init", "bin/busybox");
       root.file("etc/inittab", 0644, script("inittab"));
       root.file("etc/rc", 0755, script("rc"));
+      root.file("etc/devices", 0755, script("devices"));
+      root.file("etc/lease", 0755, script("lease"));
       root.file("etc/session", 0755, script("session"));
       root.file("etc/profile", 0644, script("profile"));
       root.file("etc/passwd", 0644, text("root::0:0:root:/root:/bin/sh\n"));

@@ -8,6 +8,8 @@ import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.serial.SerialOutput;
 import dev.bothy.device.serial.Uart16550;
+import dev.bothy.device.virtio.VirtioPci;
+import dev.bothy.device.virtio.VirtioRng;
 import dev.bothy.machine.boot.BootEnvironment;
 import dev.bothy.machine.boot.BootException;
 import dev.bothy.machine.boot.BootState;
@@ -91,10 +93,7 @@ public final class Machine implements AutoCloseable {
       wired =
           new Board(options, memory, ports, mmio, clock, timed(options.serial()), new Requests());
       board = wired;
-      PciCard.Host host = new PciCard.Host(memory, clock);
-      for (PciCard card : options.cards()) {
-        board.add(card.create(host));
-      }
+      addCards();
       made =
           options
               .engine()
@@ -126,6 +125,21 @@ public final class Machine implements AutoCloseable {
       memory.close();
       throw e;
     }
+  }
+
+  private void addCards() {
+    boolean reproducible = clock instanceof CountedClock;
+    PciCard.Host host =
+        new PciCard.Host(
+            memory,
+            clock,
+            options.cpus(),
+            reproducible,
+            () -> Thread.ofVirtual().start(this::pause));
+    for (PciCard card : options.cards()) {
+      board.add(card.create(host));
+    }
+    board.add(new VirtioPci(new VirtioRng(memory, reproducible)));
   }
 
   /** Notes when the first byte goes out. */

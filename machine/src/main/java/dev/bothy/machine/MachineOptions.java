@@ -38,8 +38,8 @@ public record MachineOptions(
   /** As many as APIC ids in xAPIC mode. */
   public static final int MAX_CPUS = 64;
 
-  /** PCI functions besides the host bridge. */
-  public static final int MAX_CARDS = (PciHost.DEVICES - 1) * PciHost.FUNCTIONS;
+  /** PCI functions besides the host bridge and the entropy device, which every machine has. */
+  public static final int MAX_CARDS = (PciHost.DEVICES - 1) * PciHost.FUNCTIONS - 1;
 
   public MachineOptions {
     Objects.requireNonNull(name);

@@ -1,0 +1,107 @@
+package dev.bothy;
+
+import dev.bothy.device.virtio.VirtioBlock;
+import dev.bothy.device.virtio.VirtioNet;
+import dev.bothy.device.virtio.VirtioPci;
+import dev.bothy.image.BlockDevice;
+import dev.bothy.image.ImageException;
+import dev.bothy.image.Images;
+import dev.bothy.machine.PciCard;
+import dev.bothy.net.MacAddress;
+import dev.bothy.net.Network;
+import dev.bothy.net.NetworkOption;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Consumer;
+
+/**
+ * The cards of a machine and what they hold on the host: opened before the machine is made, closed
+ * after it. Not thread-safe.
+ */
+final class Cards implements AutoCloseable {
+  /** More queues than that are of no use to anybody. */
+  private static final int MAX_QUEUES = 8;
+
+  private final List<PciCard> cards = new ArrayList<>();
+  private final List<BlockDevice> disks = new ArrayList<>();
+  private final List<Network> networks = new ArrayList<>();
+
+  List<PciCard> cards() {
+    return List.copyOf(cards);
+  }
+
+  /**
+   * Opens a disk's image.
+   *
+   * @param troubles told in one line why the machine is going to pause
+   * @throws ImageException in one line, if it cannot be used
+   */
+  void add(Disk disk, Consumer<String> troubles) throws IOException {
+    Images.How how = disk.readOnly() ? Images.How.READING : Images.How.WRITING;
+    BlockDevice image = Images.open(disk.file(), how.as(disk.format()));
+    disks.add(image);
+    cards.add(
+        host ->
+            new VirtioPci(
+                new VirtioBlock(
+                    host.memory(),
+                    host.io(),
+                    image,
+                    disk.serial(),
+                    disk.cache(),
+                    disk.writeErrors(),
+                    Math.min(host.cpus(), MAX_QUEUES),
+                    reason -> {
+                      host.pause().run();
+                      troubles.accept(disk.file() + ": " + reason);
+                    })));
+  }
+
+  /**
+   * Opens a network, if there is to be one.
+   *
+   * @param troubles told in one line what of it stops working later
+   * @throws IOException in one line, if that is not possible
+   */
+  void add(NetworkOption option, Consumer<String> troubles) throws IOException {
+    Optional<Network> opened = option.open(troubles);
+    if (opened.isEmpty()) {
+      return;
+    }
+    Network network = opened.get();
+    networks.add(network);
+    MacAddress address = option.mac().orElse(MacAddress.ofCard(networks.size() - 1));
+    cards.add(
+        host -> {
+          int pairs = Math.min(host.cpus(), MAX_QUEUES);
+          VirtioNet card = new VirtioNet(host.memory(), host.io(), network, address, pairs);
+          card.plugIn();
+          return new VirtioPci(card);
+        });
+  }
+
+  /**
+   * Flushes and closes everything.
+   *
+   * @throws IOException the first of what went wrong; everything is closed nevertheless
+   */
+  @Override
+  public void close() throws IOException {
+    IOException first = null;
+    for (BlockDevice disk : disks) {
+      try {
+        disk.close();
+      } catch (IOException e) {
+        first = first == null ? e : first;
+      }
+    }
+    disks.clear();
+    networks.forEach(Network::close);
+    networks.clear();
+    if (first != null) {
+      throw first;
+    }
+  }
+}

@@ -1,0 +1,92 @@
+package dev.bothy;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.bothy.guest.DefaultGuest;
+import dev.bothy.machine.MachineExit;
+import dev.bothy.net.NetworkOption;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Virtio devices driven by Linux, all in one boot. */
+@Timeout(1800)
+class VirtioGuestTest {
+  private static final int SECTORS = 32768;
+
+  @TempDir Path folder;
+
+  @Test
+  void everyDeviceIsDrivenByLinux() throws Exception {
+    DefaultGuest guest = GuestShell.guest(DefaultGuest.CLOUD_KERNEL);
+    byte[] content = new byte[SECTORS * 512];
+    new Random(5).nextBytes(content);
+    Path first = Files.write(folder.resolve("first"), content);
+    Path second = Files.write(folder.resolve("second"), content);
+    try (Vm vm =
+        Vm.builder()
+            .name("virtio")
+            .kernel(guest.kernel())
+            .initrd(guest.initrd())
+            .append(guest.commandLine())
+            .memory("512M")
+            .cpus(2)
+            .disk(Disk.parse(first + ",format=raw,serial=first-disk"))
+            .disk(Disk.parse(second + ",readonly"))
+            .network(NetworkOption.parse("user,hostname=guest"))
+            .start()) {
+      GuestShell shell = new GuestShell(vm);
+      shell.awaitPrompt();
+      checkEntropy(shell);
+      checkDisks(shell);
+      checkNetwork(shell);
+      assertEquals(List.of(), KernelWarnings.unknown(shell.run("dmesg -r")));
+      shell.type("exit");
+      assertEquals(new MachineExit.PoweredOff(), vm.awaitExit());
+    }
+    byte[] left = Files.readAllBytes(first);
+    byte[] text = "written by the guest".getBytes(StandardCharsets.US_ASCII);
+    System.arraycopy(text, 0, content, 4096, text.length);
+    assertEquals(-1, Arrays.mismatch(content, 0, 1 << 20, left, 0, 1 << 20));
+    assertEquals(-1, Arrays.mismatch(content, 2 << 20, left.length, left, 2 << 20, left.length));
+    // A disk may take a discard or not, block by block.
+    for (int at = 1 << 20; at < 2 << 20; at += 512) {
+      boolean same = Arrays.equals(content, at, at + 512, left, at, at + 512);
+      assertTrue(same || Arrays.equals(new byte[512], 0, 512, left, at, at + 512));
+    }
+  }
+
+  private static void checkEntropy(GuestShell shell) throws Exception {
+    shell.run("until [ -c /dev/hwrng ]; do sleep 0.1; done");
+    assertEquals("virtio_rng.0", shell.run("cat /sys/class/misc/hw_random/rng_current"));
+    assertEquals("64", shell.run("head -c 64 /dev/hwrng | wc -c"));
+  }
+
+  private static void checkDisks(GuestShell shell) throws Exception {
+    assertEquals(SECTORS + " 0", shell.run("echo $(cat /sys/block/vda/size /sys/block/vda/ro)"));
+    assertEquals(SECTORS + " 1", shell.run("echo $(cat /sys/block/vdb/size /sys/block/vdb/ro)"));
+    assertEquals("first-disk", shell.run("cat /sys/block/vda/serial"));
+    assertEquals("2", shell.run("ls /sys/block/vda/mq | wc -l"));
+    assertEquals("same", shell.run("cmp /dev/vda /dev/vdb && echo same"));
+    shell.run("printf 'written by the guest' | dd of=/dev/vda bs=1 seek=4096 conv=notrunc,fsync");
+    assertEquals("", shell.run("blkdiscard -o 1048576 -l 1048576 /dev/vda"));
+    shell.run("sync; echo 3 > /proc/sys/vm/drop_caches");
+    assertEquals(
+        "written by the guest",
+        shell.run("dd if=/dev/vda bs=4096 skip=1 count=1 2>&- | head -c 20"));
+  }
+
+  private static void checkNetwork(GuestShell shell) throws Exception {
+    shell.run("until grep -q 10.0.2.3 /etc/resolv.conf; do sleep 0.2; done");
+    assertEquals("10.0.2.15/24", shell.run("ip -4 -o addr show eth0 | awk '{ print $4 }'"));
+    assertEquals("0", shell.run("ping -c 2 10.0.2.2 > /dev/null; echo $?"));
+    assertEquals("2", shell.run("ls /sys/class/net/eth0/queues | grep -c rx"));
+  }
+}
