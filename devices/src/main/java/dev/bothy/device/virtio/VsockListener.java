@@ -1,0 +1,121 @@
+package dev.bothy.device.virtio;
+
+import java.io.IOException;
+import java.net.ConnectException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * The Unix socket by which programs of the host reach ports of the guest. A program connects and
+ * sends {@code CONNECT port} and a line feed; it gets {@code OK port} and a line feed, with its own
+ * port, and from then on has the stream. A port where nobody listens closes the connection.
+ */
+final class VsockListener implements AutoCloseable {
+  /** Longest line; more is no request. */
+  private static final int LINE = 32;
+
+  private static final Pattern REQUEST = Pattern.compile("CONNECT (\\d{1,10})\r?");
+  private static final long LAST_PORT = 0xffff_fffeL;
+
+  private final Path path;
+  private final ServerSocketChannel server;
+
+  /** Who gets connections. Called on any thread, without locks. */
+  interface Target {
+    /** Takes the connection over, or closes it. */
+    void connect(SocketChannel socket, int guestPort);
+  }
+
+  /**
+   * Listens at {@code path}. A socket there that nobody listens at any more is replaced.
+   *
+   * @throws IOException in one line, if that is not possible
+   */
+  VsockListener(Path path, Target target) throws IOException {
+    this.path = path;
+    UnixDomainSocketAddress address = UnixDomainSocketAddress.of(path);
+    if (isAbandoned(path, address)) {
+      Files.delete(path);
+    }
+    server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+    try {
+      server.bind(address);
+    } catch (IOException e) {
+      server.close();
+      throw new IOException("cannot listen at " + path + " (" + e.getMessage() + ")", e);
+    }
+    Thread.ofVirtual().name("vsock-listener").start(() -> accept(target));
+  }
+
+  private static boolean isAbandoned(Path path, UnixDomainSocketAddress address)
+      throws IOException {
+    if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)
+        || !Files.readAttributes(path, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS)
+            .isOther()) {
+      return false;
+    }
+    try (SocketChannel probe = SocketChannel.open(address)) {
+      return !probe.isConnected();
+    } catch (ConnectException e) {
+      return true;
+    }
+  }
+
+  private void accept(Target target) {
+    try {
+      while (true) {
+        SocketChannel socket = server.accept();
+        Thread.ofVirtual().name("vsock-handshake").start(() -> shakeHands(socket, target));
+      }
+    } catch (IOException e) {
+      // Closed.
+    }
+  }
+
+  private static void shakeHands(SocketChannel socket, Target target) {
+    try {
+      Matcher request = REQUEST.matcher(line(socket));
+      if (request.matches() && Long.parseLong(request.group(1)) <= LAST_PORT) {
+        target.connect(socket, (int) Long.parseLong(request.group(1)));
+        return;
+      }
+      socket.close();
+    } catch (IOException e) {
+      // The program is gone.
+    }
+  }
+
+  /** What comes before the first line feed, and no byte more. */
+  private static String line(SocketChannel socket) throws IOException {
+    StringBuilder line = new StringBuilder();
+    ByteBuffer one = ByteBuffer.allocate(1);
+    while (line.length() < LINE && socket.read(one.clear()) > 0 && one.get(0) != '\n') {
+      line.append((char) one.get(0));
+    }
+    return one.get(0) == '\n' ? line.toString() : "";
+  }
+
+  /** The socket that a port of the host stands for: the path, an underscore, the port. */
+  UnixDomainSocketAddress hostPort(int port) {
+    return UnixDomainSocketAddress.of(path + "_" + Integer.toUnsignedString(port));
+  }
+
+  @Override
+  public void close() {
+    try {
+      server.close();
+      Files.deleteIfExists(path);
+    } catch (IOException e) {
+      // Nobody listens there; that is what counts.
+    }
+  }
+}
