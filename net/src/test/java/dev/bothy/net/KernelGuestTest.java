@@ -44,12 +44,19 @@ final class KernelGuestTest {
     network =
         new UserNetwork(
             List.of(PortForward.parse("tcp::" + forwarded + "-:2222")), "kernel", false);
-    check("ip", "link", "set", name, "netns", name);
-    guest("ip", "link", "set", "lo", "up");
-    guest("ip", "link", "set", name, "up");
-    guest("ip", "addr", "add", "10.0.2.15/24", "dev", name);
-    guest("ip", "route", "add", "default", "via", "10.0.2.2");
-    guest("ip", "addr", "add", "fec0::15/64", "dev", name, "nodad");
+    check(
+        "sh",
+        "-c",
+        """
+        set -e
+        ip link set $0 netns $0
+        ip -n $0 link set lo up
+        ip -n $0 link set $0 up
+        ip -n $0 addr add 10.0.2.15/24 dev $0
+        ip -n $0 route add default via 10.0.2.2
+        ip -n $0 addr add fec0::15/64 dev $0 nodad
+        """,
+        name);
     network.attach(card(tap));
     tap.attach(card(network));
   }

@@ -116,6 +116,9 @@ final class HostDatagramPort implements Outside.HostDatagrams {
 
     @Override
     public synchronized void close() {
+      if (closed) {
+        return;
+      }
       closed = true;
       if (selector != null) {
         for (SelectionKey key : selector.keys()) {
