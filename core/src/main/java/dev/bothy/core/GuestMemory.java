@@ -22,6 +22,8 @@ public final class GuestMemory implements AutoCloseable {
   /** Where RAM goes on above the devices. */
   public static final long HIGH_START = 0x1_0000_0000L;
 
+  private static final long PAGE = 4096;
+
   /** One contiguous piece of RAM as the guest sees it. */
   public record Region(long start, long length, long hostAddress) {}
 
@@ -213,6 +215,22 @@ public final class GuestMemory implements AutoCloseable {
     return contains(address, length)
         ? segment.asSlice(length == 0 ? 0 : offsetOf(address), length)
         : null;
+  }
+
+  /**
+   * Gives RAM that the guest does not need back to the host: the bytes at {@code address} become
+   * zeros, or stay what they are where that would take work. Whole pages inside the range only, all
+   * of which must be RAM in one region, or nothing happens.
+   */
+  public void release(long address, long length) {
+    long first = address + PAGE - 1 & -PAGE;
+    long bytes = (address + length & -PAGE) - first;
+    if (length > 0
+        && contains(address, length)
+        && bytes > 0
+        && host.release(offsetOf(first), bytes)) {
+      notifyWritten(first, bytes);
+    }
   }
 
   /** Tells the observers of a write to a {@link #slice}, after it; all of it must be RAM. */

@@ -128,6 +128,18 @@ public final class HostMemory implements AutoCloseable {
     }
   }
 
+  /**
+   * Gives pages back to the host, which are zeros afterwards; false, and they stay as they are, if
+   * it does not take them.
+   *
+   * @param offset of the first byte, a multiple of 4096
+   * @param length bytes, a multiple of 4096
+   */
+  public boolean release(long offset, long length) {
+    java.util.Objects.checkFromIndexSize(offset, length, size());
+    return anonymous && LinuxMemory.advise(address() + offset, length, LinuxMemory.MADV_DONTNEED);
+  }
+
   @Override
   public void close() {
     arena.close();

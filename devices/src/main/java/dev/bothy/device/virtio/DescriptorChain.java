@@ -52,6 +52,14 @@ public final class DescriptorChain {
     }
   }
 
+  /** Gives the buffers that the device may write back to the host. */
+  void releaseWritable(GuestMemory memory) {
+    int piece = 0;
+    for (MemorySegment segment : writable.segments()) {
+      memory.release(writableAddresses[piece++], segment.byteSize());
+    }
+  }
+
   /** A chain as it is read, descriptor by descriptor. */
   static final class Builder {
     private static final long TOTAL_LIMIT = 1L << 32;
