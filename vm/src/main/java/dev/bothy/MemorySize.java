@@ -6,12 +6,12 @@ import java.util.regex.Pattern;
 /** Sizes of memory as people write them. */
 public final class MemorySize {
   private static final Pattern SYNTAX =
-      Pattern.compile("([0-9]{1,18})([KMG]?)(?:i?B)?", Pattern.CASE_INSENSITIVE);
+      Pattern.compile("([0-9]{1,18})([KMGT]?)(?:i?B)?", Pattern.CASE_INSENSITIVE);
 
   private MemorySize() {}
 
   /**
-   * Bytes of "1073741824", "1048576K", "1024M" or "1G": powers of two.
+   * Bytes of "1073741824", "1048576K", "1024M", "1G" or "1T": powers of two.
    *
    * @throws IllegalArgumentException if it is no such size, or beyond all bounds
    */
@@ -26,6 +26,7 @@ public final class MemorySize {
           case "k", "K" -> 10;
           case "m", "M" -> 20;
           case "g", "G" -> 30;
+          case "t", "T" -> 40;
           default -> 0;
         };
     long number = Long.parseLong(matcher.group(1));
@@ -37,10 +38,10 @@ public final class MemorySize {
 
   /** "512 MiB" of a number of bytes. */
   public static String format(long bytes) {
-    String[] units = {"bytes", "KiB", "MiB", "GiB"};
+    String[] units = {"bytes", "KiB", "MiB", "GiB", "TiB"};
     int unit = 0;
     long number = bytes;
-    while (unit < 3 && number != 0 && number % 1024 == 0) {
+    while (unit < units.length - 1 && number != 0 && number % 1024 == 0) {
       number /= 1024;
       unit++;
     }

@@ -23,7 +23,7 @@ public final class Main {
         NAME,
         "x86-64 machines in Java.",
         "\n'bothy run' starts a Linux shell; 'bothy run --help' says what else it can do.\n",
-        List.of(new Run(), new Doctor(), new Train()));
+        List.of(new Run(), DiskAction.all(), new Doctor(), new Train()));
   }
 
   /** Runs the command; returns its exit status. */
@@ -65,7 +65,8 @@ public final class Main {
     } else if (syntax.wantsVersion()) {
       System.out.print(Version.text());
     } else if (operands.isEmpty()) {
-      throw new WrongUsage("which command? Try 'bothy run'");
+      throw new WrongUsage(
+          "which command? Try '" + path + " " + group.commands().getFirst().name() + "'");
     } else {
       throw new WrongUsage("there is no command \"" + operands.getFirst() + "\"");
     }

@@ -12,12 +12,15 @@ final class ProgressBar implements Progress, AutoCloseable {
 
   private final PrintStream out;
   private final boolean redraw;
+  private final String heading;
   private String step = "";
   private int shown = -1;
 
-  ProgressBar(PrintStream out, boolean redraw) {
+  /** {@code heading}: what is said once, before anything else; empty: nothing. */
+  ProgressBar(PrintStream out, boolean redraw, String heading) {
     this.out = out;
     this.redraw = redraw;
+    this.heading = heading;
   }
 
   @Override
@@ -26,8 +29,8 @@ final class ProgressBar implements Progress, AutoCloseable {
     if (what.equals(step) && (filled == shown || !redraw)) {
       return;
     }
-    if (step.isEmpty()) {
-      out.println("bothy: preparing the default guest, this once");
+    if (step.isEmpty() && !heading.isEmpty()) {
+      out.println("bothy: " + heading);
     }
     step = what;
     shown = filled;

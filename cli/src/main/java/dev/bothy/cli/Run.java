@@ -161,7 +161,8 @@ final class Run implements Command.Action {
       boolean terminal = Terminal.isTerminal(Terminal.STANDARD_INPUT);
       boolean redraw = Terminal.isTerminal(Terminal.STANDARD_ERROR);
       Vm vm;
-      try (ProgressBar progress = new ProgressBar(System.err, redraw)) {
+      try (ProgressBar progress =
+          new ProgressBar(System.err, redraw, "preparing the default guest, this once")) {
         if (terminal && !kernel.given()) {
           Terminal.size()
               .ifPresent(

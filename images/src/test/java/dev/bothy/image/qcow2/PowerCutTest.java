@@ -26,7 +26,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 class PowerCutTest {
   private static final int SIZE = 200 << 10;
-  private static final int OPERATIONS = 70;
+  private static final int OPERATIONS = 60;
   private static final int SECTOR = 512;
   private static final int CUTS = Integer.getInteger("bothy.cuts", 400);
   private static final int CUTS_A_RUN = 100;
