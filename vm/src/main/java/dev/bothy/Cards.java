@@ -3,6 +3,8 @@ package dev.bothy;
 import dev.bothy.device.virtio.VirtioBlock;
 import dev.bothy.device.virtio.VirtioNet;
 import dev.bothy.device.virtio.VirtioPci;
+import dev.bothy.device.virtio.VirtioVsock;
+import dev.bothy.device.virtio.VsockListener;
 import dev.bothy.image.BlockDevice;
 import dev.bothy.image.ImageException;
 import dev.bothy.image.Images;
@@ -27,6 +29,7 @@ final class Cards implements AutoCloseable {
   private final List<PciCard> cards = new ArrayList<>();
   private final List<BlockDevice> disks = new ArrayList<>();
   private final List<Network> networks = new ArrayList<>();
+  private final List<VsockListener> listeners = new ArrayList<>();
 
   List<PciCard> cards() {
     return List.copyOf(cards);
@@ -83,6 +86,18 @@ final class Cards implements AutoCloseable {
   }
 
   /**
+   * Listens at the socket of a socket device.
+   *
+   * @throws IOException in one line, if that is not possible
+   */
+  void add(Vsock vsock) throws IOException {
+    VsockListener listener = new VsockListener(vsock.path());
+    listeners.add(listener);
+    cards.add(
+        host -> new VirtioPci(new VirtioVsock(host.memory(), host.io(), vsock.cid(), listener)));
+  }
+
+  /**
    * Flushes and closes everything.
    *
    * @throws IOException the first of what went wrong; everything is closed nevertheless
@@ -100,6 +115,8 @@ final class Cards implements AutoCloseable {
     disks.clear();
     networks.forEach(Network::close);
     networks.clear();
+    listeners.forEach(VsockListener::close);
+    listeners.clear();
     if (first != null) {
       throw first;
     }

@@ -206,6 +206,7 @@ public final class Vm implements AutoCloseable {
     private OutputStream consoleStream;
     private final List<Disk> disks = new ArrayList<>();
     private final List<NetworkOption> networks = new ArrayList<>();
+    private Vsock vsock;
     private Consumer<String> troubles = trouble -> {};
     private Progress progress = Progress.NONE;
 
@@ -365,6 +366,12 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
+    /** A socket device; a guest has use for one. */
+    public Builder vsock(Vsock value) {
+      vsock = value;
+      return this;
+    }
+
     /**
      * Hears of what goes wrong on the host's side while the machine runs, in one line each: why it
      * is paused, for example. Called on any thread; must not wait for the machine.
@@ -409,6 +416,9 @@ public final class Vm implements AutoCloseable {
         }
         for (NetworkOption network : networks()) {
           cards.add(network, troubles);
+        }
+        if (vsock != null) {
+          cards.add(vsock);
         }
       } catch (IOException e) {
         throw new VmException(e.getMessage(), e);

@@ -4,6 +4,7 @@ import dev.bothy.Disk;
 import dev.bothy.MemorySize;
 import dev.bothy.Vm;
 import dev.bothy.VmException;
+import dev.bothy.Vsock;
 import dev.bothy.host.Terminal;
 import dev.bothy.net.NetworkOption;
 import java.io.FileDescriptor;
@@ -73,6 +74,14 @@ final class Run implements Command.Action {
               + " mac=ADDRESS; capture=FILE writes all frames in pcap format, at most"
               + " capture-limit=SIZE. May be given several times (default: user for the default"
               + " guest, none for others).");
+
+  private final Option vsock =
+      syntax.option(
+          "--vsock",
+          "CID,uds=PATH",
+          "A socket device: the guest's address, and a Unix socket by which programs here reach its"
+              + " ports with the line CONNECT PORT; the guest reaches its host's ports at"
+              + " PATH_PORT.");
 
   private final Option noReboot = syntax.flag("--no-reboot", "A reset by the guest ends Bothy.");
 
@@ -199,6 +208,7 @@ final class Run implements Command.Action {
     checked(initrd, value -> builder.initrd(Path.of(value)));
     checked(disks, value -> builder.disk(Disk.parse(value)));
     checked(networks, value -> builder.network(NetworkOption.parse(value)));
+    checked(vsock, value -> builder.vsock(Vsock.parse(value)));
     return builder;
   }
 

@@ -6,7 +6,6 @@ import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import java.io.IOException;
 import java.nio.channels.SocketChannel;
-import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -78,19 +77,20 @@ public final class VirtioVsock extends VirtioDevice {
   private boolean lost;
 
   /**
-   * Makes a device that listens at {@code path}.
+   * Makes a device.
    *
    * @param io runs what serves queues
    * @param cid the guest's address, {@link #FIRST_CID} to {@link #LAST_CID}
-   * @throws IOException in one line, if it cannot listen there
+   * @param listener belongs to this device from now on, and is closed with it
    */
-  public VirtioVsock(GuestMemory memory, Executor io, long cid, Path path) throws IOException {
+  public VirtioVsock(GuestMemory memory, Executor io, long cid, VsockListener listener) {
     super("virtio-vsock", DEVICE, PACKED_RINGS | F_STREAM, QUEUES, QUEUE_SIZE, memory, io);
     if (cid < FIRST_CID || cid > LAST_CID) {
       throw new IllegalArgumentException("a guest's context is 3 to 4294967294, not " + cid);
     }
     this.cid = cid;
-    listener = new VsockListener(path, this::connectGuest);
+    this.listener = listener;
+    listener.start(this::connectGuest);
   }
 
   @Override

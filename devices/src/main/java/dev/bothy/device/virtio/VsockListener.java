@@ -19,7 +19,7 @@ import java.util.regex.Pattern;
  * sends {@code CONNECT port} and a line feed; it gets {@code OK port} and a line feed, with its own
  * port, and from then on has the stream. A port where nobody listens closes the connection.
  */
-final class VsockListener implements AutoCloseable {
+public final class VsockListener implements AutoCloseable {
   /** Longest line; more is no request. */
   private static final int LINE = 32;
 
@@ -36,11 +36,12 @@ final class VsockListener implements AutoCloseable {
   }
 
   /**
-   * Listens at {@code path}. A socket there that nobody listens at any more is replaced.
+   * Listens at {@code path}; connections wait until there is a device. A socket there that nobody
+   * listens at any more is replaced.
    *
    * @throws IOException in one line, if that is not possible
    */
-  VsockListener(Path path, Target target) throws IOException {
+  public VsockListener(Path path) throws IOException {
     this.path = path;
     UnixDomainSocketAddress address = UnixDomainSocketAddress.of(path);
     if (isAbandoned(path, address)) {
@@ -53,6 +54,10 @@ final class VsockListener implements AutoCloseable {
       server.close();
       throw new IOException("cannot listen at " + path + " (" + e.getMessage() + ")", e);
     }
+  }
+
+  /** Lets {@code target} have the connections; once. */
+  void start(Target target) {
     Thread.ofVirtual().name("vsock-listener").start(() -> accept(target));
   }
 
@@ -109,11 +114,14 @@ final class VsockListener implements AutoCloseable {
     return UnixDomainSocketAddress.of(path + "_" + Integer.toUnsignedString(port));
   }
 
+  /** Listens no more, and removes the socket. Harmless when repeated. */
   @Override
   public void close() {
     try {
-      server.close();
-      Files.deleteIfExists(path);
+      if (server.isOpen()) {
+        server.close();
+        Files.deleteIfExists(path);
+      }
     } catch (IOException e) {
       // Nobody listens there; that is what counts.
     }
