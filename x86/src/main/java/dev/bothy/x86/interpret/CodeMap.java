@@ -17,8 +17,18 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
   /** The bit of machine code, which the vCPUs share. */
   static final int TRANSLATIONS = 31;
 
+  /** Stores to a page with code after which it is taken for data, the first time. */
+  private static final int PATIENCE = 8;
+
+  /** How often that number doubles at most. */
+  private static final int MOST_DOUBLINGS = 10;
+
   private final GuestMemory memory;
+
+  /** Four bytes of marks for each page, then four bytes for each that count stores. */
   private final HostMemory masks;
+
+  private final long countsAfter;
   private final long start;
   private final Translator translator;
   private final List<PagingCpu> cpus = new CopyOnWriteArrayList<>();
@@ -29,7 +39,8 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
   CodeMap(GuestMemory memory, Translator translator) {
     this.translator = translator;
     this.memory = memory;
-    masks = HostMemory.allocate((memory.size() >>> 12) * 4);
+    countsAfter = (memory.size() >>> 12) * 4;
+    masks = HostMemory.allocate(2 * countsAfter);
     start = masks.address();
     memory.observeWrites(this);
   }
@@ -89,8 +100,39 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
     }
   }
 
-  /** {@code self} has written there: its own code goes at once, the others' before they run on. */
-  void written(PagingCpu self, long physical, long length) {
+  /**
+   * {@code self} has stored there: its own code goes at once, the others' before they run on. After
+   * so many stores that the page looks like data, all its code goes with what was overwritten, and
+   * the next stores are plain ones: code that is patched here and there, or is overwritten from end
+   * to end since nobody wants it any more.
+   */
+  void stored(PagingCpu self, long physical, long length) {
+    if (isData(physical)) {
+      written(self, physical & ~0xfffL, 4096);
+    } else {
+      written(self, physical, length);
+    }
+  }
+
+  /**
+   * Counts a store to a page with code; true if it is one too many. Where code and data share a
+   * page, its code would have to be made anew each time, so that patience doubles. vCPUs that count
+   * at the same time may lose a store or two, which changes nothing but the time that is taken.
+   */
+  private boolean isData(long physical) {
+    long at = maskAddress(physical) + countsAfter;
+    int word = RawMemory.getInt(at);
+    int doublings = word >>> 16;
+    int count = (word & 0xffff) + 1;
+    if (count < PATIENCE << doublings) {
+      RawMemory.putInt(at, doublings << 16 | count);
+      return false;
+    }
+    RawMemory.putInt(at, Math.min(doublings + 1, MOST_DOUBLINGS) << 16);
+    return true;
+  }
+
+  private void written(PagingCpu self, long physical, long length) {
     if (translator != null) {
       translator.drop(physical, length, this);
     }

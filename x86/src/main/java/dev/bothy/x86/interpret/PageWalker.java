@@ -156,7 +156,7 @@ final class PageWalker {
       return false;
     }
     if (cpu.codeMap.hasCode(physical)) {
-      cpu.codeMap.written(cpu, physical, 8);
+      cpu.codeMap.stored(cpu, physical, 8);
     }
     return true;
   }
@@ -314,7 +314,7 @@ final class PageWalker {
       return false;
     }
     if (cpu.codeMap.hasCode(physical)) {
-      cpu.codeMap.written(cpu, physical, 4);
+      cpu.codeMap.stored(cpu, physical, 4);
     }
     return true;
   }

@@ -173,7 +173,7 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
       default -> RawMemory.storeLong(host, value);
     }
     if (codeMap.hasCode(physical)) {
-      codeMap.written(this, physical, size);
+      codeMap.stored(this, physical, size);
     }
   }
 

@@ -267,4 +267,24 @@ class CodeChangeTest extends EngineTest {
       assertEquals(true, alive < 20, "blocks alive: " + alive);
     }
   }
+
+  @Test
+  void pageThatIsStoredToAgainAndAgainIsTakenForDataUntilItRuns() {
+    try (var m = newMachine()) {
+      m.long64(0);
+      long page = DATA + 0x8000;
+      for (int i = 0; i < 100; i++) {
+        m.memory.write(page + 8 * i, new byte[] {(byte) 0xc3}); // ret
+      }
+      var a = m.assembler(64).mov(RSI, 2).label("again").mov(RBX, page).mov(RCX, 100);
+      a.label("call").hex("ff d3").hex("48 83 c3 08").dec(RCX).jnz("call"); // add rbx, 8
+      // Beside the code, and no more often than what shows that the page is data.
+      a.mov(RBX, page + 0x800).mov(RCX, 16).label("store").store(RBX, 0, RCX);
+      m.code(64, a.dec(RCX).jnz("store").dec(RSI).jnz("again").hlt());
+      m.run();
+      assertEquals(1, m.memory.readLong(page + 0x800));
+      long dropped = m.cpu.counters().get("blocksDropped");
+      assertEquals(true, dropped >= 200, "blocks dropped: " + dropped);
+    }
+  }
 }
