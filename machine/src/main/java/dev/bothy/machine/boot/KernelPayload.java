@@ -77,10 +77,10 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
   }
 
   /**
-   * Starts unpacking {@code packed}, which it closes in the end.
+   * Starts unpacking {@code packed} on a thread of its own; closes it in the end.
    *
    * @param length bytes that it unpacks to, as the kernel's build has noted; counts for zstd alone
-   * @param keeper is given all that comes out; may be null
+   * @param keeper is given all that comes out, on that thread; may be null
    */
   static KernelPayload open(
       Format format, InputStream packed, long length, UnpackedKernels.Keeper keeper)
@@ -93,7 +93,7 @@ final class KernelPayload implements ElfImage.Bytes, AutoCloseable {
           case LZ4 -> new Lz4LegacyStream(packed);
           case ZSTD -> new ZstdStream(packed, Math.min(length, PLAIN_LIMIT));
         };
-    return new KernelPayload(keeper == null ? plain : keeper.listenTo(plain));
+    return new KernelPayload(new ReadAhead(keeper == null ? plain : keeper.listenTo(plain)));
   }
 
   /** Forwards only, but the first 4 KiB stay readable. */

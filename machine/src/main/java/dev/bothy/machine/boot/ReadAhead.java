@@ -1,0 +1,140 @@
+package dev.bothy.machine.boot;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InterruptedIOException;
+import java.util.Objects;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.BlockingQueue;
+
+/**
+ * The same bytes as another stream, which a thread of its own reads some way ahead: what takes time
+ * there, unpacking for example, goes on while the reader has other work. What goes wrong there is
+ * thrown here, behind the bytes before it. One thread reads and closes.
+ */
+final class ReadAhead extends InputStream {
+  private static final int CHUNK = 256 << 10;
+  private static final int CHUNKS = 4;
+
+  /** Bytes, or none at the end, or what went wrong. */
+  private record Chunk(byte[] bytes, int length, Throwable trouble) {}
+
+  private final InputStream plain;
+
+  /** With room for all chunks, the one that {@link #close} adds, and the end. */
+  private final BlockingQueue<Chunk> full = new ArrayBlockingQueue<>(CHUNKS + 2);
+
+  private final BlockingQueue<byte[]> empty = new ArrayBlockingQueue<>(CHUNKS);
+  private final Thread thread;
+  private volatile boolean closed;
+
+  private Chunk present;
+  private int position;
+
+  /** Starts reading {@code plain}, which is nobody else's until this is closed, and closed then. */
+  ReadAhead(InputStream plain) {
+    this.plain = plain;
+    for (int i = 0; i < CHUNKS; i++) {
+      empty.add(new byte[CHUNK]);
+    }
+    thread = Thread.ofPlatform().daemon().name("bothy-read-ahead").start(this::fill);
+  }
+
+  private void fill() {
+    byte[] bytes = new byte[0];
+    int length = 0;
+    Throwable trouble = null;
+    try {
+      for (boolean more = true; more && !closed; ) {
+        bytes = empty.take();
+        length = 0;
+        for (int count = 0; count >= 0 && length < bytes.length; length += Math.max(count, 0)) {
+          count = plain.read(bytes, length, bytes.length - length);
+          more = count >= 0;
+        }
+        if (more) {
+          full.add(new Chunk(bytes, length, null));
+          length = 0;
+        }
+      }
+    } catch (InterruptedException | IOException | RuntimeException | Error e) {
+      trouble = e;
+    }
+    if (length > 0) {
+      full.add(new Chunk(bytes, length, null));
+    }
+    full.add(new Chunk(null, 0, trouble));
+  }
+
+  /** True if there is a byte to be read. */
+  private boolean advance() throws IOException {
+    while (present == null || position == present.length) {
+      if (present != null) {
+        if (present.length == 0) {
+          return rethrow(present.trouble);
+        }
+        empty.add(present.bytes);
+      }
+      position = 0;
+      try {
+        present = null;
+        present = full.take();
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        throw new InterruptedIOException("interrupted while reading");
+      }
+    }
+    return true;
+  }
+
+  private static boolean rethrow(Throwable trouble) throws IOException {
+    switch (trouble) {
+      case null -> {
+        return false;
+      }
+      case IOException e -> throw e;
+      case RuntimeException e -> throw e;
+      case Error e -> throw e;
+      default -> throw new IOException(trouble);
+    }
+  }
+
+  @Override
+  public int read() throws IOException {
+    return advance() ? present.bytes[position++] & 0xff : -1;
+  }
+
+  @Override
+  public int read(byte[] target, int from, int most) throws IOException {
+    Objects.checkFromIndexSize(from, most, target.length);
+    if (most == 0) {
+      return 0;
+    }
+    if (!advance()) {
+      return -1;
+    }
+    int count = Math.min(most, present.length - position);
+    System.arraycopy(present.bytes, position, target, from, count);
+    position += count;
+    return count;
+  }
+
+  @Override
+  public void close() throws IOException {
+    closed = true;
+    // It may be waiting for a chunk; there is room for one unless it is not.
+    empty.offer(new byte[1]);
+    boolean interrupted = false;
+    while (thread.isAlive()) {
+      try {
+        thread.join();
+      } catch (InterruptedException e) {
+        interrupted = true;
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
+    plain.close();
+  }
+}
