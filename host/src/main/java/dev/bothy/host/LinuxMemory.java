@@ -1,14 +1,6 @@
 package dev.bothy.host;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
-
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.MemorySegment;
-import java.lang.invoke.MethodHandle;
 
 /** The memory system calls of Linux: mmap(2) and what goes with them. Thread-safe. */
 final class LinuxMemory {
@@ -24,24 +16,11 @@ final class LinuxMemory {
   static final int MADV_HUGEPAGE = 14;
   static final int MADV_DONTDUMP = 16;
 
-  private static final MethodHandle MMAP =
-      NativeFunction.libraryWithErrno(
-          "mmap",
-          FunctionDescriptor.of(
-              JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
-  private static final MethodHandle MREMAP =
-      NativeFunction.libraryWithErrno(
-          "mremap", FunctionDescriptor.of(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT));
-  private static final MethodHandle MPROTECT =
-      NativeFunction.libraryWithErrno(
-          "mprotect", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT));
-  private static final MethodHandle MUNMAP =
-      NativeFunction.library("munmap", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
-  private static final MethodHandle MADVISE =
-      NativeFunction.library(
-          "madvise", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT));
-  private static final MethodHandle STRERROR =
-      NativeFunction.library("strerror", FunctionDescriptor.of(ADDRESS, JAVA_INT));
+  private static final LibraryFunction MMAP = new LibraryFunction("mmap");
+  private static final LibraryFunction MREMAP = new LibraryFunction("mremap");
+  private static final LibraryFunction MPROTECT = new LibraryFunction("mprotect");
+  private static final LibraryFunction MUNMAP = new LibraryFunction("munmap");
+  private static final LibraryFunction MADVISE = new LibraryFunction("madvise");
 
   private LinuxMemory() {}
 
@@ -57,60 +36,37 @@ final class LinuxMemory {
 
   /** Maps the pages of a mapping from {@link #mapShared} once more; the second address. */
   static long mapAgain(long mapping, long size, int protection) throws IOException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment state = NativeFunction.callState(arena);
-      // An old size of 0 copies the mapping instead of moving it.
-      long again = (long) MREMAP.invokeExact(state, mapping, 0L, size, MREMAP_MAYMOVE);
-      if (again == -1) {
-        throw failure("mremap", state);
-      }
-      if ((int) MPROTECT.invokeExact(state, again, size, protection) != 0) {
-        IOException failure = failure("mprotect", state);
-        unmap(again, size);
-        throw failure;
-      }
-      return again;
-    } catch (IOException | RuntimeException | Error e) {
-      throw e;
-    } catch (Throwable e) {
-      throw new AssertionError(e);
+    // An old size of 0 copies the mapping instead of moving it.
+    var again = MREMAP.call(mapping, 0, size, MREMAP_MAYMOVE, 0, 0);
+    if (again.value() == -1) {
+      throw failure("mremap", again);
     }
+    var allowed = MPROTECT.call(again.value(), size, protection);
+    if (allowed.number() != 0) {
+      unmap(again.value(), size);
+      throw failure("mprotect", allowed);
+    }
+    return again.value();
   }
 
   private static long map(long size, int protection, int flags) throws IOException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment state = NativeFunction.callState(arena);
-      long address = (long) MMAP.invokeExact(state, 0L, size, protection, flags, -1, 0L);
-      if (address == -1) {
-        throw failure("mmap", state);
-      }
-      return address;
-    } catch (IOException | RuntimeException | Error e) {
-      throw e;
-    } catch (Throwable e) {
-      throw new AssertionError(e);
+    var mapping = MMAP.call(0, size, protection, flags, -1, 0);
+    if (mapping.value() == -1) {
+      throw failure("mmap", mapping);
     }
+    return mapping.value();
   }
 
   static void unmap(long address, long size) {
-    try {
-      int _ = (int) MUNMAP.invokeExact(address, size);
-    } catch (Throwable e) {
-      throw new AssertionError(e);
-    }
+    MUNMAP.call(address, size);
   }
 
   /** True if the kernel took the advice. */
   static boolean advise(long address, long size, int advice) {
-    try {
-      return (int) MADVISE.invokeExact(address, size, advice) == 0;
-    } catch (Throwable e) {
-      throw new AssertionError(e);
-    }
+    return MADVISE.call(address, size, advice).number() == 0;
   }
 
-  private static IOException failure(String call, MemorySegment state) throws Throwable {
-    MemorySegment text = (MemorySegment) STRERROR.invokeExact(NativeFunction.errno(state));
-    return new IOException(call + ": " + text.reinterpret(256).getString(0));
+  private static IOException failure(String call, LibraryFunction.Result result) {
+    return new IOException(call + ": " + LibraryFunction.message(result.errno()));
   }
 }

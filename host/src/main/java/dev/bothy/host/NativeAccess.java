@@ -15,8 +15,9 @@ public final class NativeAccess {
   }
 
   /**
-   * Links, on a thread of its own, what every machine calls: costs a tenth of a second that
-   * somebody would have to wait for later. Returns at once.
+   * For a process that runs a machine and little else: links, on a thread of its own, what every
+   * machine calls, for which somebody would have to wait later; and lets the JVM's optimizing
+   * compiler give way to the rest. Returns at once.
    */
   public static void linkAhead() {
     Thread.ofPlatform()
@@ -25,7 +26,11 @@ public final class NativeAccess {
         .start(
             () -> {
               ExecutableMemory.refusal();
-              Terminal.isTerminal(Terminal.STANDARD_INPUT);
+              if (allowed()) {
+                CompilerThreads.giveWay();
+                // Entering generated code has this shape.
+                NativeFunction.unbound(NativeFunction.longs(2));
+              }
             });
   }
 }

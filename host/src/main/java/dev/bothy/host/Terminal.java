@@ -77,24 +77,15 @@ public final class Terminal implements AutoCloseable {
     /** ioctl_tty(2). */
     private static final long TIOCGWINSZ = 0x5413;
 
-    private static final MethodHandle ISATTY =
-        NativeFunction.library("isatty", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
-    private static final MethodHandle TCGETATTR =
-        NativeFunction.library("tcgetattr", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS));
-    private static final MethodHandle TCSETATTR =
-        NativeFunction.library(
-            "tcsetattr", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS));
-    private static final MethodHandle CFMAKERAW =
-        NativeFunction.library("cfmakeraw", FunctionDescriptor.ofVoid(ADDRESS));
+    private static final LibraryFunction ISATTY = new LibraryFunction("isatty");
+    private static final LibraryFunction TCGETATTR = new LibraryFunction("tcgetattr");
+    private static final LibraryFunction TCSETATTR = new LibraryFunction("tcsetattr");
+    private static final LibraryFunction CFMAKERAW = new LibraryFunction("cfmakeraw");
 
     private Termios() {}
 
     static boolean isTerminal(int descriptor) {
-      try {
-        return (int) ISATTY.invokeExact(descriptor) == 1;
-      } catch (Throwable e) {
-        throw new AssertionError(e);
-      }
+      return ISATTY.call(descriptor).number() == 1;
     }
 
     static Optional<Size> size() {
@@ -122,17 +113,11 @@ public final class Terminal implements AutoCloseable {
       Arena arena = Arena.global();
       MemorySegment before = arena.allocate(TERMIOS_ROOM);
       MemorySegment raw = arena.allocate(TERMIOS_ROOM);
-      try {
-        if ((int) TCGETATTR.invokeExact(STANDARD_INPUT, before) != 0) {
-          throw new IOException("standard input is no terminal");
-        }
-        raw.copyFrom(before);
-        CFMAKERAW.invokeExact(raw);
-      } catch (IOException | RuntimeException | Error e) {
-        throw e;
-      } catch (Throwable e) {
-        throw new AssertionError(e);
+      if (TCGETATTR.call(STANDARD_INPUT, before.address()).number() != 0) {
+        throw new IOException("standard input is no terminal");
       }
+      raw.copyFrom(before);
+      CFMAKERAW.call(raw.address());
       if (!set(raw)) {
         throw new IOException("the terminal cannot be made raw");
       }
@@ -140,11 +125,7 @@ public final class Terminal implements AutoCloseable {
     }
 
     private static boolean set(MemorySegment settings) {
-      try {
-        return (int) TCSETATTR.invokeExact(STANDARD_INPUT, TCSANOW, settings) == 0;
-      } catch (Throwable e) {
-        throw new AssertionError(e);
-      }
+      return TCSETATTR.call(STANDARD_INPUT, TCSANOW, settings.address()).number() == 0;
     }
   }
 
