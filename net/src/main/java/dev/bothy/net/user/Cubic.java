@@ -55,9 +55,9 @@ final class Cubic {
     double seconds = (now - epoch) / 1e9;
     double k = Math.cbrt(Math.max(0, highest - epochWindow) / segment / C);
     double share = bytes / window;
-    double now0 = cubic(seconds - k);
+    double reached = cubic(seconds - k);
     estimate += (estimate >= priorWindow ? 1 : ALPHA) * share * segment;
-    if (now0 < estimate) {
+    if (reached < estimate) {
       window = Math.max(window, estimate);
     } else {
       double target = cubic(seconds + roundTrip / 1e9 - k);

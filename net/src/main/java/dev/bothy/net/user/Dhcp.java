@@ -2,6 +2,7 @@ package dev.bothy.net.user;
 
 import dev.bothy.net.MacAddress;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -92,7 +93,7 @@ final class Dhcp {
             && length <= datagram.length
             && (Wire.get16(datagram, 6) == 0 || packet.checksumHolds());
     if (whole) {
-      answer(java.util.Arrays.copyOfRange(datagram, Udp.HEADER, length));
+      answer(Arrays.copyOfRange(datagram, Udp.HEADER, length));
     }
     return true;
   }
@@ -202,7 +203,7 @@ final class Dhcp {
     }
     Wire.put8(message, at++, OPTION_END);
     send(
-        java.util.Arrays.copyOf(message, Math.max(at, LEAST_MESSAGE)),
+        Arrays.copyOf(message, Math.max(at, LEAST_MESSAGE)),
         Wire.get48(request, HARDWARE_ADDRESS),
         type == NAK || Wire.get16(request, FLAGS) < 0x8000 && address.v4() == 0
             ? IpAddress.v4(Wire.get32(request, CLIENT_ADDRESS))

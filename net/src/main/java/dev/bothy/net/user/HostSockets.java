@@ -2,6 +2,7 @@ package dev.bothy.net.user;
 
 import java.io.IOException;
 import java.net.Inet6Address;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.NetworkInterface;
 import java.net.SocketException;
@@ -27,6 +28,19 @@ public final class HostSockets implements Outside, AutoCloseable {
 
   private static final int SLOW_WAITING = 32;
   private static final int PING_MILLIS = 3000;
+
+  /** Stands where there is no socket. */
+  private static final HostStream NOBODY =
+      new HostStream() {
+        @Override
+        public void readable() {}
+
+        @Override
+        public void writable() {}
+
+        @Override
+        public void abort() {}
+      };
 
   private final Turn turn;
   private final HostDatagramPort.Poller datagrams;
@@ -63,18 +77,6 @@ public final class HostSockets implements Outside, AutoCloseable {
       return NOBODY;
     }
   }
-
-  private static final HostStream NOBODY =
-      new HostStream() {
-        @Override
-        public void readable() {}
-
-        @Override
-        public void writable() {}
-
-        @Override
-        public void abort() {}
-      };
 
   @Override
   public HostDatagrams open(boolean ipv4, DatagramReceiver receiver) {
@@ -217,6 +219,6 @@ public final class HostSockets implements Outside, AutoCloseable {
 
   /** An address in digits or a name, for what the user typed. */
   public static InetSocketAddress socketAddress(String host, int port) throws UnknownHostException {
-    return new InetSocketAddress(java.net.InetAddress.getByName(host), port);
+    return new InetSocketAddress(InetAddress.getByName(host), port);
   }
 }

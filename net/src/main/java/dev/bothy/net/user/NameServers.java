@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;
 import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -46,7 +47,7 @@ final class NameServers {
   List<IpAddress> servers() {
     List<IpAddress> servers = new ArrayList<>();
     try (var in = Files.newInputStream(file)) {
-      String text = new String(in.readNBytes(FILE_LIMIT), java.nio.charset.StandardCharsets.UTF_8);
+      String text = new String(in.readNBytes(FILE_LIMIT), StandardCharsets.UTF_8);
       for (String line : text.split("\n")) {
         String[] words = line.strip().split("\\s+");
         if (words.length >= 2 && words[0].equals("nameserver") && servers.size() < SERVERS) {

@@ -2,6 +2,7 @@ package dev.bothy.net.user;
 
 import dev.bothy.net.Frame;
 import dev.bothy.net.Offload;
+import java.util.Arrays;
 
 /**
  * An IP packet from the guest while it is being taken apart. Headers are read from a copy: the
@@ -65,7 +66,7 @@ final class Packet {
 
   /** The transport header and what follows, as an array of its own. */
   byte[] transportBytes() {
-    return java.util.Arrays.copyOfRange(all(), transport, transport + length);
+    return Arrays.copyOfRange(all(), transport, transport + length);
   }
 
   /** True if the transport checksum, over a pseudo header, is right or need not be. */

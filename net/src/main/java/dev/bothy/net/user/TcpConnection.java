@@ -31,6 +31,9 @@ public final class TcpConnection extends Timeouts.Timeout {
   private static final long KEEP_ALIVE = 600_000_000_000L;
   private static final long KEEP_ALIVE_AGAIN = 15_000_000_000L;
 
+  private static final long[] NO_BLOCKS = {};
+  private static final ByteBuffer[] NO_VIEWS = {};
+
   private final Tcp tcp;
   private final Flow flow;
   private final TcpSender sender;
@@ -47,6 +50,10 @@ public final class TcpConnection extends Timeouts.Timeout {
   private int acksOwed;
   private boolean probeOwed;
   private int unanswered;
+
+  /** True if the timer is armed for an answer, not for a sign of life. */
+  private boolean waiting;
+
   private boolean filling;
   private boolean draining;
 
@@ -259,8 +266,6 @@ public final class TcpConnection extends Timeouts.Timeout {
     return positions;
   }
 
-  private static final long[] NO_BLOCKS = {};
-
   /** One more acknowledgement, even if it says the same as the last. */
   private void oweAck() {
     acksOwed = Math.min(acksOwed + 1, ACKS_AT_ONCE);
@@ -325,9 +330,6 @@ public final class TcpConnection extends Timeouts.Timeout {
     }
     return sent == most;
   }
-
-  /** True if the timer is armed for an answer, not for a sign of life. */
-  private boolean waiting;
 
   private void rearm(long now) {
     waiting = sender.waiting();
@@ -507,8 +509,6 @@ public final class TcpConnection extends Timeouts.Timeout {
     filling = views.length > 0;
     return views;
   }
-
-  private static final ByteBuffer[] NO_VIEWS = {};
 
   /** So many bytes were written to what {@link #beginFill} gave. */
   public void endFill(int count) {
