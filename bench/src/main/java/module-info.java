@@ -1,6 +1,7 @@
 /** Measurements side by side with QEMU; nothing depends on them. */
 module dev.bothy.bench {
   requires dev.bothy;
+  requires dev.bothy.images;
   requires dev.bothy.net;
   requires java.management;
   requires jdk.jfr;

@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 
 /**
- * Runs a benchmark: {@code CHECKOUT boot|compare|memory|network|programs|shares|soak|verify
+ * Runs a benchmark: {@code CHECKOUT boot|compare|disks|memory|network|programs|shares|soak|verify
  * [option]...}; the launchers in {@code bench/} call it.
  */
 public final class Main {
@@ -20,6 +20,7 @@ public final class Main {
       switch (arguments[1]) {
         case "boot" -> Boot.run(home, folder, options);
         case "compare" -> Compare.run(home, folder, options);
+        case "disks" -> Disks.run(home, folder, options);
         case "memory" -> Memory.run(home, folder, options);
         case "network" -> NetworkStack.run(home, folder, options);
         case "shares" -> Shares.run(home, folder, options);
