@@ -39,7 +39,10 @@ abstract class MemoryNode extends Node {
 
   /** True if {@code i} may have such a node. */
   static boolean fits(Instruction i) {
-    return i.mode == 64 && i.addressSize == 8;
+    // Offsets in segments with a base have to be looked at.
+    return i.mode == 64
+        && i.addressSize == 8
+        && (i.segment < CpuState.FS || i.base < 0 && i.index < 0);
   }
 
   final long address() {

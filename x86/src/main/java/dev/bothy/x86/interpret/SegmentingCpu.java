@@ -327,7 +327,8 @@ abstract class SegmentingCpu extends PagingCpu {
   final long linear(int segment, long offset, int size, boolean write) {
     if (codeBits == 64) {
       long linear = segment >= CpuState.FS ? offset + segmentBase(segment) : offset;
-      if (linear << 16 >> 16 != linear) {
+      // AMD's processors want the offset canonical, too, even where the sum is.
+      if (linear << 16 >> 16 != linear || offset << 16 >> 16 != offset) {
         throw raise(segment == CpuState.SS ? GuestFault.SS : GuestFault.GP, 0);
       }
       return linear;

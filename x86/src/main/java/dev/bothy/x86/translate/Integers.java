@@ -475,7 +475,7 @@ final class Integers {
 
   /** Bit strings in memory: the bit's number moves the address. */
   private static boolean bitString(BlockWriter w, Instruction i) {
-    if (!Memory.fits(w, i) || !w.is64() || i.addressSize != 8) {
+    if (!Memory.fits(w, i) || !w.is64() || i.addressSize != 8 || Memory.addsToRegisters(i)) {
       return false;
     }
     Assembler a = w.a;

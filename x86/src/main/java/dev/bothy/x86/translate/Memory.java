@@ -81,6 +81,14 @@ final class Memory {
   /** The linear address of the byte that is {@code before} bytes before the operand. */
   private static void linear(BlockWriter w, Instruction i, int nextOffset, int before) {
     offset(w, i, nextOffset, before);
+    if (w.is64() && addsToRegisters(i)) {
+      // Processors want the offset canonical, too, even where the sum is.
+      w.a.mov(8, Home.V, Home.A);
+      w.a.shift(Assembler.SAR, 8, Home.V, 47);
+      w.a.aluImmediate(Assembler.ADD, 4, Home.V, 1);
+      w.a.aluImmediate(Assembler.CMP, 4, Home.V, 1);
+      w.interpretIf(Assembler.A);
+    }
     if (i.segment >= CpuState.FS) {
       w.a.aluLoad(
           Assembler.ADD,
@@ -90,6 +98,11 @@ final class Memory {
           NONE,
           Home.state(CpuState.segment(i.segment, CpuState.SEGMENT_BASE)));
     }
+  }
+
+  /** True if the operand is in a segment with a base, at an offset that may be anything. */
+  static boolean addsToRegisters(Instruction i) {
+    return i.segment >= CpuState.FS && i.addressSize == 8 && (i.base >= 0 || i.index >= 0);
   }
 
   /** {@link Home#A}: linear address in, host address out. V is lost; leaves on a miss. */

@@ -176,7 +176,7 @@ final class Spans {
   }
 
   private int addOperand(Instruction i, int next, int k, boolean known) {
-    if (Math.abs(i.displacement) > Integer.MAX_VALUE - LONGEST) {
+    if (Math.abs(i.displacement) > Integer.MAX_VALUE - LONGEST || Memory.addsToRegisters(i)) {
       return NONE;
     }
     int rm = Rewriting.rm(i);

@@ -165,6 +165,37 @@ class HotFaultTest extends EngineTest {
 
   @ParameterizedTest
   @CsvSource({
+    // Instruction, offset, vector: GS's base takes each back to a page that there is not
+    "65 48 8b 03, 0x800000001000, 13", // mov rax, gs:[rbx]
+    "65 48 8b 03, 0x7fffffffeff8, 14",
+    "65 48 8b 44 0b f0, 0x800000000010, 13", // mov rax, gs:[rbx + rcx - 16]
+    "65 48 89 03, 0x800000000000, 13",
+    "65 48 01 03, 0x800000000ff8, 13", // add gs:[rbx], rax
+    "65 ff 13, 0x800000000ff8, 13", // call gs:[rbx]
+    "65 0f 10 03, 0x800000000ff0, 13", // movups
+    "65 d9 03, 0x800000000ff0, 13", // fld
+    "65 48 0f a3 0b, 0x800000000ff8, 13", // bt gs:[rbx], rcx
+    "65 48 0f a3 13, 0x7fffffffffc0, 13", // bt gs:[rbx], rdx: 0x200 bits further
+    "65 48 0f ab 13, 0x800000001200, 13" // bts
+  })
+  void offsetIsToBeCanonicalWhateverTheSegmentsBaseMakesOfIt(String code, String at, int vector) {
+    likeTheInterpreter(
+        code,
+        m -> {
+          m.long64(0);
+          m.state().set(CpuState.segment(CpuState.GS, CpuState.SEGMENT_BASE), -0x3000);
+          var a = m.assembler(64).mov(15, ROUNDS).mov(RBX, DATA + 0x5000).mov(RCX, 0);
+          a.mov(RDX, 0x200).movLabel(RSI, "next").mov(RDI, DATA + 0x2000).store(RDI, 0, RSI);
+          a.label("loop").hex("65 48 89 33"); // mov gs:[rbx], rsi
+          a.hex(code).label("next").dec(15).jnz("loop");
+          m.code(64, a.mov(15, 1).mov(RBX, Long.decode(at)).jmp("bad").label("bad").hex(code));
+          m.run();
+        },
+        m -> assertEquals(vector, m.vector()));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
     // Instruction, how many elements fit before the edge
     "f3 a4, 8, 1",
     "f3 48 a5, 2, 8",
