@@ -219,6 +219,15 @@ public final class EngineArea {
   /** Not 0: some bit of {@link #TLB_LOCAL} may be set. 4 bytes. */
   public static final int LOCAL_PAGES = WORDS + 0xa8c;
 
+  /** The number of the next address space, if it is below {@link #MOST_NUMBERS}. 4 bytes. */
+  public static final int SPACE_NEXT = WORDS + 0xa90;
+
+  /** Address-space numbers are below this. */
+  public static final int MOST_NUMBERS = 2048;
+
+  /** Times that all were forgotten, or an address space began or went on without any. */
+  public static final int SPACE_FLUSHES = WORDS + 0xa98;
+
   /** Bits of {@link #JUMP_KEY} below the number of the address space. */
   public static final int KEY_SPACE_SHIFT = 48;
 

@@ -287,7 +287,7 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
 
   /** Times that all were forgotten, or an address space began or went on without any. */
   final long tlbFlushes() {
-    return buffer.flushes;
+    return buffer.flushes();
   }
 
   /** True if supervisor code on the page of {@code linear} is there in every address space. */

@@ -34,9 +34,6 @@ final class TranslationBuffer {
 
   private static final long PAGE = ~0xfffL;
 
-  /** Address-space numbers are below this. */
-  private static final int MOST_NUMBERS = 2048;
-
   /** More than one TLB entry lets stores through to a page; see {@link #writers}. */
   private static final int SEVERAL = -1;
 
@@ -60,14 +57,9 @@ final class TranslationBuffer {
    */
   private final HostMemory writers;
 
-  private int nextNumber = 1;
-
   /** A page that no guest can have on its stack, for the stack copies to hold. */
   private final long noPage =
       (ThreadLocalRandom.current().nextLong() >>> 2 | 1L << 62) & ~(1L << 61) & PAGE;
-
-  /** Times that all were forgotten, or an address space began or went on without any. */
-  long flushes;
 
   /**
    * @param state host address of the vCPU's state, with {@link EngineArea#SIZE} zero bytes behind
@@ -86,7 +78,8 @@ final class TranslationBuffer {
       setPcid(i, -1);
     }
     setPcid(0, 0);
-    setNumber(0, nextNumber++);
+    setNumber(0, 1);
+    putInt(state + EngineArea.SPACE_NEXT, 2);
     putLong(state + EngineArea.TLB_KERNEL, start);
     putLong(state + EngineArea.NO_PAGE, noPage);
     putLong(state + EngineArea.TLB_WRITERS, writers.address());
@@ -245,15 +238,26 @@ final class TranslationBuffer {
     putLong(state + EngineArea.TLB_AC, table + EngineArea.TLB_TABLE);
   }
 
+  /** Times that all were forgotten, or an address space began or went on without any. */
+  long flushes() {
+    return getLong(state + EngineArea.SPACE_FLUSHES);
+  }
+
+  private void countFlush() {
+    putLong(state + EngineArea.SPACE_FLUSHES, flushes() + 1);
+  }
+
   /** A number for the present slot, which is empty. */
   private void takeNumber() {
-    boolean again = nextNumber == MOST_NUMBERS;
+    int number = getInt(state + EngineArea.SPACE_NEXT);
+    boolean again = number == EngineArea.MOST_NUMBERS;
     if (again) {
       forgetOthers();
       emptyKernelTable();
-      nextNumber = 1;
+      number = 1;
     }
-    setNumber(slot(), nextNumber++);
+    setNumber(slot(), number);
+    putInt(state + EngineArea.SPACE_NEXT, number + 1);
     if (again) {
       listener.addressSpacesForgotten();
     }
@@ -306,7 +310,7 @@ final class TranslationBuffer {
       setPcid(to, pcid);
     }
     if (!known) {
-      flushes++;
+      countFlush();
       emptySlot(to);
     }
     select(to);
@@ -317,7 +321,7 @@ final class TranslationBuffer {
 
   /** Forgets everything; {@code pcid} is the present address space. */
   void flushAll(int pcid) {
-    flushes++;
+    countFlush();
     forgetOthers();
     emptySlot(slot());
     emptyKernelTable();
@@ -336,7 +340,7 @@ final class TranslationBuffer {
     if (which == slot()) {
       switchTo(pcid, false);
     } else if (which >= 0) {
-      flushes++;
+      countFlush();
       emptySlot(which);
       setPcid(which, -1);
     }

@@ -19,9 +19,8 @@ import java.util.List;
 /**
  * MOV to CR3 and INVLPG of 64-bit supervisor code, as the interpreter and its {@code
  * TranslationBuffer} do them (AMD64 APM volume 2, sections 5.5.1 and 5.5.3), where they are plain:
- * a switch to an address space that was kept, with nothing of the present one in the kernel's
- * table; a page of 4 KiB without entries in the jump cache. They end their block, so that what
- * follows is looked up anew.
+ * a switch with PCIDs while all supervisor code is global; a page of 4 KiB without entries in the
+ * jump cache. They end their block, so that what follows is looked up anew.
  */
 final class AddressSpaces {
   private static final int[] SAVED = {RCX, RDX, RSI, RDI};
@@ -29,7 +28,11 @@ final class AddressSpaces {
   private static final int BT = 0x0fa3;
   private static final int BTS = 0x0fab;
   private static final int BT_GROUP = 0x0fba;
+  private static final int BT_OF_GROUP = 4;
   private static final int BTR = 6;
+
+  /** The bit of a CR3 value that keeps what is known of the space. */
+  private static final int KEEP_BIT = 63;
 
   /** From a table to a space's next one: of users, then with AC. */
   private static final int TABLES_OF_SPACE_SHIFT =
@@ -106,20 +109,21 @@ final class AddressSpaces {
   static void writeSwitch(Assembler a) {
     List<Integer> refusals = new ArrayList<>();
     begin(a);
-    // CR4.PCIDE, and the bit that keeps what is known.
+    // CR4.PCIDE.
     a.testStoreImmediate(1, Home.BASE, word(CpuState.CR4 + 2), 2);
     refusals.add(a.jumpForward(Assembler.E));
     a.mov(8, RAX, Home.V);
     a.extended(0, 8, BT_GROUP, BTR, RAX);
-    a.int8(63);
-    refusals.add(a.jumpForward(Assembler.AE));
+    a.int8(KEEP_BIT);
     a.mov(8, RCX, RAX);
     a.shift(Assembler.SHR, 8, RCX, CpuModel.PHYSICAL_BITS);
     refusals.add(a.jumpForward(Assembler.NE));
-    for (int local : new int[] {EngineArea.LOCAL_PAGES, EngineArea.LOCAL_KERNEL_JUMPS}) {
-      a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, word(local), 0);
-      refusals.add(a.jumpForward(Assembler.NE));
-    }
+    a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, word(EngineArea.LOCAL_KERNEL_JUMPS), 0);
+    refusals.add(a.jumpForward(Assembler.NE));
+    int numbers = EngineArea.MOST_NUMBERS;
+    a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, word(EngineArea.SPACE_NEXT), numbers);
+    refusals.add(a.jumpForward(Assembler.E));
+    a.store(8, Home.BASE, word(CpuState.CR3), RAX);
     a.mov(4, RCX, RAX);
     a.aluImmediate(Assembler.AND, 4, RCX, 0xfff);
     List<Integer> found = new ArrayList<>();
@@ -128,14 +132,138 @@ final class AddressSpaces {
       a.aluLoad(Assembler.CMP, 4, RCX, Home.BASE, NONE, word(EngineArea.SPACE_PCIDS + 4 * slot));
       found.add(a.jumpForward(Assembler.E));
     }
-    refusals.add(a.jumpForward());
+    takeSlot(a);
+    int begins = a.jumpForward();
     for (int jump : found) {
       a.bind(jump);
     }
-    // RDX: the slot.
-    a.store(8, Home.BASE, word(CpuState.CR3), RAX);
+    a.extended(0, 8, BT_GROUP, BT_OF_GROUP, Home.V);
+    a.int8(KEEP_BIT);
+    int empties = a.jumpForward(Assembler.AE);
     a.aluLoad(Assembler.CMP, 4, RDX, Home.BASE, NONE, word(EngineArea.SPACE_SLOT));
     int same = a.jumpForward(Assembler.E);
+    a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, word(EngineArea.LOCAL_PAGES), 0);
+    int plain = a.jumpForward(Assembler.E);
+    emptyLocal(a);
+    int kept = a.jumpForward();
+    a.bind(empties);
+    a.bind(begins);
+    emptyLocal(a);
+    emptySlot(a);
+    a.bind(kept);
+    a.bind(plain);
+    select(a);
+    a.bind(same);
+    end(a, refusals);
+  }
+
+  /** RDX: an unused slot, or the one that was left longest ago; that of PCID RCX from now on. */
+  private static void takeSlot(Assembler a) {
+    List<Integer> unused = new ArrayList<>();
+    a.constant(RDI, 0);
+    a.load(8, RSI, Home.BASE, word(EngineArea.SPACE_USES));
+    for (int slot = 0; slot < EngineArea.SPACES; slot++) {
+      a.constant(RDX, slot);
+      int pcid = word(EngineArea.SPACE_PCIDS + 4 * slot);
+      a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, pcid, 0);
+      unused.add(a.jumpForward(Assembler.L));
+      int used = word(EngineArea.SPACE_USES + 8 * slot);
+      a.aluLoad(Assembler.CMP, 8, RSI, Home.BASE, NONE, used);
+      int later = a.shortForward(Assembler.BE);
+      a.load(8, RSI, Home.BASE, used);
+      a.mov(4, RDI, RDX);
+      a.bindShort(later);
+    }
+    a.mov(4, RDX, RDI);
+    for (int jump : unused) {
+      a.bind(jump);
+    }
+    a.memory(0, 4, 0x89, RCX, Home.BASE, RDX, 2, word(EngineArea.SPACE_PCIDS));
+  }
+
+  /** What the kernel's table has of the present space. RAX, RCX, RSI, RDI are lost. */
+  private static void emptyLocal(Assembler a) {
+    a.storeImmediate(4, Home.BASE, word(EngineArea.LOCAL_PAGES), 0);
+    a.push(RDX);
+    a.lea(8, RDI, Home.BASE, NONE, 0, word(EngineArea.TLB));
+    a.lea(8, RCX, Home.BASE, NONE, 0, word(EngineArea.TLB_LOCAL));
+    a.constant(RDX, EngineArea.TLB_ENTRIES / 64);
+    int loop = a.size();
+    a.load(8, RSI, RCX, 0);
+    a.test(8, RSI, RSI);
+    int none = a.jumpForward(Assembler.E);
+    a.storeImmediate(8, RCX, 0, 0);
+    a.mov(8, RAX, RSI);
+    a.extended(0, 8, 0xf7, 2, RAX); // NOT
+    a.memory(0, 8, 0x21, RAX, RCX, NONE, 0, EngineArea.TLB_USED - EngineArea.TLB_LOCAL); // AND
+    emptyEntries(a);
+    a.bind(none);
+    next(a, loop);
+    a.pop(RDX);
+  }
+
+  /** All of slot RDX, which begins with another number. RAX, RCX, RSI, RDI are lost. */
+  private static void emptySlot(Assembler a) {
+    a.memoryExtended(0, 8, 0xff, 0, Home.BASE, NONE, 0, word(EngineArea.SPACE_FLUSHES)); // INC
+    a.load(4, RCX, Home.BASE, word(EngineArea.SPACE_NEXT));
+    a.memory(0, 4, 0x89, RCX, Home.BASE, RDX, 2, word(EngineArea.SPACE_NUMBERS));
+    a.aluImmediate(Assembler.ADD, 4, RCX, 1);
+    a.store(4, Home.BASE, word(EngineArea.SPACE_NEXT), RCX);
+    a.push(RDX);
+    int words = 2 * EngineArea.TLB_ENTRIES / 64;
+    a.mov(4, RCX, RDX);
+    a.shift(Assembler.SHL, 4, RCX, TABLES_OF_SPACE_SHIFT);
+    a.lea(8, RDI, Home.BASE, RCX, 0, word(EngineArea.TLB + EngineArea.TLB_TABLE));
+    a.shift(Assembler.SHL, 4, RDX, Integer.numberOfTrailingZeros(8 * words));
+    int used = word(EngineArea.TLB_USED + EngineArea.TLB_ENTRIES / 8);
+    a.lea(8, RCX, Home.BASE, RDX, 0, used);
+    a.constant(RDX, words);
+    int loop = a.size();
+    a.load(8, RSI, RCX, 0);
+    a.test(8, RSI, RSI);
+    int none = a.jumpForward(Assembler.E);
+    a.storeImmediate(8, RCX, 0, 0);
+    emptyEntries(a);
+    a.bind(none);
+    next(a, loop);
+    a.pop(RDX);
+  }
+
+  /** The next word at RCX, 64 entries further than RDI; RDX: how many are left. */
+  private static void next(Assembler a, int loop) {
+    a.aluImmediate(Assembler.ADD, 8, RCX, 8);
+    a.aluImmediate(Assembler.ADD, 8, RDI, 64 * EngineArea.TLB_ENTRY);
+    a.aluImmediate(Assembler.SUB, 4, RDX, 1);
+    a.bindTo(a.jumpForward(Assembler.NE), loop);
+  }
+
+  /** Empties those of the 64 entries from RDI on whose bits RSI, not 0, has. RAX, RSI are lost. */
+  private static void emptyEntries(Assembler a) {
+    a.push(RCX);
+    int loop = a.size();
+    a.registers(0, 8, 0x0fbc, RAX, RSI); // BSF
+    a.shift(Assembler.SHL, 4, RAX, 5);
+    a.alu(Assembler.ADD, 8, RAX, RDI);
+    // A table's first entry is on a multiple of the table's size behind the first table's.
+    a.mov(8, RCX, RAX);
+    a.lea(8, Home.V, Home.BASE, NONE, 0, word(EngineArea.TLB));
+    a.alu(Assembler.SUB, 8, RCX, Home.V);
+    a.constant(Home.V, 0);
+    a.testImmediate(4, RCX, EngineArea.TLB_TABLE - 1);
+    int other = a.shortForward(Assembler.NE);
+    a.constant(Home.V, 0x1000);
+    a.bindShort(other);
+    for (int tag : new int[] {EngineArea.TLB_READ, EngineArea.TLB_WRITE, EngineArea.TLB_FETCH}) {
+      a.store(8, RAX, tag, Home.V);
+    }
+    a.lea(8, RCX, RSI, NONE, 0, -1);
+    a.alu(Assembler.AND, 8, RSI, RCX);
+    a.bindTo(a.jumpForward(Assembler.NE), loop);
+    a.pop(RCX);
+  }
+
+  /** RDX is the present slot from now on. */
+  private static void select(Assembler a) {
     a.store(4, Home.BASE, word(EngineArea.SPACE_SLOT), RDX);
     a.load(8, RCX, Home.BASE, word(EngineArea.SPACE_TIME));
     a.aluImmediate(Assembler.ADD, 8, RCX, 1);
@@ -155,8 +283,6 @@ final class AddressSpaces {
     a.aluImmediate(Assembler.ADD, 8, RDX, EngineArea.TLB_TABLE);
     a.store(8, Home.BASE, word(EngineArea.TLB_AC), RDX);
     emptyStackCopies(a);
-    a.bind(same);
-    end(a, refusals);
   }
 
   /**
