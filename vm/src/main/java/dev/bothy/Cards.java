@@ -1,6 +1,9 @@
 package dev.bothy;
 
+import dev.bothy.device.virtio.ConsolePort;
+import dev.bothy.device.virtio.VirtioBalloon;
 import dev.bothy.device.virtio.VirtioBlock;
+import dev.bothy.device.virtio.VirtioConsole;
 import dev.bothy.device.virtio.VirtioNet;
 import dev.bothy.device.virtio.VirtioPci;
 import dev.bothy.device.virtio.VirtioVsock;
@@ -30,6 +33,7 @@ final class Cards implements AutoCloseable {
   private final List<BlockDevice> disks = new ArrayList<>();
   private final List<Network> networks = new ArrayList<>();
   private final List<VsockListener> listeners = new ArrayList<>();
+  private final List<ConsoleSocket> sockets = new ArrayList<>();
 
   List<PciCard> cards() {
     return List.copyOf(cards);
@@ -98,6 +102,38 @@ final class Cards implements AutoCloseable {
   }
 
   /**
+   * Opens the sockets of a console device, and adds that with {@code ports} and theirs.
+   *
+   * @throws IOException in one line, if that is not possible
+   */
+  void add(List<ConsolePort> ports, List<ConsoleSocket.Place> places) throws IOException {
+    List<ConsolePort> all = new ArrayList<>(ports);
+    for (ConsoleSocket.Place place : places) {
+      ConsoleSocket socket = new ConsoleSocket(place);
+      sockets.add(socket);
+      all.add(socket.port());
+    }
+    if (!all.isEmpty()) {
+      cards.add(
+          host -> {
+            VirtioConsole console = new VirtioConsole(host.memory(), all);
+            console.plugIn();
+            return new VirtioPci(console);
+          });
+    }
+  }
+
+  /** Adds a balloon, which is there when the machine is made. */
+  void addBalloon(Consumer<VirtioBalloon> made) {
+    cards.add(
+        host -> {
+          VirtioBalloon balloon = new VirtioBalloon(host.memory());
+          made.accept(balloon);
+          return new VirtioPci(balloon);
+        });
+  }
+
+  /**
    * Flushes and closes everything.
    *
    * @throws IOException the first of what went wrong; everything is closed nevertheless
@@ -113,6 +149,8 @@ final class Cards implements AutoCloseable {
       }
     }
     disks.clear();
+    sockets.forEach(ConsoleSocket::close);
+    sockets.clear();
     networks.forEach(Network::close);
     networks.clear();
     listeners.forEach(VsockListener::close);

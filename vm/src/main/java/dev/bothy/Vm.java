@@ -1,6 +1,8 @@
 package dev.bothy;
 
 import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.device.virtio.ConsolePort;
+import dev.bothy.device.virtio.VirtioBalloon;
 import dev.bothy.guest.DefaultGuest;
 import dev.bothy.guest.GuestException;
 import dev.bothy.guest.Progress;
@@ -23,6 +25,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
@@ -43,12 +46,15 @@ public final class Vm implements AutoCloseable {
   private final Console console;
   private final Duration timeout;
   private final Cards cards;
+  private final VirtioBalloon balloon;
 
   /** Ends with the machine: notices its end, and its time limit. */
   private Thread watcher;
 
-  private Vm(Machine machine, ConsoleOutput output, Duration timeout, Cards cards) {
+  private Vm(
+      Machine machine, ConsoleOutput output, Duration timeout, Cards cards, VirtioBalloon balloon) {
     this.cards = cards;
+    this.balloon = balloon;
     this.machine = machine;
     this.output = output;
     this.console = new Console(output, machine.serial());
@@ -148,6 +154,11 @@ public final class Vm implements AutoCloseable {
     return machine.statistics();
   }
 
+  /** By which the guest gives memory back, if the builder was told to add it. */
+  public Optional<VirtioBalloon> balloon() {
+    return Optional.ofNullable(balloon);
+  }
+
   /**
    * Stops guest time, the processors and the devices; returns when they stand. Harmless if they do,
    * or if the machine has ended.
@@ -207,6 +218,9 @@ public final class Vm implements AutoCloseable {
     private final List<Disk> disks = new ArrayList<>();
     private final List<NetworkOption> networks = new ArrayList<>();
     private Vsock vsock;
+    private final List<ConsolePort> ports = new ArrayList<>();
+    private final List<ConsoleSocket.Place> consoleSockets = new ArrayList<>();
+    private boolean balloon;
     private Consumer<String> troubles = trouble -> {};
     private Progress progress = Progress.NONE;
 
@@ -372,6 +386,24 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
+    /** One more port of a console device: /dev/hvc0 and so on, or /dev/virtio-ports/NAME. */
+    public Builder consolePort(ConsolePort value) {
+      ports.add(value);
+      return this;
+    }
+
+    /** One more port of a console device, behind a Unix socket. */
+    public Builder consoleSocket(ConsoleSocket.Place value) {
+      consoleSockets.add(value);
+      return this;
+    }
+
+    /** True: a memory balloon, which also takes back what the guest does not use. */
+    public Builder balloon(boolean value) {
+      balloon = value;
+      return this;
+    }
+
     /**
      * Hears of what goes wrong on the host's side while the machine runs, in one line each: why it
      * is paused, for example. Called on any thread; must not wait for the machine.
@@ -420,8 +452,13 @@ public final class Vm implements AutoCloseable {
         if (vsock != null) {
           cards.add(vsock);
         }
+        cards.add(ports, consoleSockets);
       } catch (IOException e) {
         throw new VmException(e.getMessage(), e);
+      }
+      AtomicReference<VirtioBalloon> made = new AtomicReference<>();
+      if (balloon) {
+        cards.addBalloon(made::set);
       }
       try {
         EngineFactory factory = Engines.factory(engine, observation, cacheFolder(TRANSLATIONS));
@@ -439,7 +476,7 @@ public final class Vm implements AutoCloseable {
         for (PciCard card : cards.cards()) {
           options = options.withCard(card);
         }
-        return new Vm(new Machine(options), output, timeout, cards);
+        return new Vm(new Machine(options), output, timeout, cards, made.get());
       } catch (GuestException e) {
         throw new VmException(e.getMessage(), e);
       } catch (UncheckedIOException e) {

@@ -3,9 +3,13 @@ package dev.bothy;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.device.virtio.VirtioBalloon;
 import dev.bothy.guest.DefaultGuest;
 import dev.bothy.machine.MachineExit;
 import dev.bothy.net.NetworkOption;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -30,6 +34,7 @@ class VirtioGuestTest {
     new Random(5).nextBytes(content);
     Path first = Files.write(folder.resolve("first"), content);
     Path second = Files.write(folder.resolve("second"), content);
+    Path socket = folder.resolve("port");
     try (Vm vm =
         Vm.builder()
             .name("virtio")
@@ -41,12 +46,17 @@ class VirtioGuestTest {
             .disk(Disk.parse(first + ",format=raw,serial=first-disk"))
             .disk(Disk.parse(second + ",readonly"))
             .network(NetworkOption.parse("user,hostname=guest"))
+            .consoleSocket(ConsoleSocket.Place.parse("socket=" + folder.resolve("terminal")))
+            .consoleSocket(ConsoleSocket.Place.parse("socket=" + socket + ",name=org.test"))
+            .balloon(true)
             .start()) {
       GuestShell shell = new GuestShell(vm);
       shell.awaitPrompt();
       checkEntropy(shell);
       checkDisks(shell);
       checkNetwork(shell);
+      checkPorts(shell, socket);
+      checkBalloon(shell, vm.balloon().orElseThrow());
       assertEquals(List.of(), KernelWarnings.unknown(shell.run("dmesg -r")));
       shell.type("exit");
       assertEquals(new MachineExit.PoweredOff(), vm.awaitExit());
@@ -88,5 +98,37 @@ class VirtioGuestTest {
     assertEquals("10.0.2.15/24", shell.run("ip -4 -o addr show eth0 | awk '{ print $4 }'"));
     assertEquals("0", shell.run("ping -c 2 10.0.2.2 > /dev/null; echo $?"));
     assertEquals("2", shell.run("ls /sys/class/net/eth0/queues | grep -c rx"));
+  }
+
+  private static void checkPorts(GuestShell shell, Path socket) throws Exception {
+    shell.run("until [ -c /dev/hvc0 ] && [ -c /dev/vport*p1 ]; do sleep 0.1; done");
+    assertEquals("org.test", shell.run("cat /sys/class/virtio-ports/vport*p1/name"));
+    try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
+      client.write(ByteBuffer.wrap("to the guest\n".getBytes(StandardCharsets.US_ASCII)));
+      assertEquals("to the guest", shell.run("head -n 1 /dev/vport*p1"));
+      shell.run("echo from the guest > $(echo /dev/vport*p1)");
+      ByteBuffer answer = ByteBuffer.allocate(15);
+      while (answer.hasRemaining() && client.read(answer) >= 0) {
+        // All of it.
+      }
+      assertEquals("from the guest\n", new String(answer.array(), StandardCharsets.US_ASCII));
+    }
+  }
+
+  private static void checkBalloon(GuestShell shell, VirtioBalloon balloon) throws Exception {
+    String pages = "cat /sys/bus/virtio/drivers/virtio_balloon/virtio*/status";
+    shell.run("until " + pages + " 2>&-; do sleep 0.1; done");
+    balloon.setTarget(64 << 20);
+    while (balloon.actual() < 64 << 20) {
+      shell.run("sleep 0.1");
+    }
+    assertTrue(balloon.askForStatistics());
+    while (!balloon.statistics().containsKey(VirtioBalloon.Statistic.AVAILABLE_MEMORY)) {
+      shell.run("sleep 0.1");
+    }
+    balloon.setTarget(0);
+    while (balloon.actual() > 0) {
+      shell.run("sleep 0.1");
+    }
   }
 }

@@ -1,5 +1,6 @@
 package dev.bothy.cli;
 
+import dev.bothy.ConsoleSocket;
 import dev.bothy.Disk;
 import dev.bothy.MemorySize;
 import dev.bothy.Vm;
@@ -82,6 +83,14 @@ final class Run implements Command.Action {
           "A socket device: the guest's address, and a Unix socket by which programs here reach its"
               + " ports with the line CONNECT PORT; the guest reaches its host's ports at"
               + " PATH_PORT.");
+
+  private final Option consoles =
+      syntax.options(
+          "--console",
+          "socket=PATH[,...]",
+          "One more console, behind a Unix socket that Bothy makes: /dev/hvc0 and so on in the"
+              + " guest; with name=NAME a plain port, /dev/virtio-ports/NAME there. May be given"
+              + " several times.");
 
   private final Option noReboot = syntax.flag("--no-reboot", "A reset by the guest ends Bothy.");
 
@@ -207,6 +216,7 @@ final class Run implements Command.Action {
     checked(kernel, value -> builder.kernel(Path.of(value)));
     checked(initrd, value -> builder.initrd(Path.of(value)));
     checked(disks, value -> builder.disk(Disk.parse(value)));
+    checked(consoles, value -> builder.consoleSocket(ConsoleSocket.Place.parse(value)));
     checked(networks, value -> builder.network(NetworkOption.parse(value)));
     checked(vsock, value -> builder.vsock(Vsock.parse(value)));
     return builder;

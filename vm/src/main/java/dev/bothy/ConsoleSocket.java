@@ -1,0 +1,230 @@
+package dev.bothy;
+
+import dev.bothy.device.virtio.ConsolePort;
+import java.io.IOException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * A console port of a machine behind a Unix socket of the host: one client at a time. What the
+ * guest writes while there is none is lost. Any thread.
+ */
+public final class ConsoleSocket implements AutoCloseable {
+  /**
+   * Where the socket is to be, and what the guest calls the port.
+   *
+   * @param name empty: the guest puts a terminal on it; else it is plain bytes under that name
+   */
+  public record Place(Path socket, String name) {
+    /** How {@link #parse} wants it. */
+    public static final String FORM = "socket=PATH[,name=NAME]";
+
+    /**
+     * Reads {@link #FORM}.
+     *
+     * @throws IllegalArgumentException in one line, if it is something else
+     */
+    public static Place parse(String text) {
+      int name = text.indexOf(",name=");
+      String path = name < 0 ? text : text.substring(0, name);
+      String called = name < 0 ? "" : text.substring(name + ",name=".length());
+      if (!path.startsWith("socket=") || path.length() == "socket=".length()) {
+        throw new IllegalArgumentException("a console wants its socket: " + FORM);
+      }
+      if (name >= 0 && !called.matches("[A-Za-z0-9._-]{1,64}")) {
+        throw new IllegalArgumentException("\"" + called + "\" is no name of a port");
+      }
+      try {
+        return new Place(Path.of(path.substring("socket=".length())), called);
+      } catch (InvalidPathException e) {
+        throw new IllegalArgumentException("\"" + path + "\" is no file's name", e);
+      }
+    }
+  }
+
+  /** Bytes that wait for the client, and for the guest. */
+  private static final int WAITING = 1 << 16;
+
+  private final Path path;
+  private final ServerSocketChannel server;
+  private final ConsolePort port;
+
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition changed = lock.newCondition();
+
+  // Guarded by the lock.
+  private final ByteBuffer output = ByteBuffer.allocate(WAITING);
+  private SocketChannel client;
+  private boolean room;
+  private volatile boolean closed;
+
+  /**
+   * Opens the socket.
+   *
+   * @throws IOException in one line, if it cannot be
+   */
+  ConsoleSocket(Place place) throws IOException {
+    path = place.socket();
+    server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+    try {
+      server.bind(UnixDomainSocketAddress.of(path));
+    } catch (IOException | IllegalArgumentException e) {
+      server.close();
+      throw new IOException(
+          "cannot make the console's socket " + path + " (" + e.getMessage() + ")", e);
+    }
+    port = new ConsolePort(place.name(), place.name().isEmpty(), this::take);
+    port.onRoom(this::roomAgain);
+    Thread.ofVirtual().name("bothy-console-socket").start(this::serve);
+  }
+
+  ConsolePort port() {
+    return port;
+  }
+
+  /** The guest writes. */
+  private int take(byte[] bytes, int length) {
+    lock.lock();
+    try {
+      if (client == null) {
+        return length;
+      }
+      int taken = Math.min(length, output.remaining());
+      output.put(bytes, 0, taken);
+      changed.signalAll();
+      return taken;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void roomAgain() {
+    lock.lock();
+    try {
+      room = true;
+      changed.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void serve() {
+    while (!closed) {
+      try (SocketChannel next = server.accept()) {
+        connected(next);
+        Thread.ofVirtual().start(() -> write(next));
+        read(next);
+        connected(null);
+      } catch (IOException e) {
+        connected(null);
+      } catch (InterruptedException e) {
+        return;
+      }
+    }
+  }
+
+  private void connected(SocketChannel channel) {
+    lock.lock();
+    try {
+      client = channel;
+      output.clear();
+      changed.signalAll();
+    } finally {
+      lock.unlock();
+    }
+    port.setOpen(channel != null);
+    port.sinkReady();
+  }
+
+  /** From the client to the guest, at the guest's pace. */
+  private void read(SocketChannel channel) throws IOException, InterruptedException {
+    ByteBuffer buffer = ByteBuffer.allocate(WAITING);
+    while (channel.read(buffer.clear()) >= 0) {
+      int done = 0;
+      while (done < buffer.position()) {
+        lock.lock();
+        try {
+          room = false;
+        } finally {
+          lock.unlock();
+        }
+        int taken = port.offer(buffer.array(), done, buffer.position() - done);
+        done += taken;
+        if (taken == 0) {
+          awaitRoom();
+        }
+      }
+    }
+  }
+
+  private void awaitRoom() throws InterruptedException, IOException {
+    lock.lock();
+    try {
+      while (!room && !closed) {
+        changed.await();
+      }
+      if (closed) {
+        throw new IOException("closed");
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** From the guest to the client. */
+  private void write(SocketChannel channel) {
+    ByteBuffer portion = ByteBuffer.allocate(WAITING);
+    try {
+      while (true) {
+        lock.lockInterruptibly();
+        try {
+          while (client == channel && output.position() == 0) {
+            changed.await();
+          }
+          if (client != channel) {
+            return;
+          }
+          portion.clear().put(output.flip()).flip();
+          output.clear();
+        } finally {
+          lock.unlock();
+        }
+        port.sinkReady();
+        while (portion.hasRemaining()) {
+          channel.write(portion);
+        }
+      }
+    } catch (IOException | InterruptedException e) {
+      // The client has gone; whoever reads from it notices.
+    }
+  }
+
+  /** Closes the socket and takes its file away. */
+  @Override
+  public void close() {
+    closed = true;
+    roomAgain();
+    try {
+      server.close();
+      lock.lock();
+      try {
+        if (client != null) {
+          client.close();
+        }
+      } finally {
+        lock.unlock();
+      }
+      Files.deleteIfExists(path);
+    } catch (IOException e) {
+      // Nothing more can be done about it.
+    }
+  }
+}
