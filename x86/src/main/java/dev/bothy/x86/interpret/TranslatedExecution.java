@@ -380,7 +380,7 @@ final class TranslatedExecution {
       }
       translation = translate(block, mode);
       if (translation == null) {
-        block.untranslatable = true;
+        block.untranslatable = !translator.full();
         interpretNext = true;
         return null;
       }

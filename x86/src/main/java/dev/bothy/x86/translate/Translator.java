@@ -4,9 +4,6 @@ import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.host.ExecutableMemory;
 import dev.bothy.host.NativeFunction;
 import dev.bothy.host.RawMemory;
-import dev.bothy.x86.decode.Instruction;
-import dev.bothy.x86.decode.Op;
-import dev.bothy.x86.decode.TableEntry;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -68,17 +65,6 @@ public final class Translator implements AutoCloseable {
 
   private final BlockIndex index = new BlockIndex();
 
-  // The block at hand.
-  private final BlockDecoder decoder;
-  private final Instruction[] instructions;
-  private final int[] offsets;
-  private final int[] ends = new int[BlockWriter.MOST];
-  private final int[] live = new int[BlockWriter.MOST];
-  private final boolean[] observing = new boolean[BlockWriter.MOST];
-  private final byte[] loaded = new byte[BlockWriter.MOST + 1];
-  private final int[] retry = new int[BlockWriter.MOST + 1];
-  private final int[] pointers = new int[BlockWriter.MOST + 1];
-
   private final TranslatorCounts statistics = new TranslatorCounts();
 
   /**
@@ -112,10 +98,8 @@ public final class Translator implements AutoCloseable {
     }
     enter = MemorySegment.ofAddress(stubs.enter);
     used = STUBS_SIZE;
-    decoder = new BlockDecoder(model, options.longestBlock);
-    instructions = decoder.instructions;
-    offsets = decoder.offsets;
-    blockWriter = new BlockWriter(stubs, counts, retry);
+    composer = new BlockComposer(model, options, stubs, counts, memory.address());
+    linker = new BlockWriter(stubs, counts, null);
     long stubsEnd = assembler.here();
     stored = folder.flatMap(f -> store(f, stubsEnd)).orElse(null);
   }
@@ -127,7 +111,14 @@ public final class Translator implements AutoCloseable {
         .map(key -> new StoredTranslations(folder, key, StoredTranslations.USUAL_SIZE));
   }
 
-  private final BlockWriter blockWriter;
+  /** Who uses it holds its lock, and may ask for this translator's. */
+  private final BlockComposer composer;
+
+  /** For the code of chains, under this translator's lock. */
+  private final BlockWriter linker;
+
+  /** Whoever overwrites pages all the time has them interpreted. */
+  private static final int MOST_TRIES = 3;
 
   /** What earlier machines have translated, or null. */
   private final StoredTranslations stored;
@@ -187,7 +178,7 @@ public final class Translator implements AutoCloseable {
    * @param secondAt its host address
    * @return null if the first instruction is the interpreter's, or the page has lost its mark
    */
-  public synchronized TranslatedBlock translate(
+  public TranslatedBlock translate(
       long physical,
       long linear,
       long pageAt,
@@ -195,38 +186,59 @@ public final class Translator implements AutoCloseable {
       long secondAt,
       int mode,
       CodePages pages) {
-    TranslatedBlock known = find(physical, secondPage, mode);
-    if (known != null) {
-      return known;
-    }
-    // Before the bytes are read.
-    if (!pages.markTranslated(physical)) {
+    synchronized (composer) {
+      for (int i = 0; i < MOST_TRIES; i++) {
+        synchronized (this) {
+          TranslatedBlock known = find(physical, secondPage, mode);
+          if (known != null) {
+            return known;
+          }
+          // Before the bytes are read.
+          if (!mark(physical, secondPage, pages)) {
+            return null;
+          }
+          TranslatedBlock kept = secondPage < 0 ? load(physical, pageAt, mode) : null;
+          if (kept != null) {
+            return kept;
+          }
+          composer.begin(physical & ~0xfffL, secondPage);
+        }
+        // Without the lock: vCPUs ask for it whenever they leave generated code.
+        long start = System.nanoTime();
+        boolean some = composer.compose(pageAt, secondAt, (int) physical & 0xfff, mode);
+        synchronized (this) {
+          boolean sound = composer.end();
+          TranslatedBlock block = null;
+          if (some && sound && !full()) {
+            block = publish(physical, secondPage, secondAt, mode);
+            index.put(pageAt + (physical & 0xfff), mode, block.farEntry);
+          } else {
+            unmarkIfEmpty(physical, pages);
+            unmarkIfEmpty(secondPage, pages);
+          }
+          statistics.measure(block, System.nanoTime() - start);
+          if (block != null && !listeners.isEmpty()) {
+            tell(block, linear);
+          }
+          if (block != null || sound) {
+            return block;
+          }
+        }
+      }
       return null;
+    }
+  }
+
+  /** Marks the pages of a block to be; false if one of them has lost its mark for code. */
+  private boolean mark(long physical, long secondPage, CodePages pages) {
+    if (!pages.markTranslated(physical)) {
+      return false;
     }
     if (secondPage >= 0 && !pages.markTranslated(secondPage)) {
       unmarkIfEmpty(physical, pages);
-      return null;
+      return false;
     }
-    long start = System.nanoTime();
-    TranslatedBlock block = secondPage < 0 ? load(physical, pageAt, mode) : null;
-    if (block != null) {
-      return block;
-    }
-    int count = decoder.decode(pageAt, secondAt, (int) physical & 0xfff, mode);
-    block = count == 0 ? null : write(physical, secondPage, secondAt, mode, count);
-    if (block != null) {
-      index.put(pageAt + (physical & 0xfff), mode, block.farEntry);
-    } else {
-      unmarkIfEmpty(physical, pages);
-      if (secondPage >= 0) {
-        unmarkIfEmpty(secondPage, pages);
-      }
-    }
-    statistics.measure(block, System.nanoTime() - start);
-    if (block != null && !listeners.isEmpty()) {
-      tell(block, linear);
-    }
-    return block;
+    return true;
   }
 
   /**
@@ -279,94 +291,39 @@ public final class Translator implements AutoCloseable {
 
   /** Tells the listeners of the block at hand. */
   private void tell(TranslatedBlock block, long linear) {
-    byte[] code = blockWriter.a.bytes();
-    long address = block.entry - blockWriter.entry;
+    byte[] code = Arrays.copyOf(composer.code(), composer.length());
+    long address = block.entry - composer.entry();
     var translation =
-        new BlockListener.Translation(block, linear, decoder.page.clone(), address, code);
+        new BlockListener.Translation(block, linear, composer.page().clone(), address, code);
     listeners.forEach(listener -> listener.translated(translation));
   }
 
   private void unmarkIfEmpty(long physical, CodePages pages) {
-    if (!byPage.containsKey(physical & ~0xfffL)) {
-      pages.unmarkTranslated(physical);
+    long page = physical & ~0xfffL;
+    if (physical >= 0 && !composer.reads(page) && !byPage.containsKey(page)) {
+      pages.unmarkTranslated(page);
     }
   }
 
-  private TranslatedBlock write(
-      long physical, long secondPage, long secondAt, int mode, int decoded) {
-    int count = decoded;
-    boolean whole = true;
-    for (; ; ) {
-      int done = emit(physical, mode, count, whole);
-      if (done == count) {
-        break;
-      }
-      if (done == 0) {
-        return null;
-      }
-      // Instruction `done` is the interpreter's.
-      count = done;
-      whole = false;
-    }
-    BlockWriter w = blockWriter;
-    int stale = w.finish(count, offsets);
-    int length = w.a.size();
+  /** Gives the block that was composed its place and number. */
+  private TranslatedBlock publish(long physical, long secondPage, long secondAt, int mode) {
+    int number = blocks.size();
     int place = (int) used;
-    long origin = memory.address() + used;
-    put(w.a.buffer(), 0, length);
-    int low = 4096;
-    int high = 0;
-    short[] starts = new short[count + 1];
-    for (int k = 0; k <= count; k++) {
-      starts[k] = (short) offsets[k];
-      retry[k] -= w.entry;
-      if (k < count) {
-        low = Math.min(low, offsets[k]);
-        high = Math.max(high, offsets[k] + instructions[k].length);
-      }
+    composer.relocate(number, place);
+    put(composer.code(), 0, composer.length());
+    long far = memory.address() + place + composer.farEntry();
+    if (secondPage >= 0) {
+      far = straddleEntry((int) physical & 0xfff, secondAt, mode, far);
     }
-    for (int c = 0; c < w.chains; c++) {
-      if (w.chainSites[c] >= 0) {
-        w.chainSites[c] -= w.entry;
-      }
-    }
-    long pagePhysical = physical & ~0xfffL;
-    TranslatedBlock block =
-        new TranslatedBlock(
-            w.number,
-            physical,
-            secondPage,
-            mode,
-            pagePhysical + low,
-            pagePhysical + high,
-            starts,
-            Arrays.copyOf(retry, count + 1),
-            Arrays.copyOf(loaded, count + 1),
-            w.shadowed,
-            faultsAsFound(count),
-            w.spans.any() ? readsFirst(count) : 0,
-            w.spans.any() ? lookedAhead(count) : null,
-            w.x87Loaded ? Arrays.copyOf(pointers, count + 1) : null,
-            Arrays.copyOf(w.chainSites, w.chains),
-            Arrays.copyOf(w.chainTargets, w.chains),
-            Arrays.copyOf(w.chainCounts, w.chains),
-            origin + w.entry,
-            secondPage < 0
-                ? origin + w.farEntry
-                : straddleEntry((int) physical & 0xfff, secondAt, mode, origin + w.farEntry),
-            origin + stale,
-            length);
+    TranslatedBlock block = composer.block(number, place, physical, secondPage, mode, far);
     enter(block);
     if (stored != null && secondPage < 0) {
-      for (int k = 0; k < count; k++) {
-        ends[k] = offsets[k] + instructions[k].length;
-      }
-      stored.add(block, decoder.page, ends, w, place);
+      composer.keep(stored, block, place);
     }
     statistics.translated++;
-    statistics.guestInstructions += count;
-    statistics.guestBytes += high - low;
-    statistics.hostBytes += length;
+    statistics.guestInstructions += block.count();
+    statistics.guestBytes += block.to - block.from;
+    statistics.hostBytes += composer.length();
     return block;
   }
 
@@ -383,167 +340,6 @@ public final class Translator implements AutoCloseable {
     byPage.computeIfAbsent(block.physical & ~0xfffL, p -> new ArrayList<>(4)).add(block);
     if (block.secondPage >= 0) {
       byPage.computeIfAbsent(block.secondPage, p -> new ArrayList<>(4)).add(block);
-    }
-  }
-
-  /** See {@link TranslatedBlock#faultsAsFoundAt}. */
-  private long faultsAsFound(int count) {
-    long bits = 0;
-    for (int k = 0; k < count; k++) {
-      switch (instructions[k].entry.lowering()) {
-        case PLAIN, FLAGS, STACK, CONTROL, STRING, SSE -> bits |= 1L << k;
-        default -> {}
-      }
-    }
-    return bits;
-  }
-
-  /** See {@link TranslatedBlock#readsFirst}. */
-  private long readsFirst(int count) {
-    long bits = 0;
-    for (int k = 0; k < count; k++) {
-      bits |= (blockWriter.spans.readsFirst(k) ? 1L : 0) << k;
-    }
-    return bits;
-  }
-
-  /** See {@link TranslatedBlock#lookedAhead}. */
-  private short[] lookedAhead(int count) {
-    short[] ahead = null;
-    for (int k = 0; k < count; k++) {
-      int bytes = blockWriter.spans.lookedAhead(k);
-      if (bytes != 0) {
-        ahead = ahead == null ? new short[count] : ahead;
-        ahead[k] = (short) bytes;
-      }
-    }
-    return ahead;
-  }
-
-  /**
-   * Writes {@code count} instructions.
-   *
-   * @param whole nothing but the end of the block follows them; else an instruction of the
-   *     interpreter's
-   * @return how many could be written
-   */
-  private int emit(long physical, int mode, int count, boolean whole) {
-    BlockWriter w = blockWriter;
-    w.spans.plan(
-        instructions, offsets, count, Mode.is(mode, Mode.LONG), Mode.is(mode, Mode.NARROW));
-    for (int k = 0, units = 0; k < count; k++) {
-      observing[k] =
-          Units.needed(instructions[k], units)
-              || observes(instructions[k]) && (counts || !w.spans.isQuiet(k, instructions[k]));
-      units = Units.after(instructions[k], units);
-    }
-    int needed = TableEntry.ARITHMETIC;
-    for (int k = count - 1; k >= 0; k--) {
-      Instruction i = instructions[k];
-      live[k] = needed;
-      // Where a conditional jump leads when it is taken, any flag may be wanted.
-      needed =
-          observing[k] || i.op == Op.JCC
-              ? TableEntry.ARITHMETIC
-              : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
-    }
-    w.start(mode, blocks.size(), memory.address() + used);
-    w.offset = offsets[0];
-    w.head(options.counting);
-    for (int k = 0; k < count; k++) {
-      Instruction i = instructions[k];
-      w.index = k;
-      w.offset = offsets[k];
-      w.liveAfter = live[k];
-      w.last = whole && k == count - 1;
-      if (observing[k]) {
-        w.observe();
-      }
-      if (observing[k] || k > 0 && isIntricate(instructions[k - 1])) {
-        // A miss comes back here, or several ways lead here.
-        w.scratch.forget();
-      }
-      if (mayBranch(i)) {
-        w.x87Pointers.flush(w);
-      }
-      pointers[k] = w.x87Pointers.pending();
-      retry[k] = w.a.size();
-      loaded[k] = (byte) ((w.vectorsLoaded ? 1 : 0) | (w.x87Loaded ? 2 : 0));
-      if (decoder.followed[k]) {
-        continue;
-      }
-      if (!w.roomForMore()
-          || !options.approximating && Lowerings.approximates(i.op)
-          || !Lowerings.write(w, i)) {
-        return k;
-      }
-    }
-    retry[count] = w.a.size();
-    loaded[count] = 0;
-    pointers[count] = w.x87Pointers.pending();
-    if (!whole) {
-      w.index = count;
-      w.observe();
-      w.interpret();
-    } else if (!decoder.endsByItself) {
-      w.index = count - 1;
-      w.x87Pointers.flush(w);
-      if (decoder.straddleFollows) {
-        w.jumpFar(offsets[count]);
-      } else {
-        w.jumpTo(offsets[count]);
-      }
-    }
-    return count;
-  }
-
-  /** True if the code of {@code i} may have jumps in it. */
-  private static boolean isIntricate(Instruction i) {
-    return switch (i.entry.lowering()) {
-      case PLAIN, FLAGS, STACK, SSE, NOP -> false;
-      default -> true;
-    };
-  }
-
-  /** True if {@code i} may go on elsewhere without a return to Java. */
-  private static boolean mayBranch(Instruction i) {
-    return switch (i.entry.lowering()) {
-      case PLAIN, FLAGS, STACK, NOP, SSE, MMX, X87 -> false;
-      default -> true;
-    };
-  }
-
-  /**
-   * True if somebody may look at the flags as they are before {@code i}: it may leave the block.
-   */
-  private static boolean observes(Instruction i) {
-    switch (i.op) {
-      case JCC, NOP, LEA, ENDBR64, ENDBR32 -> {
-        return false;
-      }
-      case DIV, IDIV -> {
-        return true;
-      }
-      case JMP -> {
-        return i.kind[0] != Instruction.RELATIVE;
-      }
-      default -> {}
-    }
-    switch (i.entry.lowering()) {
-      case PLAIN, FLAGS, SSE, MMX, X87 -> {
-        if (i.entry.has(TableEntry.RDI)) {
-          return true;
-        }
-        for (int n = 0; n < i.operands; n++) {
-          if (i.kind[n] == Instruction.MEMORY) {
-            return true;
-          }
-        }
-        return i.op == Op.CLD || i.op == Op.STD || i.op == Op.LAHF;
-      }
-      default -> {
-        return true;
-      }
     }
   }
 
@@ -589,7 +385,7 @@ public final class Translator implements AutoCloseable {
 
   /** Code that goes to offset {@code target} of the present page through the jump cache. */
   private long farJump(int target, int mode) {
-    BlockWriter w = blockWriter;
+    BlockWriter w = linker;
     w.start(mode, 0, memory.address() + used);
     w.addressToV(target);
     stubs.jumpCacheLookUp(w.a);
@@ -615,6 +411,7 @@ public final class Translator implements AutoCloseable {
 
   /** Drops the blocks that overlap {@code length} bytes at {@code physical}, all on one page. */
   public synchronized void drop(long physical, long length, CodePages pages) {
+    composer.overwritten(physical & ~0xfffL);
     List<TranslatedBlock> page = byPage.get(physical & ~0xfffL);
     if (page == null) {
       return;
@@ -638,7 +435,7 @@ public final class Translator implements AutoCloseable {
     List<TranslatedBlock> blocks = byPage.get(page);
     if (blocks != null && blocks.remove(block) && blocks.isEmpty()) {
       byPage.remove(page);
-      pages.unmarkTranslated(page);
+      unmarkIfEmpty(page, pages);
     }
   }
 
@@ -660,6 +457,7 @@ public final class Translator implements AutoCloseable {
     byPage.clear();
     index.clear();
     used = STUBS_SIZE;
+    composer.overwritten();
     statistics.cleared++;
     listeners.forEach(BlockListener::cleared);
   }

@@ -51,6 +51,14 @@ final class TranslatedPage implements AutoCloseable {
     return translator.translate(PHYSICAL + offset, linear, page.address(), -1, 0, mode, PAGES);
   }
 
+  /** Writes {@code code} to {@code linear}, as a guest would. */
+  void overwrite(long linear, String code) {
+    byte[] bytes = HexFormat.of().parseHex(code.replace(" ", ""));
+    int offset = (int) linear & 0xfff;
+    MemorySegment.copy(bytes, 0, page, ValueLayout.JAVA_BYTE, offset, bytes.length);
+    translator.drop(PHYSICAL + offset, bytes.length, PAGES);
+  }
+
   void clear() {
     translator.clear(PAGES);
   }
