@@ -102,7 +102,7 @@ class PciInterruptsTest {
         2,
         "",
         shell -> {
-          assertEquals("6", shell.run("ls /sys/bus/pci/devices | wc -l"));
+          assertEquals("5", shell.run("ls /sys/bus/pci/devices | grep -c '00:0[1-5].0$'"));
           assertEquals("", shell.run("dmesg | grep -iE 'pci.*(fail|conflict|can.t|BAR.*no )'"));
           MatchResult before = line(shell, "virtio0-input");
           assertTrue(kind(before).startsWith("PCI-MSI"), kind(before));
@@ -125,16 +125,16 @@ class PciInterruptsTest {
         2,
         "pci=nomsi",
         shell -> {
-          MatchResult shared = line(shell, "virtio0, virtio4");
+          MatchResult shared = line(shell, "virtio0, virtio4.*");
           assertEquals("IO-APIC 17-fasteoi", kind(shared));
           read(shell, "virtio_rng.0");
           read(shell, "virtio_rng.4");
           long count = 0;
-          for (long one : counts(line(shell, "virtio0, virtio4"))) {
+          for (long one : counts(line(shell, "virtio0, virtio4.*"))) {
             count += one;
           }
           assertTrue(count >= 64, "interrupts: " + count);
-          assertEquals("IO-APIC 18-fasteoi", kind(line(shell, "virtio1")));
+          assertEquals("IO-APIC 18-fasteoi", kind(line(shell, "virtio1.*")));
         });
   }
 
@@ -146,11 +146,11 @@ class PciInterruptsTest {
         shell -> {
           read(shell, "virtio_rng.0");
           read(shell, "virtio_rng.1");
-          MatchResult eleven = line(shell, "virtio0, virtio2, virtio4");
+          MatchResult eleven = line(shell, "virtio0, virtio2, virtio4.*");
           assertEquals("11", eleven.group(1));
           assertTrue(kind(eleven).startsWith("XT-PIC"), kind(eleven));
           assertTrue(counts(eleven)[0] >= 32);
-          MatchResult ten = line(shell, "virtio1, virtio3");
+          MatchResult ten = line(shell, "virtio1, virtio3.*");
           assertEquals("10", ten.group(1));
           assertTrue(counts(ten)[0] >= 32);
         });
