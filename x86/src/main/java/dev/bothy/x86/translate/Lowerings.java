@@ -26,6 +26,7 @@ final class Lowerings {
         return AddressSpaces.write(w, i);
       }
       case CPUID -> {
+        w.clobberFlags();
         w.a.call(w.stubs.cpuid);
         w.interpretIf(dev.bothy.assemble.Assembler.B);
         return true;

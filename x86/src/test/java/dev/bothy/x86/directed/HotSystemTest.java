@@ -133,6 +133,20 @@ class HotSystemTest extends EngineTest {
   }
 
   @Test
+  void cpuidLeavesTheFlagsAsTheyAre() {
+    likeTheInterpreter(
+        "cpuid",
+        m -> {
+          m.long64(0);
+          var a = m.assembler(64).mov(15, ROUNDS).mov(9, 0).label("loop");
+          a.cmp(15, ROUNDS / 2).mov(RAX, 0).hex("0f a2").hex("49 83 d1 00"); // cpuid; adc r9, 0
+          m.code(64, a.dec(15).jnz("loop").hlt());
+          m.run();
+        },
+        m -> assertEquals(ROUNDS / 2 - 1, m.gpr(9)));
+  }
+
+  @Test
   void cpuidAnswersTheSameEachTimeButForWhatHasChanged() {
     long[] seen = new long[4];
     likeTheInterpreter(
