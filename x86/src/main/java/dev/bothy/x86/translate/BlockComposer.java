@@ -185,7 +185,7 @@ final class BlockComposer {
         faultsAsFound(count),
         w.spans.any() ? readsFirst(count) : 0,
         w.spans.any() ? lookedAhead(count) : null,
-        w.x87Loaded ? Arrays.copyOf(pointers, count + 1) : null,
+        anyPointers() ? Arrays.copyOf(pointers, count + 1) : null,
         Arrays.copyOf(w.chainSites, w.chains),
         Arrays.copyOf(w.chainTargets, w.chains),
         Arrays.copyOf(w.chainCounts, w.chains),
@@ -193,6 +193,15 @@ final class BlockComposer {
         far,
         at + stale,
         length());
+  }
+
+  /** See {@link TranslatedBlock#pointers}. */
+  private boolean anyPointers() {
+    int any = 0;
+    for (int k = 0; k <= count; k++) {
+      any |= pointers[k];
+    }
+    return any != 0;
   }
 
   /** Keeps the block at hand, {@code block}, for later machines. */

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.assemble.Assembler;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -137,6 +138,26 @@ class StateAreaTest extends EngineTest {
           assertEquals(DATA + (long) CASES * CASE, m.gpr(RSI));
           boolean restores = code.endsWith("2f");
           assertTrue(m.gpr(14) > 0 && m.gpr(14) < (restores ? CASES / 2 : CASES / 4), "faults");
+        });
+  }
+
+  @Test
+  void faultBeforeARestoreFindsThePointersOfTheInstructionBefore() {
+    likeTheInterpreter(
+        "fld1; fstp [rbx]; xrstor [rdi]",
+        m -> {
+          CpuState s = m.long64(0);
+          s.set(CpuState.CR4, CR4_LONG | OSXSAVE);
+          s.set(CpuState.XCR0, 3);
+          var a = m.assembler(64).mov(15, CASES).mov(RBX, DATA).mov(RDI, DATA + 0x1000);
+          a.mov(RAX, 1).mov(RDX, 0).label("loop").hex("d9 e8 dd 1b 0f ae 2f");
+          a.dec(15).jnz("loop").mov(15, 1).mov(RBX, 0x7000_0000_0000L).jmp("loop");
+          m.code(64, a);
+          m.run();
+        },
+        m -> {
+          assertEquals(14, m.vector());
+          assertEquals(0x1e8, m.state().getInt32(CpuState.X87_OPCODE));
         });
   }
 
