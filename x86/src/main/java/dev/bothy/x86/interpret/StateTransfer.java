@@ -40,6 +40,8 @@ final class StateTransfer {
     cpu.nmiBlocked = getInt(state + CpuState.NMI_BLOCKED) != 0;
     cpu.pendingDebug = getInt(state + CpuState.PENDING_DEBUG);
     cpu.forgetRun();
+    // Generated code loads it: the host faults for bits that are reserved.
+    cpu.setMxcsr(cpu.mxcsr() & XsaveLayout.MXCSR_MASK);
     int csAttributes = cpu.segmentAttributes(CpuState.CS);
     boolean isProtected = (getLong(state + CpuState.CR0) & Bits.CR0_PE) != 0;
     cpu.cpl =

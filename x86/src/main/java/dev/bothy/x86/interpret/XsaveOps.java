@@ -77,8 +77,7 @@ final class XsaveOps {
     touch(cpu, at, LEGACY_SIZE);
     boolean sse = savesSse(cpu);
     if (sse) {
-      checkMxcsr(cpu, at);
-      cpu.setMxcsr(cpu.load32(at + MXCSR));
+      cpu.setMxcsr(loadMxcsr(cpu, at));
       restoreXmm(cpu, i, at);
     }
     restoreX87(cpu, i, at);
@@ -102,10 +101,13 @@ final class XsaveOps {
     cpu.load8(at + size - 1);
   }
 
-  private static void checkMxcsr(Cpu cpu, long at) {
-    if ((cpu.load32(at + MXCSR) & ~XsaveLayout.MXCSR_MASK) != 0) {
+  /** Read once: others may write there, and the host would not take what was not checked. */
+  private static int loadMxcsr(Cpu cpu, long at) {
+    int value = cpu.load32(at + MXCSR);
+    if ((value & ~XsaveLayout.MXCSR_MASK) != 0) {
       throw cpu.raise(GuestFault.GP, 0);
     }
+    return value;
   }
 
   // Components.
@@ -348,18 +350,14 @@ final class XsaveOps {
       throw cpu.raise(GuestFault.GP, 0);
     }
     int loaded = (int) present & requested;
-    boolean mxcsr = compacted ? (loaded & SSE) != 0 : (requested & (SSE | AVX)) != 0;
-    if (mxcsr) {
-      checkMxcsr(cpu, at);
-    }
+    boolean loadsMxcsr = compacted ? (loaded & SSE) != 0 : (requested & (SSE | AVX)) != 0;
+    int mxcsr = loadsMxcsr ? loadMxcsr(cpu, at) : XsaveLayout.MXCSR_INITIAL;
     if ((loaded & AVX) != 0) {
       touch(cpu, at + AVX_OFFSET, AVX_SIZE);
     }
     restore(cpu, i, at, requested, loaded);
-    if (mxcsr) {
-      cpu.setMxcsr(cpu.load32(at + MXCSR));
-    } else if ((requested & SSE) != 0) {
-      cpu.setMxcsr(XsaveLayout.MXCSR_INITIAL);
+    if (loadsMxcsr || (requested & SSE) != 0) {
+      cpu.setMxcsr(mxcsr);
     }
   }
 

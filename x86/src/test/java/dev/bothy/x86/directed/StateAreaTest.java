@@ -161,6 +161,20 @@ class StateAreaTest extends EngineTest {
         });
   }
 
+  @Test
+  void reservedBitsOfMxcsrInAStateFromOutsideAreLeftOut() {
+    likeTheInterpreter(
+        "stmxcsr [rbx]",
+        m -> {
+          m.long64(0).setInt32(CpuState.MXCSR, 0xffff_1f80);
+          var a = m.assembler(64).mov(15, CASES).mov(RBX, DATA);
+          a.label("loop").hex("0f 28 d2 0f ae 1b"); // movaps xmm2, xmm2; stmxcsr [rbx]
+          m.code(64, a.dec(15).jnz("loop").hlt());
+          m.run();
+        },
+        m -> assertEquals(0x1f80, m.memory.readInt(DATA)));
+  }
+
   @ParameterizedTest
   @CsvSource({"0f ae 27", "0f ae 37", "0f c7 27", "0f ae 2f"})
   void isUndefinedWithoutOsxsave(String code) {
