@@ -42,7 +42,8 @@ abstract class MemoryNode extends Node {
     // Offsets in segments with a base have to be looked at.
     return i.mode == 64
         && i.addressSize == 8
-        && (i.segment < CpuState.FS || i.base < 0 && i.index < 0);
+        && (i.segment < CpuState.FS
+            || i.base < 0 && i.index < 0 && i.displacement == (int) i.displacement);
   }
 
   final long address() {

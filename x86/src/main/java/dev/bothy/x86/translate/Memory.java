@@ -102,7 +102,9 @@ final class Memory {
 
   /** True if the operand is in a segment with a base, at an offset that may be anything. */
   static boolean addsToRegisters(Instruction i) {
-    return i.segment >= CpuState.FS && i.addressSize == 8 && (i.base >= 0 || i.index >= 0);
+    return i.segment >= CpuState.FS
+        && i.addressSize == 8
+        && (i.base >= 0 || i.index >= 0 || i.displacement != (int) i.displacement);
   }
 
   /** {@link Home#A}: linear address in, host address out. V is lost; leaves on a miss. */

@@ -176,7 +176,8 @@ class HotFaultTest extends EngineTest {
     "65 d9 03, 0x800000000ff0, 13", // fld
     "65 48 0f a3 0b, 0x800000000ff8, 13", // bt gs:[rbx], rcx
     "65 48 0f a3 13, 0x7fffffffffc0, 13", // bt gs:[rbx], rdx: 0x200 bits further
-    "65 48 0f ab 13, 0x800000001200, 13" // bts
+    "65 48 0f ab 13, 0x800000001200, 13", // bts
+    "65 48 a1 00 10 00 00 00 80 00 00, 0, 13" // movabs rax, gs:[0x800000001000]
   })
   void offsetIsToBeCanonicalWhateverTheSegmentsBaseMakesOfIt(String code, String at, int vector) {
     likeTheInterpreter(
