@@ -104,13 +104,13 @@ final class StateAreas {
     Memory.probe(w, XsaveLayout.FIXED_SIZE, store);
     int found = a.jumpForward();
     a.bind(crossing);
-    a.aluImmediate(Assembler.ADD, 8, Home.A, last);
-    Memory.probe(w, 1, store);
+    Memory.probe(w, ALIGNMENT, store);
     a.store(8, Home.BASE, Rewriting.SCRATCH, Home.A);
     Memory.linear(w, i, next);
-    Memory.probe(w, ALIGNMENT, store);
-    a.lea(8, Home.V, Home.A, NONE, 0, last);
-    a.aluLoad(Assembler.CMP, 8, Home.V, Home.BASE, NONE, Rewriting.SCRATCH);
+    a.aluImmediate(Assembler.ADD, 8, Home.A, last);
+    Memory.probe(w, 1, store);
+    a.aluImmediate(Assembler.SUB, 8, Home.A, last);
+    a.aluLoad(Assembler.CMP, 8, Home.A, Home.BASE, NONE, Rewriting.SCRATCH);
     w.interpretIf(Assembler.NE);
     a.bind(found);
   }
