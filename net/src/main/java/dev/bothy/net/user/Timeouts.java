@@ -50,8 +50,18 @@ final class Timeouts {
     }
   }
 
+  /** Disarms and forgets: what a guest has begun and ended is not to wait here for its time. */
   void cancel(Timeout timeout) {
     timeout.at = NEVER;
+    if (timeout.queued != NEVER) {
+      queue.remove(timeout);
+      timeout.queued = NEVER;
+    }
+  }
+
+  /** How many are kept. */
+  int count() {
+    return queue.size();
   }
 
   /** When {@link #run} wants to be called, at the latest; NEVER if there is nothing. */

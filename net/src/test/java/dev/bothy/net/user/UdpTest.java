@@ -80,6 +80,7 @@ final class UdpTest {
       cable.run(cable.now + 1, () -> false);
     }
     assertEquals(Udp.SESSIONS, cable.outside.openSockets);
+    assertEquals(Udp.SESSIONS, cable.stack.timeouts().count());
   }
 
   @ParameterizedTest
