@@ -91,7 +91,7 @@ final class Tcp {
             segment.source, segment.sourcePort, segment.destination, segment.destinationPort);
     TcpConnection connection = connections.get(flow);
     boolean opens = segment.has(TcpSegment.SYN) && !segment.has(TcpSegment.ACK);
-    if (connection != null && connection.inTimeWait() && opens) {
+    if (connection != null && connection.forgettable() && opens) {
       connection.end(false);
       connection = null;
     }
@@ -132,7 +132,7 @@ final class Tcp {
     if (connections.size() >= CONNECTIONS) {
       TcpConnection old = null;
       for (TcpConnection connection : connections.values()) {
-        if (connection.inTimeWait()) {
+        if (connection.forgettable()) {
           old = connection;
           break;
         }

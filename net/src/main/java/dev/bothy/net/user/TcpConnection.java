@@ -106,8 +106,9 @@ public final class TcpConnection extends Timeouts.Timeout {
     return state == State.CONNECTING || state == State.SYN_RECEIVED || state == State.SYN_SENT;
   }
 
-  boolean inTimeWait() {
-    return state == State.TIME_WAIT;
+  /** True if nothing is lost when it is forgotten: both sides have all there was. */
+  boolean forgettable() {
+    return state == State.TIME_WAIT && receiver.drained();
   }
 
   /** True once the guest has nothing to do with it any more. */
@@ -556,9 +557,10 @@ public final class TcpConnection extends Timeouts.Timeout {
     }
     receiver.taken(count);
     if (state == State.TIME_WAIT) {
-      if (count > 0 && receiver.drained()) {
+      if (count > 0) {
+        // A slow reader is given its time as long as it takes anything.
         releaseBuffers();
-        tcp.timeouts().arm(this, tcp.now() + TIME_WAIT);
+        tcp.timeouts().arm(this, tcp.now() + (receiver.drained() ? TIME_WAIT : DRAIN_TIME));
       }
     } else if (receiver.windowUpdateDue()) {
       acksOwed = Math.max(acksOwed, 1);

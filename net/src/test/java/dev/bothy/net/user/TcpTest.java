@@ -316,6 +316,49 @@ final class TcpTest {
   }
 
   @Test
+  void givesASlowHostTheTimeItTakes() {
+    cable.outside.onConnect =
+        peer -> {
+          peer.reading = false;
+          peer.connection.hostConnected();
+        };
+    GuestTcp guest = connect();
+    guest.send(500_000, true);
+    assertTrue(cable.run(cable.now + SECOND, () -> guest.allAcknowledged() && guest.peerEnded));
+    int read = 0;
+    while (read < 500_000) {
+      cable.run(cable.now + 50 * SECOND, () -> false);
+      assertFalse(peer().aborted);
+      int count = 0;
+      for (ByteBuffer view : peer().connection.beginDrain(100_000)) {
+        count += view.remaining();
+      }
+      peer().connection.endDrain(count);
+      read += count;
+    }
+    assertTrue(peer().connection.guestEnded());
+    cable.run(cable.now + 5 * SECOND, () -> false);
+    assertFalse(peer().aborted);
+    assertEquals(0, cable.stack.tcp().count());
+  }
+
+  @Test
+  void keepsNothingOfConnectionsThatAreOver() {
+    cable.outside.onConnect =
+        peer -> {
+          peer.endAfter = false;
+          peer.connection.hostConnected();
+        };
+    GuestTcp guest = connect();
+    cable.run(cable.now + 10 * SECOND, () -> false);
+    assertEquals(1, cable.stack.timeouts().count());
+    guest.send(0xffff_f001, 4, null, 0, 0);
+    cable.answers();
+    assertTrue(peer().aborted);
+    assertEquals(0, cable.stack.timeouts().count());
+  }
+
+  @Test
   void takesItsTurnsWithManyConnections() {
     cable.outside.onConnect =
         peer -> {
