@@ -213,13 +213,14 @@ public final class UserNetwork implements Network {
 
   @Override
   public void close() {
+    // Who has been accepted and is not in the stack yet finds that nobody listens any more.
+    sockets.close();
     turn.run(
         () -> {
           closed = true;
           stack.close();
           work.signal();
         });
-    sockets.close();
     Thread thread = delivery;
     if (thread != null && thread != Thread.currentThread()) {
       LockSupport.unpark(thread);

@@ -59,6 +59,11 @@ final class HostConnection implements HostStream {
   /** Copies for a connection to the guest; the channel is connected. */
   void serve(TcpConnection guest) {
     connection = guest;
+    try {
+      channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
+    } catch (IOException e) {
+      // Gone already: reading says so.
+    }
     Thread.ofVirtual().name("bothy-net-read").start(this::read);
   }
 

@@ -154,7 +154,9 @@ public final class HostSockets implements Outside, AutoCloseable {
         turn.begin();
         try {
           int port = ((InetSocketAddress) client.getRemoteAddress()).getPort();
-          TcpConnection connection = stack.open(guest, guestPort, port, stream);
+          // Once nobody listens the stack is being closed, and would not end this one.
+          TcpConnection connection =
+              server.isOpen() ? stack.open(guest, guestPort, port, stream) : null;
           if (connection == null) {
             stream.abort();
           } else {
@@ -197,10 +199,16 @@ public final class HostSockets implements Outside, AutoCloseable {
       throw e;
     }
     DatagramReceiver[] receiver = {null};
-    HostDatagrams port =
-        datagrams.add(
-            channel, (source, number, payload) -> receiver[0].received(source, number, payload));
-    receiver[0] = stack.forward(port, guest, guestPort);
+    // The first datagram may be there already: with the lock held it waits for its receiver.
+    turn.begin();
+    try {
+      HostDatagrams port =
+          datagrams.add(
+              channel, (source, number, payload) -> receiver[0].received(source, number, payload));
+      receiver[0] = stack.forward(port, guest, guestPort);
+    } finally {
+      turn.end();
+    }
   }
 
   /** Closes what listens and all sockets for datagrams; connections end with the stack. */
