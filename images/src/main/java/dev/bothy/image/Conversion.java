@@ -25,7 +25,7 @@ public final class Conversion {
   private static final MemorySegment ZEROS = MemorySegment.ofArray(new byte[GRAIN]).asReadOnly();
 
   /** A part of the disk; without bytes it is zeros, and after the last comes one of length 0. */
-  private record Part(long offset, long length, MemorySegment bytes, IOException failure) {
+  private record Part(long offset, long length, MemorySegment bytes, Throwable failure) {
     private static final Part END = new Part(0, 0, null, null);
   }
 
@@ -50,9 +50,7 @@ public final class Conversion {
    */
   public static void plain(BlockDevice source, DiskImage target, Progress progress)
       throws IOException {
-    if (target instanceof Qcow2Image qcow2) {
-      qcow2.setBarriers(false);
-    }
+    target.setBarriers(false);
     new Conversion(source, target, progress).run();
   }
 
@@ -103,10 +101,11 @@ public final class Conversion {
         at += length;
       }
       full.put(Part.END);
-    } catch (IOException e) {
-      put(new Part(0, 0, null, e));
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
+    } catch (IOException | RuntimeException | Error e) {
+      // Whatever it is: the other thread waits for a word.
+      put(new Part(0, 0, null, e));
     }
   }
 
@@ -121,7 +120,10 @@ public final class Conversion {
   private void write() throws IOException, InterruptedException {
     for (Part part = full.take(); part.length() > 0 || part.failure() != null; part = full.take()) {
       if (part.failure() != null) {
-        throw part.failure();
+        if (part.failure() instanceof IOException e) {
+          throw e;
+        }
+        throw new IllegalStateException(part.failure());
       }
       if (part.bytes() != null) {
         writeNonZero(part.offset(), part.bytes().asSlice(0, part.length()));

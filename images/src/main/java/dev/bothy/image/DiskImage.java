@@ -10,6 +10,12 @@ import java.util.List;
 public interface DiskImage extends BlockDevice {
   ImageFormat format();
 
+  /**
+   * With {@code false} nothing is flushed, when it is closed neither: for images that are worth
+   * nothing until they are complete, and that the host may then write in its own time.
+   */
+  void setBarriers(boolean on);
+
   /** What the image's header and file say. */
   ImageInfo info() throws IOException;
 

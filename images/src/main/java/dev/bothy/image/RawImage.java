@@ -21,6 +21,7 @@ public final class RawImage implements DiskImage {
 
   private final Storage storage;
   private volatile long size;
+  private volatile boolean barriers = true;
   private boolean closed;
 
   /** The image in {@code storage}, which it closes. */
@@ -93,8 +94,13 @@ public final class RawImage implements DiskImage {
   }
 
   @Override
+  public void setBarriers(boolean on) {
+    barriers = on;
+  }
+
+  @Override
   public void flush() throws IOException {
-    if (!storage.readOnly()) {
+    if (barriers && !storage.readOnly()) {
       storage.sync();
     }
   }
