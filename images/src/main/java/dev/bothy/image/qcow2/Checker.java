@@ -243,8 +243,11 @@ final class Checker {
           references.add(c);
         }
         if (!counts.covers(cluster)) {
-          counts.coverFrom(cluster, references.end());
-          references.add(references.end());
+          long free = references.end();
+          long end = counts.coverFrom(cluster, free);
+          for (long c = free; c < end; c++) {
+            references.add(c);
+          }
         }
       }
     }

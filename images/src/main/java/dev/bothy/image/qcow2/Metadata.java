@@ -190,8 +190,7 @@ final class Metadata {
         place = findFree(place);
         place += refcounts.cover(place);
         if (!refcounts.covers(c)) {
-          place = findFree(place);
-          refcounts.coverFrom(c, place++);
+          place = refcounts.coverFrom(c, findFree(place));
         }
         raiseVirgin(place);
       }

@@ -215,20 +215,29 @@ final class Refcounts {
   }
 
   /**
-   * Makes a block for the counts of {@code cluster}, which the table reaches, at the free cluster
-   * {@code place}, whose own count has a block.
+   * Makes a block for the counts of {@code cluster}, which the table reaches, at {@code place} or
+   * behind it, where all is free: a block that counts {@code place} may have to come first.
+   *
+   * @return behind the last cluster that is taken now
    */
-  void coverFrom(long cluster, long place) throws IOException {
+  long coverFrom(long cluster, long place) throws IOException {
     long index = cluster >>> geometry.blockBits();
     if (index >= table.length) {
       throw new ImageException(CORRUPT, "the refcount table ends before cluster " + cluster);
     }
-    cover(place);
-    writeBlock(place, index, place, 1);
-    set(place, 1);
+    long at = place;
+    for (long taken = cover(at); taken != 0; taken = cover(at)) {
+      at += taken;
+    }
+    if (block(cluster) != 0) {
+      return at;
+    }
+    writeBlock(at, index, at, 1);
+    set(at, 1);
     barrier.sync();
-    table[(int) index] = geometry.offsetOf(place);
+    table[(int) index] = geometry.offsetOf(at);
     writeTableSector((int) index);
+    return at + 1;
   }
 
   /**
