@@ -23,10 +23,15 @@ public final class Backing implements AutoCloseable {
     return image;
   }
 
-  /** Opens it anew; nobody may be using it. */
+  /** Opens it anew, or if that cannot be, as before; nobody may be using it. */
   void reopen(boolean readOnly) throws IOException {
     image.close();
-    image = opener.open(readOnly);
+    try {
+      image = opener.open(readOnly);
+    } catch (IOException e) {
+      image = opener.open(!readOnly);
+      throw e;
+    }
   }
 
   @Override

@@ -131,7 +131,7 @@ final class ClusterIo {
       if (run.kind() != Kind.OWN) {
         break;
       }
-      checkHost(run.host());
+      checkHost(run.host(), run.length());
       storage.write(run.host(), Ranges.slice(sources, done, run.length()));
       done += run.length();
     }
@@ -139,8 +139,8 @@ final class ClusterIo {
   }
 
   /** Content where the tables are would let a guest write those. */
-  private void checkHost(long host) throws ImageException {
-    if (metadata.isTable(host)) {
+  private void checkHost(long host, long length) throws ImageException {
+    if (metadata.isTable(host, length)) {
       throw new ImageException(CORRUPT, "it has content where its tables are: check it");
     }
   }
@@ -169,7 +169,7 @@ final class ClusterIo {
     long entry = map.entry(cluster);
     if (hasRoom(entry)) {
       long host = entry & ClusterMap.OFFSET;
-      checkHost(host);
+      checkHost(host, geometry.clusterSize());
       long part = Math.min(length, clusterStart(offset) + geometry.clusterSize() - offset);
       fill(offset, Ranges.slice(sources, 0, part), part, host, false);
       map.set(cluster, host | ClusterMap.COPIED, written(map.bitmap(cluster), offset, part, false));
@@ -436,7 +436,7 @@ final class ClusterIo {
   }
 
   /** Forgets places and contents of compressed clusters: others may take their room. */
-  private void endCompressed() {
+  void endCompressed() {
     compressed.forget();
     nextCompressed = 0;
   }

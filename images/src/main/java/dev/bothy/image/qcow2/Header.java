@@ -67,7 +67,7 @@ final class Header {
   static final int MOST_L1_ENTRIES = (32 << 20) / 8;
 
   private static final int MOST_REFTABLE_BYTES = 8 << 20;
-  private static final int MOST_SNAPSHOTS = 65536;
+  static final int MOST_SNAPSHOTS = 65536;
   static final int MOST_BACKING_LENGTH = 1023;
   static final int SECTOR = 512;
 
@@ -75,6 +75,7 @@ final class Header {
   private final byte[] bytes;
   private final Geometry geometry;
   private String backingFormat = "";
+  private volatile boolean unknown;
   private final List<String> featureNames = new ArrayList<>();
 
   private Header(Storage storage, byte[] bytes, Geometry geometry) {
@@ -367,6 +368,33 @@ final class Header {
 
   /** Writes all that can change, in one sector; durable after the next sync. */
   void write() throws IOException {
+    try {
+      writeSector();
+    } catch (IOException e) {
+      unknown = true;
+      throw e;
+    }
+  }
+
+  private void writeSector() throws IOException {
     storage.write(0, MemorySegment.ofArray(bytes).asSlice(0, SECTOR));
+  }
+
+  /** Sets or clears the dirty bit of version 3; durable after the next sync. */
+  void writeDirty(boolean on) throws IOException {
+    boolean before = dirty();
+    setIncompatible(DIRTY, on);
+    try {
+      writeSector();
+    } catch (IOException e) {
+      // What the file says now costs a count at worst.
+      setIncompatible(DIRTY, before);
+      throw e;
+    }
+  }
+
+  /** True if the file's header may be another one than this, which says where the tables are. */
+  boolean unknown() {
+    return unknown;
   }
 }

@@ -124,7 +124,7 @@ final class Metadata {
   }
 
   void checkAlive() throws ImageException {
-    if (failed) {
+    if (failed || header.unknown()) {
       throw new ImageException(HOST_ERROR, "an earlier flush failed; nothing is written any more");
     }
   }
@@ -212,19 +212,23 @@ final class Metadata {
 
   /** An image whose counts are wrong shall not lose more. */
   private void guard(long cluster) throws ImageException {
-    if (isTable(geometry.offsetOf(cluster))) {
+    if (isTable(geometry.offsetOf(cluster), geometry.clusterSize())) {
       throw new ImageException(
           CORRUPT,
           "it counts no references of cluster %d, which is in use: check it".formatted(cluster));
     }
   }
 
-  /** True if the file's byte is of the header, the refcount table or the L1 table. */
-  boolean isTable(long offset) {
+  /** True if any of the file's bytes is of the header, the refcount table or the L1 table. */
+  boolean isTable(long offset, long length) {
     return offset < geometry.clusterSize()
-        || offset - map.l1Offset() >= 0 && offset - map.l1Offset() < 8L * map.l1().length
-        || offset - header.reftableOffset() >= 0
-            && offset - header.reftableOffset() < geometry.offsetOf(header.reftableClusters());
+        || overlap(offset, length, map.l1Offset(), 8L * map.l1().length)
+        || overlap(
+            offset, length, header.reftableOffset(), geometry.offsetOf(header.reftableClusters()));
+  }
+
+  private static boolean overlap(long offset, long length, long other, long otherLength) {
+    return offset < other + otherLength && other < offset + length;
   }
 
   /** True if the cluster has not been written since the file was made: the rest of it is zeros. */
@@ -312,8 +316,7 @@ final class Metadata {
   /** Sets or clears the header's dirty bit, durable when this returns. */
   void setDirty(boolean dirty) throws IOException {
     if (geometry.zeroFlag()) {
-      header.setIncompatible(Header.DIRTY, dirty);
-      header.write();
+      header.writeDirty(dirty);
       barrier();
     }
   }

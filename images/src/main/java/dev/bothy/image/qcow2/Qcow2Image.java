@@ -109,6 +109,7 @@ public final class Qcow2Image implements DiskImage {
       // Bitmaps and the like do not follow what is written from now on.
       header.clearAutoclear();
       header.write();
+      storage.sync();
     }
     if (header.dirty() && !evenCorrupt && !check(true, Progress.NONE).sound()) {
       throw new ImageException(CORRUPT, "it is damaged: look at it with 'bothy disk check'");
@@ -140,7 +141,7 @@ public final class Qcow2Image implements DiskImage {
     return storage.readOnly();
   }
 
-  /** Leaves out syncs, for an image that is worth nothing until it is complete. */
+  @Override
   public void setBarriers(boolean on) {
     metadata.setBarriers(on);
   }
@@ -222,6 +223,7 @@ public final class Qcow2Image implements DiskImage {
     metadata.exclusive().lock();
     try {
       settle();
+      io.endCompressed();
       change.run();
     } finally {
       metadata.exclusive().unlock();
@@ -368,27 +370,39 @@ public final class Qcow2Image implements DiskImage {
     return SnapshotTable.read(storage, header).stream().map(SnapshotTable.Entry::snapshot).toList();
   }
 
-  private Snapshots changeSnapshots() {
-    return new Snapshots(metadata, io.compressedFormat());
+  private interface SnapshotChange {
+    void run(Snapshots snapshots) throws IOException;
+  }
+
+  /** What breaks off leaves counts that are too high: then the image stays dirty. */
+  private void changeSnapshots(SnapshotChange change) throws IOException {
+    checkWritable();
+    alone(
+        () -> {
+          try {
+            change.run(new Snapshots(metadata, io.compressedFormat()));
+          } catch (IOException | RuntimeException e) {
+            countsKnown &= !header.dirty();
+            throw e;
+          } finally {
+            size = header.size();
+          }
+        });
   }
 
   @Override
   public void createSnapshot(String name) throws IOException {
-    checkWritable();
-    alone(() -> changeSnapshots().create(name));
+    changeSnapshots(snapshots -> snapshots.create(name));
   }
 
   @Override
   public void applySnapshot(String nameOrId) throws IOException {
-    checkWritable();
-    alone(() -> changeSnapshots().apply(nameOrId));
-    size = header.size();
+    changeSnapshots(snapshots -> snapshots.apply(nameOrId));
   }
 
   @Override
   public void deleteSnapshot(String nameOrId) throws IOException {
-    checkWritable();
-    alone(() -> changeSnapshots().delete(nameOrId));
+    changeSnapshots(snapshots -> snapshots.delete(nameOrId));
   }
 
   @Override

@@ -22,7 +22,7 @@ import java.util.List;
 final class SnapshotTable {
   private static final int FIXED = 40;
   private static final int MOST_EXTRA = 1024;
-  private static final int MOST_BYTES = 16 << 20;
+  static final int MOST_BYTES = 16 << 20;
   private static final int EXTRA = 16;
 
   /** One entry: what it says, and its bytes. */

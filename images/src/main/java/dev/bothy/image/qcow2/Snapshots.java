@@ -62,6 +62,10 @@ final class Snapshots {
       throw new ImageException(
           REFUSED, "a snapshot's name has 1 to %d bytes".formatted(MOST_NAME_BYTES));
     }
+    if (entries.size() >= Header.MOST_SNAPSHOTS
+        || SnapshotTable.bytes(entries).length > SnapshotTable.MOST_BYTES - 2 * MOST_NAME_BYTES) {
+      throw new ImageException(REFUSED, "it has as many snapshots as an image can have");
+    }
     if (entries.stream().anyMatch(e -> e.snapshot().name().equals(name))) {
       throw new ImageException(REFUSED, "there is a snapshot \"" + name + "\" already");
     }

@@ -1,0 +1,112 @@
+package dev.bothy.image.qcow2;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.bothy.image.ImageException;
+import dev.bothy.image.Progress;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** Tables of qcow2 images at their edges, in the file and when the host fails. */
+class TablesTest {
+  private static final int CLUSTER = 4096;
+  private static final Qcow2Layout LAYOUT =
+      new Qcow2Layout(3, CLUSTER, 16, false, false, false, "", "");
+
+  @Test
+  void refcountBlockForOthersIsCountedByAnotherBlock() throws IOException {
+    SparseStorage file = new SparseStorage();
+    new Qcow2Layout(3, 512, 64, false, false, false, "", "").write(file, 1 << 20);
+    Header header = Header.read(file);
+    Refcounts counts = new Refcounts(file, header, () -> {});
+    int counted = 1 << header.geometry().blockBits();
+    long cluster = 5L * counted;
+    long place = 8L * counted - 1;
+    long end = counts.coverFrom(cluster, place);
+    assertTrue(counts.covers(cluster) && counts.covers(place));
+    assertNotEquals(counts.table()[5], counts.table()[7]);
+    for (long c = place; c < end; c++) {
+      assertTrue(counts.covers(c));
+      assertEquals(1, counts.get(c), "cluster " + c);
+    }
+    assertEquals(0, counts.get(cluster));
+    // Refused if a block stood there twice.
+    assertArrayEquals(counts.table(), new Refcounts(file, header, () -> {}).table());
+  }
+
+  @Test
+  void contentDoesNotReachIntoTheTablesBehindIt() throws IOException {
+    SparseStorage file = new SparseStorage();
+    LAYOUT.write(file, 16 * CLUSTER);
+    byte[] data = new byte[2 * CLUSTER];
+    try (Qcow2Image disk = Qcow2Image.open(file, null, false)) {
+      disk.write(0, MemorySegment.ofArray(data));
+    }
+    byte[] bytes = file.bytes();
+    long l1 = BigEndian.getLong(bytes, Header.L1_OFFSET);
+    int l2 = (int) (BigEndian.getLong(bytes, (int) l1) & ClusterMap.OFFSET);
+    BigEndian.putLong(bytes, l2, l1 - CLUSTER | ClusterMap.COPIED);
+    BigEndian.putLong(bytes, l2 + 8, l1 | ClusterMap.COPIED);
+    SparseStorage hostile = SparseStorage.of(bytes);
+    try (Qcow2Image disk = Qcow2Image.open(hostile, null, false)) {
+      assertThrows(ImageException.class, () -> disk.write(0, MemorySegment.ofArray(data)));
+    }
+    assertEquals(l2, (int) (BigEndian.getLong(hostile.bytes(), (int) l1) & ClusterMap.OFFSET));
+  }
+
+  /** A file whose first sector cannot be written for a while. */
+  private static final class StubbornStorage extends SparseStorage {
+    private int refused;
+
+    @Override
+    public synchronized void write(long position, List<MemorySegment> sources) throws IOException {
+      if (position == 0 && refused-- == 0) {
+        throw new ImageException(ImageException.Trouble.HOST_ERROR, "not now");
+      }
+      super.write(position, sources);
+    }
+  }
+
+  @Test
+  void nothingIsWrittenAfterAHeaderThatMovesTablesWasNot() throws IOException {
+    StubbornStorage file = new StubbornStorage();
+    file.refused = -1;
+    LAYOUT.write(file, CLUSTER);
+    Qcow2Image disk = Qcow2Image.open(file, null, false);
+    file.refused = 0;
+    long many = 8L * CLUSTER << Header.read(file).geometry().l1Bits();
+    assertThrows(ImageException.class, () -> disk.resize(many));
+    byte[] left = file.bytes();
+    assertThrows(ImageException.class, () -> disk.write(0, MemorySegment.ofArray(new byte[9])));
+    assertThrows(ImageException.class, disk::close);
+    assertArrayEquals(left, file.bytes());
+  }
+
+  @Test
+  void snapshotThatBrokeOffIsCountedAnew() throws IOException {
+    StubbornStorage file = new StubbornStorage();
+    file.refused = -1;
+    LAYOUT.write(file, 16 * CLUSTER);
+    Qcow2Image disk = Qcow2Image.open(file, null, false);
+    byte[] data = {1, 2, 3};
+    disk.write(0, MemorySegment.ofArray(data));
+    // The first write of the header says that the image is dirty, the second changes over.
+    file.refused = 1;
+    assertThrows(ImageException.class, () -> disk.createSnapshot("one"));
+    assertThrows(ImageException.class, disk::close);
+    assertTrue(Header.read(file).dirty());
+    try (Qcow2Image again = Qcow2Image.open(file, null, false)) {
+      assertEquals(List.of(), again.snapshots());
+      assertEquals(List.of(), again.check(false, Progress.NONE).findings());
+      byte[] now = new byte[3];
+      again.read(0, MemorySegment.ofArray(now));
+      assertArrayEquals(data, now);
+    }
+  }
+}
