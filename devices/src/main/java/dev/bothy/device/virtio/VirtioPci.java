@@ -149,13 +149,21 @@ public final class VirtioPci extends PciFunction implements VirtioDevice.Transpo
   private int readIsr() {
     int value = isr.getAndSet(0);
     if (value != 0) {
-      interrupt(false);
-      if (isr.get() != 0) {
-        // There was another one meanwhile.
-        interrupt(true);
-      }
+      showIsr();
     }
     return value;
+  }
+
+  /**
+   * Drives the pin as the register is. Others may set or clear that meanwhile and drive the pin
+   * before this thread does: whoever comes last must leave the pin as the register.
+   */
+  private void showIsr() {
+    boolean high;
+    do {
+      high = isr.get() != 0;
+      interrupt(high);
+    } while (isr.get() != 0 != high);
   }
 
   @Override
@@ -173,7 +181,7 @@ public final class VirtioPci extends PciFunction implements VirtioDevice.Transpo
       messages.signal(vector);
     } else {
       isr.getAndUpdate(old -> old | reason);
-      interrupt(true);
+      showIsr();
     }
   }
 
@@ -219,7 +227,7 @@ public final class VirtioPci extends PciFunction implements VirtioDevice.Transpo
   public void reset(VirtioDevice which) {
     common.reset();
     isr.set(0);
-    interrupt(false);
+    showIsr();
   }
 
   @Override
