@@ -26,7 +26,7 @@ public final class ConsolePort {
   private volatile int number;
   private volatile Runnable onRoom = () -> {};
 
-  // What the driver is told of; guarded by the device.
+  // What the driver is told of; guarded by the device's lock.
   boolean opened;
   int columns;
   int rows;

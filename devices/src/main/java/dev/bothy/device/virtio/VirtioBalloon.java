@@ -4,6 +4,8 @@ import dev.bothy.core.GuestMemory;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.EnumMap;
 import java.util.Map;
 
@@ -34,6 +36,9 @@ public final class VirtioBalloon extends VirtioDevice {
   private static final int NUM_PAGES = 0;
   private static final int ACTUAL = 4;
   private static final int CONFIG_SIZE = 8;
+
+  /** Pages in one request. A vCPU waits until it is done; drivers send 1024 at most. */
+  private static final int INFLATE_LIMIT = 1 << 16;
 
   private static final int STATISTIC_SIZE = 10;
   private static final int STATISTICS_LIMIT = 64;
@@ -170,12 +175,16 @@ public final class VirtioBalloon extends VirtioDevice {
   }
 
   /** Page frame numbers, 4 bytes each, of what the guest does without. Others are ignored. */
-  private void inflate(Buffers frames) {
-    long count = frames.length() / 4;
+  private void inflate(Buffers frames) throws VirtqueueException {
+    if (frames.length() > 4L * INFLATE_LIMIT) {
+      throw new VirtqueueException("a balloon of " + frames.length() / 4 + " pages at once");
+    }
+    int count = (int) (frames.length() / 4);
+    ByteBuffer numbers = ByteBuffer.wrap(frames.read(0, 4 * count)).order(ByteOrder.LITTLE_ENDIAN);
     long start = 0;
     long length = 0;
-    for (long i = 0; i < count; i++) {
-      long address = (frames.getInt(4 * i) & 0xffff_ffffL) * PAGE;
+    for (int i = 0; i < count; i++) {
+      long address = (numbers.getInt(4 * i) & 0xffff_ffffL) * PAGE;
       if (address == start + length) {
         length += PAGE;
       } else if (address == start - PAGE) {

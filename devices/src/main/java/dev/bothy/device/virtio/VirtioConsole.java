@@ -5,6 +5,7 @@ import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -53,9 +54,16 @@ public final class VirtioConsole extends VirtioDevice {
   /** Bytes handed to a sink at once. */
   private static final int PORTION = 4096;
 
+  /**
+   * Bytes that the guest may write in one request. A vCPU waits until they are taken; drivers write
+   * what they find in a pipe at most.
+   */
+  private static final int REQUEST_LIMIT = 1 << 22;
+
   private final List<ConsolePort> ports;
 
-  // Guarded by the ports' list.
+  // Guarded by the lock, as is what ports have for the driver.
+  private final Object lock = new Object();
 
   /** What is to be told of each port: a bit an event. */
   private final int[] untold;
@@ -102,7 +110,7 @@ public final class VirtioConsole extends VirtioDevice {
   @Override
   protected int readConfig(int at) {
     ConsolePort first = ports.getFirst();
-    synchronized (ports) {
+    synchronized (lock) {
       return switch (at) {
         case 0, 1 -> first.columns >>> 8 * at;
         case ROWS, ROWS + 1 -> first.rows >>> 8 * (at - ROWS);
@@ -161,7 +169,7 @@ public final class VirtioConsole extends VirtioDevice {
   // Control.
 
   private void hear(int port, int event, int value) {
-    synchronized (ports) {
+    synchronized (lock) {
       if (event == DEVICE_READY) {
         for (int i = 0; i < untold.length; i++) {
           untold[i] = value == 1 ? 1 << DEVICE_ADD : 0;
@@ -211,7 +219,7 @@ public final class VirtioConsole extends VirtioDevice {
 
   /** The next message, or null; {@code take} marks it as told. */
   private byte[] nextMessage(boolean take) {
-    synchronized (ports) {
+    synchronized (lock) {
       for (int port = 0; port < untold.length; port++) {
         for (int event : TELLING) {
           if ((untold[port] & 1 << event) != 0) {
@@ -247,14 +255,14 @@ public final class VirtioConsole extends VirtioDevice {
   }
 
   private void note(int port, int event) {
-    synchronized (ports) {
+    synchronized (lock) {
       untold[port] |= 1 << event;
     }
     kick(queue(CONTROL_RECEIVE));
   }
 
   void setOpen(int port, boolean open) {
-    synchronized (ports) {
+    synchronized (lock) {
       ports.get(port).opened = open;
     }
     if (running()) {
@@ -264,7 +272,7 @@ public final class VirtioConsole extends VirtioDevice {
 
   void resize(int port, int columns, int rows) {
     ConsolePort which = ports.get(port);
-    synchronized (ports) {
+    synchronized (lock) {
       which.columns = columns & 0xffff;
       which.rows = rows & 0xffff;
     }
@@ -279,12 +287,17 @@ public final class VirtioConsole extends VirtioDevice {
   // Data.
 
   /** Hands a request to the port's sink; false if that has no room for all of it. */
-  private boolean write(int port, Virtqueue queue, DescriptorChain chain) {
+  private boolean write(int port, Virtqueue queue, DescriptorChain chain)
+      throws VirtqueueException {
     Buffers data = chain.readable();
-    byte[] portion = new byte[(int) Math.min(PORTION, data.length())];
-    int done = Math.min(taken[port], (int) Math.min(data.length(), Integer.MAX_VALUE));
-    while (done < data.length()) {
-      int length = (int) Math.min(portion.length, data.length() - done);
+    if (data.length() > REQUEST_LIMIT) {
+      throw new VirtqueueException(data.length() + " bytes at once for a port");
+    }
+    int total = (int) data.length();
+    byte[] portion = new byte[Math.min(PORTION, total)];
+    int done = Math.min(taken[port], total);
+    while (done < total) {
+      int length = Math.min(portion.length, total - done);
       data.read(done, portion, 0, length);
       int accepted = ports.get(port).sink().take(portion, length);
       done += accepted;
@@ -297,7 +310,7 @@ public final class VirtioConsole extends VirtioDevice {
         break;
       }
     }
-    if (done < data.length()) {
+    if (done < total) {
       taken[port] = done;
       queue.undo(chain);
       return false;
@@ -337,18 +350,19 @@ public final class VirtioConsole extends VirtioDevice {
         queue.complete(chain, portion);
         done += portion;
       }
+      publish(queue);
     } catch (VirtqueueException e) {
       fail();
     } finally {
       leave();
     }
-    publish(queue);
     return done;
   }
 
   private boolean open(int port) {
-    synchronized (ports) {
-      return guestOpen[port] || port == 0 && !has(F_MULTIPORT);
+    boolean always = port == 0 && !has(F_MULTIPORT);
+    synchronized (lock) {
+      return always || guestOpen[port];
     }
   }
 
@@ -361,16 +375,16 @@ public final class VirtioConsole extends VirtioDevice {
 
   @Override
   protected void resetDevice() {
-    synchronized (ports) {
-      java.util.Arrays.fill(untold, 0);
-      java.util.Arrays.fill(guestOpen, false);
-      java.util.Arrays.fill(taken, 0);
+    synchronized (lock) {
+      Arrays.fill(untold, 0);
+      Arrays.fill(guestOpen, false);
+      Arrays.fill(taken, 0);
     }
   }
 
   @Override
   protected void saveDevice(StateWriter out) {
-    synchronized (ports) {
+    synchronized (lock) {
       for (int i = 0; i < untold.length; i++) {
         out.putInt(untold[i]).putBoolean(guestOpen[i]).putInt(taken[i]);
       }
@@ -379,7 +393,7 @@ public final class VirtioConsole extends VirtioDevice {
 
   @Override
   protected void loadDevice(StateReader in) throws StateException {
-    synchronized (ports) {
+    synchronized (lock) {
       for (int i = 0; i < untold.length; i++) {
         untold[i] = in.getInt(0, 0xff);
         guestOpen[i] = in.getBoolean();

@@ -102,4 +102,13 @@ class VirtioBalloonTest {
       driver.await(2);
     }
   }
+
+  @Test
+  void oneRequestKeepsNoProcessorForLong() {
+    driver.send(0, Piece.out(PAGES, 4 << 16));
+    driver.await(0);
+    assertEquals(15, driver.status());
+    driver.send(0, Piece.out(PAGES, 4 << 16), Piece.out(PAGES, 4));
+    assertEquals(15 | VirtioDevice.NEEDS_RESET, driver.status());
+  }
 }

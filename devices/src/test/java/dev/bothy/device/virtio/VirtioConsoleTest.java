@@ -154,4 +154,15 @@ class VirtioConsoleTest {
     assertEquals(2, first.offer("in".getBytes(StandardCharsets.ISO_8859_1), 0, 2));
     assertEquals("in", driver.text(DATA + 0x100, 2));
   }
+
+  @Test
+  void oneRequestKeepsNoProcessorForLong() {
+    start(-1);
+    Piece half = Piece.out(0x40_0000, 1 << 21);
+    driver.request(5, half, half);
+    assertEquals(1 << 22, output.length());
+    driver.send(5, half, half, Piece.out(DATA, 1));
+    assertEquals(15 | VirtioDevice.NEEDS_RESET, driver.status());
+    assertEquals(1 << 22, output.length());
+  }
 }
