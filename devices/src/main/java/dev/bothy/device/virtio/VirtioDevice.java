@@ -85,6 +85,9 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   private boolean suspended = true;
   private int generation;
 
+  /** Configuration space has changed, and the driver has not been told. */
+  private boolean configUntold;
+
   private volatile int status;
 
   /**
@@ -182,13 +185,30 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
     }
   }
 
-  /** Configuration space has changed. */
+  /** Configuration space has changed. A driver of a paused machine is told when that goes on. */
   protected final void configChanged() {
     synchronized (this) {
       generation = generation + 1 & 0xff;
+      configUntold = running();
     }
-    if (running()) {
-      transport.configInterrupt();
+    tellConfig();
+  }
+
+  private void tellConfig() {
+    if (!enter()) {
+      return;
+    }
+    try {
+      boolean tell;
+      synchronized (this) {
+        tell = configUntold;
+        configUntold = false;
+      }
+      if (tell) {
+        transport.configInterrupt();
+      }
+    } finally {
+      leave();
     }
   }
 
@@ -276,13 +296,23 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
 
     @Override
     public void run() {
-      int seen;
-      do {
-        seen = turns.get();
-        if (VirtioDevice.this.enter()) {
-          work();
+      boolean broken = true;
+      try {
+        int seen;
+        do {
+          seen = turns.get();
+          if (VirtioDevice.this.enter()) {
+            work();
+          }
+        } while (turns.addAndGet(-seen) != 0);
+        broken = false;
+      } finally {
+        if (broken) {
+          // The host's mistake, or out of memory: after a reset, the queue is served again.
+          turns.set(0);
+          fail();
         }
-      } while (turns.addAndGet(-seen) != 0);
+      }
     }
 
     private void work() {
@@ -380,15 +410,13 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
 
   /** The driver puts a queue to use. */
   final void enableQueue(int index) {
-    long features;
-    synchronized (this) {
-      if ((status & (FEATURES_OK | NEEDS_RESET)) != FEATURES_OK || resetting) {
-        return;
-      }
-      features = accepted;
-    }
     try {
-      queues[index].enable(memory, features);
+      synchronized (this) {
+        if ((status & (FEATURES_OK | NEEDS_RESET)) != FEATURES_OK || resetting) {
+          return;
+        }
+        queues[index].enable(memory, accepted);
+      }
     } catch (VirtqueueException e) {
       fail();
     }
@@ -437,12 +465,14 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
       resetting = false;
       clearing = false;
       gate.release();
+      notifyAll();
     }
   }
 
   private void clear() {
     accepted = 0;
     generation = 0;
+    configUntold = false;
     for (Virtqueue queue : queues) {
       queue.reset();
     }
@@ -455,8 +485,26 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   /** Back to the state after power-on. Waits for work on requests to end. */
   public final void reset() {
     requestReset();
+    settle();
+  }
+
+  /** Waits until nobody works on requests, and a reset that waited for that is complete. */
+  private void settle() {
     gate.awaitEmpty();
     nobodyWorks();
+    boolean interrupted = false;
+    synchronized (this) {
+      while (resetting) {
+        try {
+          wait();
+        } catch (InterruptedException e) {
+          interrupted = true;
+        }
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
   }
 
   /** Lets nobody work on requests, and waits until nobody does; for a machine that is paused. */
@@ -468,7 +516,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
       suspended = true;
       gate.hold();
     }
-    gate.awaitEmpty();
+    settle();
   }
 
   /** Goes on after {@link #suspend}. */
@@ -482,6 +530,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
     }
     if (running()) {
       resumed();
+      tellConfig();
       kickAll();
     }
   }
@@ -503,7 +552,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   @Override
   public final void save(StateWriter out) {
     synchronized (this) {
-      out.putByte(status).putLong(accepted).putByte(generation);
+      out.putByte(status).putLong(accepted).putByte(generation).putBoolean(configUntold);
       for (Virtqueue queue : queues) {
         queue.save(out);
       }
@@ -518,6 +567,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
       int savedStatus = in.getByte();
       accepted = in.getLong();
       generation = in.getByte();
+      configUntold = in.getBoolean();
       if ((savedStatus & FEATURES_OK) != 0 && (accepted & ~offered) != 0) {
         throw in.damaged("features that this device does not offer");
       }

@@ -3,7 +3,9 @@ package dev.bothy.device.virtio;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.core.GuestMemory;
@@ -33,6 +35,7 @@ class VirtioPciTest {
     long startedWith;
     int resets;
     boolean busy;
+    boolean broken;
 
     Echo(Executor executor) {
       super("echo", 42, PACKED_RINGS | 0x100, 2, 16, memory, executor);
@@ -56,6 +59,9 @@ class VirtioPciTest {
 
     @Override
     protected boolean handle(Virtqueue queue, DescriptorChain chain) throws VirtqueueException {
+      if (broken) {
+        throw new IllegalStateException("broken");
+      }
       if (busy) {
         queue.undo(chain);
         return false;
@@ -294,5 +300,43 @@ class VirtioPciTest {
     assertEquals(2, driver.isr());
     assertNotEquals(0, driver.common(0x15, 1));
     assertEquals(List.of(), driver.takeMessages());
+  }
+
+  @Test
+  void aChangeOfTheConfigurationDuringAPauseIsToldAfterIt() throws StateException {
+    device.resume();
+    driver.start(-1);
+    run();
+    driver.takeMessages();
+    device.suspend();
+    device.configChanged();
+    assertEquals(List.of(), driver.takeMessages());
+    StateWriter saved = new StateWriter();
+    device.save(saved);
+    device.resume();
+    assertEquals(List.of(99), driver.takeMessages());
+    device.suspend();
+    device.resume();
+    assertEquals(List.of(), driver.takeMessages());
+    device.suspend();
+    device.load(new StateReader("echo", saved.toByteArray()));
+    device.resume();
+    assertEquals(List.of(99), driver.takeMessages());
+  }
+
+  @Test
+  void afterAMistakeOfTheDevicesOwnAResetHelps() {
+    device.resume();
+    driver.start(-1);
+    run();
+    device.broken = true;
+    offer(0, 1);
+    assertThrows(IllegalStateException.class, this::run);
+    assertNotEquals(0, driver.status() & VirtioDevice.NEEDS_RESET);
+    device.broken = false;
+    driver.start(-1);
+    offer(0, 1);
+    run();
+    assertNotNull(driver.rings.get(0).poll());
   }
 }
