@@ -248,6 +248,15 @@ public final class Machine implements AutoCloseable {
       lock.unlock();
     }
     hold();
+    lock.lock();
+    try {
+      // Somebody else may have wanted it to go on before all stood.
+      if (powered && !pauseWanted && end == null && !restarting) {
+        letGo();
+      }
+    } finally {
+      lock.unlock();
+    }
   }
 
   private void awaitStanding() {

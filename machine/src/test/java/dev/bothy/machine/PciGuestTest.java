@@ -82,6 +82,18 @@ class PciGuestTest {
   }
 
   @Test
+  void aMachineThatIsToGoOnWhileItIsBeingPausedGoesOn() throws Exception {
+    try (Machine machine = new Machine(options(InterpreterEngine::new, "f4ebfd"))) {
+      machine.start();
+      TestCard card = cards.getFirst();
+      card.duringPause = machine::resume;
+      machine.pause();
+      card.duringPause = () -> {};
+      assertEquals("resume", card.life.getLast());
+    }
+  }
+
+  @Test
   void aResetFindsCardsAtAStand() throws Exception {
     // Resets the machine through the 8042, once: a byte of CMOS memory survives.
     String once = "b070e670e4713c5a740bb05ae671b0fee664f4ebfdf4ebfd";

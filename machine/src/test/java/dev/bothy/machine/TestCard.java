@@ -22,6 +22,10 @@ final class TestCard extends PciFunction implements BusDevice {
 
   final Msix msix;
   final List<String> life = new CopyOnWriteArrayList<>();
+
+  /** Runs while the card is being paused. */
+  volatile Runnable duringPause = () -> {};
+
   private boolean level;
 
   TestCard() {
@@ -59,6 +63,7 @@ final class TestCard extends PciFunction implements BusDevice {
 
   @Override
   public void pause() {
+    duringPause.run();
     life.add("pause");
   }
 
