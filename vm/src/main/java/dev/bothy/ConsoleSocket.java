@@ -10,6 +10,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 
@@ -27,25 +28,35 @@ public final class ConsoleSocket implements AutoCloseable {
     /** How {@link #parse} wants it. */
     public static final String FORM = "socket=PATH[,name=NAME]";
 
+    private static final String SOCKET = "socket=";
+    private static final String NAME = "name=";
+
     /**
-     * Reads {@link #FORM}.
+     * Reads {@link #FORM}; a comma in a path is written twice.
      *
      * @throws IllegalArgumentException in one line, if it is something else
      */
     public static Place parse(String text) {
-      int name = text.indexOf(",name=");
-      String path = name < 0 ? text : text.substring(0, name);
-      String called = name < 0 ? "" : text.substring(name + ",name=".length());
-      if (!path.startsWith("socket=") || path.length() == "socket=".length()) {
+      List<String> words = OptionWords.of(text);
+      String socket = words.getFirst();
+      if (!socket.startsWith(SOCKET) || socket.equals(SOCKET)) {
         throw new IllegalArgumentException("a console wants its socket: " + FORM);
       }
-      if (name >= 0 && !called.matches("[A-Za-z0-9._-]{1,64}")) {
-        throw new IllegalArgumentException("\"" + called + "\" is no name of a port");
+      String name = "";
+      for (String word : words.subList(1, words.size())) {
+        if (!word.startsWith(NAME)) {
+          throw new IllegalArgumentException("a console knows no \"" + word + "\": " + FORM);
+        }
+        name = word.substring(NAME.length());
+        if (!name.matches("[A-Za-z0-9._-]{1,64}")) {
+          throw new IllegalArgumentException("\"" + name + "\" is no name of a port");
+        }
       }
+      String file = socket.substring(SOCKET.length());
       try {
-        return new Place(Path.of(path.substring("socket=".length())), called);
+        return new Place(Path.of(file), name);
       } catch (InvalidPathException e) {
-        throw new IllegalArgumentException("\"" + path + "\" is no file's name", e);
+        throw new IllegalArgumentException("\"" + file + "\" is no file's name", e);
       }
     }
   }
@@ -159,19 +170,19 @@ public final class ConsoleSocket implements AutoCloseable {
         int taken = port.offer(buffer.array(), done, buffer.position() - done);
         done += taken;
         if (taken == 0) {
-          awaitRoom();
+          awaitRoom(channel);
         }
       }
     }
   }
 
-  private void awaitRoom() throws InterruptedException, IOException {
+  private void awaitRoom(SocketChannel channel) throws InterruptedException, IOException {
     lock.lock();
     try {
-      while (!room && !closed) {
+      while (!room && !closed && client == channel) {
         changed.await();
       }
-      if (closed) {
+      if (closed || client != channel) {
         throw new IOException("closed");
       }
     } finally {
@@ -203,8 +214,30 @@ public final class ConsoleSocket implements AutoCloseable {
         }
       }
     } catch (IOException | InterruptedException e) {
-      // The client has gone; whoever reads from it notices.
+      gone(channel);
     }
+  }
+
+  /** The client takes nothing any more: what the guest writes is lost, and the next may come. */
+  private void gone(SocketChannel channel) {
+    lock.lock();
+    try {
+      if (client != channel) {
+        return;
+      }
+      client = null;
+      output.clear();
+      changed.signalAll();
+    } finally {
+      lock.unlock();
+    }
+    try {
+      // Whoever reads from it notices.
+      channel.close();
+    } catch (IOException e) {
+      // It is gone in any case.
+    }
+    port.sinkReady();
   }
 
   /** Closes the socket and takes its file away. */

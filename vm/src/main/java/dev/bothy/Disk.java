@@ -56,7 +56,7 @@ public record Disk(
    * @throws IllegalArgumentException in one line, if it is something else
    */
   public static Disk parse(String text) {
-    List<String> words = words(text);
+    List<String> words = OptionWords.of(text);
     if (words.getFirst().isEmpty()) {
       throw new IllegalArgumentException("a disk wants a file: " + FORM);
     }
@@ -120,24 +120,5 @@ public record Disk(
     }
     throw new IllegalArgumentException(
         "\"" + value + "\" is no " + key + ": give one of " + String.join(", ", names));
-  }
-
-  private static List<String> words(String text) {
-    List<String> words = new ArrayList<>();
-    StringBuilder word = new StringBuilder();
-    for (int i = 0; i < text.length(); i++) {
-      char c = text.charAt(i);
-      if (c != ',') {
-        word.append(c);
-      } else if (i + 1 < text.length() && text.charAt(i + 1) == ',') {
-        word.append(c);
-        i++;
-      } else {
-        words.add(word.toString());
-        word.setLength(0);
-      }
-    }
-    words.add(word.toString());
-    return words;
   }
 }

@@ -58,6 +58,16 @@ class WrongUsageTest {
         "--timeout|-3|above 0",
         "--timeout|NaN|above 0",
         "--timeout|soon|above 0",
+        "--disk|''|wants a file",
+        "--disk|a,format=vmdk|raw or qcow2",
+        "--disk|a,cache=none|writeback",
+        "--disk|a,serail=1|serail",
+        "--console|/run/tty|socket=PATH",
+        "--console|socket=a,nmae=b|nmae",
+        "--vsock|2,uds=a|3 to 4294967294",
+        "--vsock|3|CID,uds=PATH",
+        "--net|wifi|wifi",
+        "--net|user,hostfwd=x|x",
       })
   void valueThatIsNoneIsOneLineAndStatus2(String option, String value, String mentions) {
     assertEquals(2, execute("run", option, value));
