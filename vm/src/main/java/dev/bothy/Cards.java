@@ -107,6 +107,11 @@ final class Cards implements AutoCloseable {
    * @throws IOException in one line, if that is not possible
    */
   void add(List<ConsolePort> ports, List<ConsoleSocket.Place> places) throws IOException {
+    int count = ports.size() + places.size();
+    if (count > VirtioConsole.MAX_PORTS) {
+      throw new IOException(
+          "a machine has at most " + VirtioConsole.MAX_PORTS + " more consoles, not " + count);
+    }
     List<ConsolePort> all = new ArrayList<>(ports);
     for (ConsoleSocket.Place place : places) {
       ConsoleSocket socket = new ConsoleSocket(place);

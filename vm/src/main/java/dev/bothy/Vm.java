@@ -473,6 +473,11 @@ public final class Vm implements AutoCloseable {
           // However slow it is, the guest's timeouts hold; and what is found once is found again.
           options = options.withCountedClock(Engines.VERIFY_NANOS);
         }
+        if (cards.cards().size() > MachineOptions.MAX_CARDS) {
+          throw new VmException(
+              "a machine has at most " + MachineOptions.MAX_CARDS + " disks, networks and the like",
+              null);
+        }
         for (PciCard card : cards.cards()) {
           options = options.withCard(card);
         }

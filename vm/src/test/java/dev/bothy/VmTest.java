@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.machine.MachineExit;
+import dev.bothy.net.NetworkOption;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -210,5 +211,22 @@ class VmTest {
   void selfCheckPasses(String engine) throws Exception {
     assumeTrue(Engines.refusal(engine).isEmpty(), () -> Engines.refusal(engine).orElseThrow());
     EchoKernel.check(engine);
+  }
+
+  @Test
+  void moreDevicesThanAMachineHoldsAreRefusedAndGivenBack() {
+    Vm.Builder consoles = echo();
+    for (int i = 0; i <= 31; i++) {
+      consoles.consoleSocket(new ConsoleSocket.Place(folder.resolve("console" + i), ""));
+    }
+    VmException refused = assertThrows(VmException.class, consoles::build);
+    assertTrue(refused.getMessage().contains("at most 31"), refused.getMessage());
+    Vm.Builder networks = echo();
+    for (int i = 0; i < 300; i++) {
+      networks.network(NetworkOption.parse("user"));
+    }
+    refused = assertThrows(VmException.class, networks::build);
+    assertTrue(refused.getMessage().contains("at most 247"), refused.getMessage());
+    assertFalse(Files.exists(folder.resolve("console0")));
   }
 }
