@@ -11,6 +11,7 @@ import dev.bothy.net.NetworkOption;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -192,9 +193,10 @@ final class Run implements Command.Action {
         vm = builder.progress(progress).observe(code.observation(terminal)).build();
       }
       return session.run(vm, terminal);
-    } catch (VmException e) {
+    } catch (VmException | IOException e) {
       return hostError(e.getMessage());
-    } catch (IOException e) {
+    } catch (UncheckedIOException e) {
+      // A disk could not be flushed when the machine was closed.
       return hostError(e.getMessage());
     }
   }
