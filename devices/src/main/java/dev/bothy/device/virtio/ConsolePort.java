@@ -26,7 +26,7 @@ public final class ConsolePort {
   private volatile int number;
   private volatile Runnable onRoom = () -> {};
 
-  // What the driver is told of; guarded by the device's lock.
+  // What the driver is told of; guarded by this port until there is a device, then by its lock.
   boolean opened;
   int columns;
   int rows;
@@ -41,9 +41,9 @@ public final class ConsolePort {
     this.sink = Objects.requireNonNull(sink);
   }
 
-  void connect(VirtioConsole owner, int place) {
-    device = owner;
+  synchronized void connect(VirtioConsole owner, int place) {
     number = place;
+    device = owner;
   }
 
   String name() {
@@ -88,17 +88,24 @@ public final class ConsolePort {
 
   /** Tells the guest that somebody is there on the host's side, or no more. */
   public void setOpen(boolean open) {
-    VirtioConsole owner = device;
-    if (owner != null) {
-      owner.setOpen(number, open);
+    synchronized (this) {
+      if (device == null) {
+        opened = open;
+        return;
+      }
     }
+    device.setOpen(number, open);
   }
 
   /** Tells the guest the size of the terminal. */
   public void resize(int newColumns, int newRows) {
-    VirtioConsole owner = device;
-    if (owner != null) {
-      owner.resize(number, newColumns, newRows);
+    synchronized (this) {
+      if (device == null) {
+        columns = newColumns & 0xffff;
+        rows = newRows & 0xffff;
+        return;
+      }
     }
+    device.resize(number, newColumns, newRows);
   }
 }

@@ -90,6 +90,19 @@ class VirtioConsoleTest {
   }
 
   @Test
+  void whatAPortHasHeardBeforeThereIsADeviceIsTold() {
+    first.resize(80, 25);
+    second.setOpen(true);
+    start(-1);
+    controlBuffers(20);
+    say(0, 3, 1);
+    assertEquals(List.of("0:4=1", "0:5=1\u0019\0P\0", "0:6=0"), heard());
+    say(1, 3, 1);
+    assertEquals(List.of("1:7=1org.agent\0", "1:6=1"), heard());
+    assertEquals(80 | 25 << 16, driver.config(0, 4));
+  }
+
+  @Test
   void whatIsToBeToldWaitsForBuffersAndDoesNotPileUp() {
     start(-1);
     say(0, 0, 1);
