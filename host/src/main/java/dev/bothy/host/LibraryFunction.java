@@ -13,7 +13,8 @@ import java.lang.invoke.MethodHandle;
  * are called in one way, with six {@code long}s: each other shape of arguments would cost a start
  * some hundredths of a second. The calling conventions of Linux on 64-bit processors allow it: such
  * arguments are in registers, of which a function takes those that are its own, as wide as they are
- * declared. That does not hold for functions with a variable number of arguments. Thread-safe.
+ * declared. That does not hold for arguments without a declaration, those of functions with a
+ * variable number of them. Thread-safe.
  */
 final class LibraryFunction {
   private static final StructLayout STATE = Linker.Option.captureStateLayout();

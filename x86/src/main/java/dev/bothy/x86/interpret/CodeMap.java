@@ -5,6 +5,7 @@ import dev.bothy.core.WriteObserver;
 import dev.bothy.host.HostMemory;
 import dev.bothy.host.RawMemory;
 import dev.bothy.x86.translate.Translator;
+import java.lang.invoke.VarHandle;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 
@@ -157,6 +158,8 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
 
   @Override
   public void written(long address, long length) {
+    // Who marks a page reads it then: either the mark is seen here, or the new bytes there.
+    VarHandle.fullFence();
     for (long page = address & ~0xfffL; page < address + length; page += 4096) {
       if (hasCode(page)) {
         long from = Math.max(page, address);

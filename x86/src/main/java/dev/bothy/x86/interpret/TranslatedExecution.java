@@ -268,7 +268,8 @@ final class TranslatedExecution {
   private void syncMode() {
     int slot = getInt(state + EngineArea.SPACE_SLOT);
     if (slot != presentSlot) {
-      // It was no switch that had to forget anything: keys are as they should be.
+      // No supervisor code was one space's alone, and the user's key is new: all are as they
+      // should.
       presentSlot = slot;
       keyedSpace = cpu.addressSpaceId();
       lastSpace = keyedSpace;
