@@ -48,6 +48,11 @@ public final class CapturedNetwork implements Network {
   }
 
   @Override
+  public void reset() {
+    network.reset();
+  }
+
+  @Override
   public boolean linkUp() {
     return network.linkUp();
   }

@@ -40,6 +40,12 @@ public interface Network extends AutoCloseable {
    */
   void accept(Offloads offloads);
 
+  /**
+   * Says that the machine was reset: what the guest had under way is ended, and those it talked
+   * with are told; what waits for a first answer of the guest's goes on waiting.
+   */
+  default void reset() {}
+
   /** False while there is no cable: frames are lost in both directions. */
   boolean linkUp();
 

@@ -139,6 +139,11 @@ public final class UserNetwork implements Network {
   }
 
   @Override
+  public void reset() {
+    turn.run(stack::reset);
+  }
+
+  @Override
   public boolean linkUp() {
     return !closed;
   }

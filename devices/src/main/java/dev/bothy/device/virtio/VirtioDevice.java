@@ -149,6 +149,9 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   /** Back to the state after power-on; nobody works on a queue. */
   protected void resetDevice() {}
 
+  /** The machine is reset, not only the device by its driver; {@link #resetDevice} is over. */
+  protected void machineReset() {}
+
   /** Saves what the device has besides queues and features. */
   protected void saveDevice(StateWriter out) {}
 
@@ -486,6 +489,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   public final void reset() {
     requestReset();
     settle();
+    machineReset();
   }
 
   /** Waits until nobody works on requests, and a reset that waited for that is complete. */

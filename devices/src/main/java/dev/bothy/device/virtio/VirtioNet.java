@@ -415,6 +415,11 @@ public final class VirtioNet extends VirtioDevice implements NetworkCard {
     network.receiveReady();
   }
 
+  @Override
+  protected void machineReset() {
+    network.reset();
+  }
+
   /** Ends all work and unplugs the network, which is closed. */
   @Override
   public void close() {

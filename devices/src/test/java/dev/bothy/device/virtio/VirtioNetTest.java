@@ -42,6 +42,7 @@ class VirtioNetTest {
     NetworkCard card;
     Offloads offloads = Offloads.NONE;
     int ready;
+    int resets;
     boolean up = true;
     boolean closed;
 
@@ -63,6 +64,11 @@ class VirtioNetTest {
     @Override
     public void accept(Offloads value) {
       offloads = value;
+    }
+
+    @Override
+    public void reset() {
+      resets++;
     }
 
     @Override
@@ -126,6 +132,16 @@ class VirtioNetTest {
     driver.request(
         queue, Piece.out(DATA, 2), Piece.out(DATA + 2, data.length), Piece.in(DATA + 64, 1));
     return memory.readByte(DATA + 64);
+  }
+
+  @Test
+  void networkIsToldOfTheMachinesResetsAndNotOfTheDrivers() {
+    make(1, -1);
+    int powerOn = network.resets;
+    driver.start(-1);
+    assertEquals(powerOn, network.resets);
+    device.reset();
+    assertEquals(powerOn + 1, network.resets);
   }
 
   @Test

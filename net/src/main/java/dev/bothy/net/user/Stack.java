@@ -129,6 +129,12 @@ public final class Stack {
     return udp.forward(host, guest, guestPort);
   }
 
+  /** Ends what the guest knew of, which it does no more. */
+  public void reset() {
+    tcp.reset();
+    udp.close();
+  }
+
   /** Ends everything. */
   public void close() {
     tcp.close();

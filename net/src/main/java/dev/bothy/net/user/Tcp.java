@@ -175,6 +175,15 @@ final class Tcp {
     connections.remove(connection.flow(), connection);
   }
 
+  /** Ends all connections that the guest knew of, without a word to it. */
+  void reset() {
+    for (TcpConnection connection : new ArrayList<>(connections.values())) {
+      if (!connection.calling()) {
+        connection.end(false);
+      }
+    }
+  }
+
   /** Ends all connections without a word to the guest. */
   void close() {
     for (TcpConnection connection : new ArrayList<>(connections.values())) {

@@ -106,6 +106,11 @@ public final class TcpConnection extends Timeouts.Timeout {
     return state == State.CONNECTING || state == State.SYN_RECEIVED || state == State.SYN_SENT;
   }
 
+  /** True if the guest was called and has not answered. */
+  boolean calling() {
+    return state == State.SYN_SENT;
+  }
+
   /** True if nothing is lost when it is forgotten: both sides have all there was. */
   boolean forgettable() {
     return state == State.TIME_WAIT && receiver.drained();

@@ -209,6 +209,23 @@ final class TcpTest {
     assertTrue(host[0].aborted);
   }
 
+  @Test
+  void endsWhatAGuestKnewOfThatIsResetAndCallsOn() {
+    cable.outside.onConnect =
+        peer -> {
+          peer.endAfter = false;
+          peer.connection.hostConnected();
+        };
+    connect();
+    FakeOutside.Peer caller = new FakeOutside.Peer(null, AddressPlan.GATEWAY, 50000);
+    TcpConnection call = cable.stack.open(IpAddress.v4(0x0a00_020f), 22, 50000, caller);
+    cable.answers();
+    cable.stack.reset();
+    assertTrue(peer().aborted);
+    assertFalse(caller.aborted || call.closed());
+    assertEquals(1, cable.stack.tcp().count());
+  }
+
   // Guests that mean no good.
 
   @Test
