@@ -1,13 +1,10 @@
 package dev.bothy;
 
 import dev.bothy.device.virtio.ConsolePort;
+import dev.bothy.host.UnixServer;
 import java.io.IOException;
-import java.net.StandardProtocolFamily;
-import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
-import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
-import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.List;
@@ -64,8 +61,7 @@ public final class ConsoleSocket implements AutoCloseable {
   /** Bytes that wait for the client, and for the guest. */
   private static final int WAITING = 1 << 16;
 
-  private final Path path;
-  private final ServerSocketChannel server;
+  private final UnixServer server;
   private final ConsolePort port;
 
   private final ReentrantLock lock = new ReentrantLock();
@@ -83,15 +79,7 @@ public final class ConsoleSocket implements AutoCloseable {
    * @throws IOException in one line, if it cannot be
    */
   ConsoleSocket(Place place) throws IOException {
-    path = place.socket();
-    server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
-    try {
-      server.bind(UnixDomainSocketAddress.of(path));
-    } catch (IOException | IllegalArgumentException e) {
-      server.close();
-      throw new IOException(
-          "cannot make the console's socket " + path + " (" + e.getMessage() + ")", e);
-    }
+    server = new UnixServer(place.socket());
     port = new ConsolePort(place.name(), place.name().isEmpty(), this::take);
     port.onRoom(this::roomAgain);
     Thread.ofVirtual().name("bothy-console-socket").start(this::serve);
@@ -245,19 +233,16 @@ public final class ConsoleSocket implements AutoCloseable {
   public void close() {
     closed = true;
     roomAgain();
+    server.close();
+    lock.lock();
     try {
-      server.close();
-      lock.lock();
-      try {
-        if (client != null) {
-          client.close();
-        }
-      } finally {
-        lock.unlock();
+      if (client != null) {
+        client.close();
       }
-      Files.deleteIfExists(path);
     } catch (IOException e) {
       // Nothing more can be done about it.
+    } finally {
+      lock.unlock();
     }
   }
 }

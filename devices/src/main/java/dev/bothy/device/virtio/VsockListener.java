@@ -1,16 +1,11 @@
 package dev.bothy.device.virtio;
 
+import dev.bothy.host.UnixServer;
 import java.io.IOException;
-import java.net.ConnectException;
-import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
-import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
-import java.nio.file.Files;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
-import java.nio.file.attribute.BasicFileAttributes;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -27,7 +22,7 @@ public final class VsockListener implements AutoCloseable {
   private static final long LAST_PORT = 0xffff_fffeL;
 
   private final Path path;
-  private final ServerSocketChannel server;
+  private final UnixServer server;
 
   /** Who gets connections. Called on any thread, without locks. */
   interface Target {
@@ -43,36 +38,12 @@ public final class VsockListener implements AutoCloseable {
    */
   public VsockListener(Path path) throws IOException {
     this.path = path;
-    UnixDomainSocketAddress address = UnixDomainSocketAddress.of(path);
-    if (isAbandoned(path, address)) {
-      Files.delete(path);
-    }
-    server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
-    try {
-      server.bind(address);
-    } catch (IOException e) {
-      server.close();
-      throw new IOException("cannot listen at " + path + " (" + e.getMessage() + ")", e);
-    }
+    server = new UnixServer(path);
   }
 
   /** Lets {@code target} have the connections; once. */
   void start(Target target) {
     Thread.ofVirtual().name("vsock-listener").start(() -> accept(target));
-  }
-
-  private static boolean isAbandoned(Path path, UnixDomainSocketAddress address)
-      throws IOException {
-    if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)
-        || !Files.readAttributes(path, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS)
-            .isOther()) {
-      return false;
-    }
-    try (SocketChannel probe = SocketChannel.open(address)) {
-      return !probe.isConnected();
-    } catch (ConnectException e) {
-      return true;
-    }
   }
 
   private void accept(Target target) {
@@ -117,13 +88,6 @@ public final class VsockListener implements AutoCloseable {
   /** Listens no more, and removes the socket. Harmless when repeated. */
   @Override
   public void close() {
-    try {
-      if (server.isOpen()) {
-        server.close();
-        Files.deleteIfExists(path);
-      }
-    } catch (IOException e) {
-      // Nobody listens there; that is what counts.
-    }
+    server.close();
   }
 }
