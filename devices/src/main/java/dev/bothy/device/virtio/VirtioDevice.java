@@ -39,6 +39,9 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   static final int FEATURES_OK = 8;
   static final int NEEDS_RESET = 64;
 
+  /** Requests after which others get a turn on the processor that virtual threads share. */
+  private static final int TURN = 256;
+
   /** Answers that the driver may have to wait for while there are more requests. */
   private static final int BATCH = 16;
 
@@ -261,6 +264,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
     do {
       queue.wantNotifications(false);
       int unpublished = 0;
+      int done = 0;
       while (!yielding()) {
         DescriptorChain chain = queue.poll();
         if (chain == null) {
@@ -273,6 +277,9 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
         if (++unpublished == BATCH) {
           publish(queue);
           unpublished = 0;
+        }
+        if (++done % TURN == 0 && Thread.currentThread().isVirtual()) {
+          Thread.yield();
         }
       }
       publish(queue);
