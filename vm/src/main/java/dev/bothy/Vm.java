@@ -522,7 +522,11 @@ public final class Vm implements AutoCloseable {
         vm.start();
         return vm;
       } catch (VmException | RuntimeException | Error e) {
-        vm.close();
+        try {
+          vm.close();
+        } catch (UncheckedIOException suppressed) {
+          e.addSuppressed(suppressed);
+        }
         throw e;
       }
     }
