@@ -15,8 +15,8 @@ import java.util.List;
  * <p><b>Threads.</b> All methods may be called from any number of threads at once and block the
  * caller. A call sees everything that calls which had returned before it wrote. What concurrent
  * calls do to the same bytes is some mixture of both. Do not interrupt a thread that is in a call:
- * that may cost the file its channel. {@link #close} waits for nobody: no other call may be under
- * way, and none may follow except another {@code close}.
+ * that may cost the file its channel; an interrupt from before is put off. {@link #close} waits for
+ * nobody: no other call may be under way, and none may follow except another {@code close}.
  *
  * <p><b>Durability.</b> What writes, discards and write-zeroes that had returned before a call of
  * {@link #flush} did is on stable storage when the flush returns; before that, a power cut leaves

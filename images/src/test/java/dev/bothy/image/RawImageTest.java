@@ -153,6 +153,23 @@ class RawImageTest {
   }
 
   @Test
+  void interruptFromBeforeIsPutOff() throws IOException {
+    Path file = folder.resolve("disk");
+    byte[] now = new byte[3];
+    Thread.currentThread().interrupt();
+    try (RawImage image = RawImage.create(file, 4096)) {
+      image.write(7, MemorySegment.ofArray(new byte[] {1, 2, 3}));
+      image.flush();
+      image.read(7, MemorySegment.ofArray(now));
+      image.resize(8192);
+    } finally {
+      assertTrue(Thread.interrupted());
+    }
+    assertArrayEquals(new byte[] {1, 2, 3}, now);
+    assertEquals(8192, Files.size(file));
+  }
+
+  @Test
   void whatIsNoFileIsOneLine() throws IOException {
     Path file = folder.resolve("disk.img");
     assertTrouble(Trouble.NOT_FOUND, () -> RawImage.open(file, true));

@@ -54,10 +54,13 @@ public final class FileStorage implements Storage {
 
   @Override
   public long size() throws IOException {
+    boolean interrupted = Thread.interrupted();
     try {
       return channel.size();
     } catch (IOException e) {
       throw OpenFiles.failure(path, e);
+    } finally {
+      restore(interrupted);
     }
   }
 
@@ -69,6 +72,7 @@ public final class FileStorage implements Storage {
   @Override
   public void read(long position, List<MemorySegment> targets) throws IOException {
     long at = position;
+    boolean interrupted = Thread.interrupted();
     try {
       for (int i = 0; i < targets.size(); i++) {
         MemorySegment target = targets.get(i);
@@ -86,12 +90,15 @@ public final class FileStorage implements Storage {
       }
     } catch (IOException e) {
       throw OpenFiles.failure(path, e);
+    } finally {
+      restore(interrupted);
     }
   }
 
   @Override
   public void write(long position, List<MemorySegment> sources) throws IOException {
     long at = position;
+    boolean interrupted = Thread.interrupted();
     try {
       for (int i = 0; i < sources.size(); i++) {
         MemorySegment source = sources.get(i);
@@ -105,6 +112,15 @@ public final class FileStorage implements Storage {
       }
     } catch (IOException e) {
       throw OpenFiles.failure(path, e);
+    } finally {
+      restore(interrupted);
+    }
+  }
+
+  /** An interrupt from before is put off until the call is over: it would close the channel. */
+  private static void restore(boolean interrupted) {
+    if (interrupted) {
+      Thread.currentThread().interrupt();
     }
   }
 
@@ -115,15 +131,19 @@ public final class FileStorage implements Storage {
 
   @Override
   public void sync() throws IOException {
+    boolean interrupted = Thread.interrupted();
     try {
       channel.force(false);
     } catch (IOException e) {
       throw OpenFiles.failure(path, e);
+    } finally {
+      restore(interrupted);
     }
   }
 
   @Override
   public void resize(long size) throws IOException {
+    boolean interrupted = Thread.interrupted();
     try {
       long now = channel.size();
       if (size < now) {
@@ -134,6 +154,8 @@ public final class FileStorage implements Storage {
       }
     } catch (IOException e) {
       throw OpenFiles.failure(path, e);
+    } finally {
+      restore(interrupted);
     }
   }
 
