@@ -34,7 +34,7 @@ public final class ConsoleSocket implements AutoCloseable {
      * @throws IllegalArgumentException in one line, if it is something else
      */
     public static Place parse(String text) {
-      List<String> words = OptionWords.of(text);
+      List<String> words = CommaWords.of(text);
       String socket = words.getFirst();
       if (!socket.startsWith(SOCKET) || socket.equals(SOCKET)) {
         throw new IllegalArgumentException("a console wants its socket: " + FORM);

@@ -56,7 +56,7 @@ public record Disk(
    * @throws IllegalArgumentException in one line, if it is something else
    */
   public static Disk parse(String text) {
-    List<String> words = OptionWords.of(text);
+    List<String> words = CommaWords.of(text);
     if (words.getFirst().isEmpty()) {
       throw new IllegalArgumentException("a disk wants a file: " + FORM);
     }

@@ -4,8 +4,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** The words of an option's value, with commas between them; a comma in a word is written twice. */
-final class OptionWords {
-  private OptionWords() {}
+final class CommaWords {
+  private CommaWords() {}
 
   /** At least one word, perhaps empty. */
   static List<String> of(String text) {
