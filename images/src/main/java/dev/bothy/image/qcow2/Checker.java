@@ -197,7 +197,8 @@ final class Checker {
     }
     long end = Math.max(references.end(), counted(counts));
     for (long cluster = 0; cluster < end; cluster++) {
-      if (!counts.covers(cluster) && references.end() <= cluster) {
+      if (references.end() <= cluster && !inFile(counts.block(cluster))) {
+        // Nothing is counted there, however many such blocks the table names.
         cluster |= (1L << geometry.blockBits()) - 1;
         continue;
       }
@@ -220,6 +221,10 @@ final class Checker {
         }
       }
     }
+  }
+
+  private boolean inFile(long block) {
+    return block != 0 && geometry.clusterOf(block) < fileEnd;
   }
 
   private long counted(Refcounts counts) {

@@ -65,7 +65,7 @@ final class Refcounts {
   }
 
   /** Where the block of a cluster starts, or 0. */
-  private long block(long cluster) throws ImageException {
+  long block(long cluster) throws ImageException {
     long index = cluster >>> geometry.blockBits();
     if (index >= table.length) {
       return 0;

@@ -41,6 +41,22 @@ class TablesTest {
   }
 
   @Test
+  void blocksBehindTheFilesEndAreNotWalked() throws IOException {
+    SparseStorage file = new SparseStorage();
+    new Qcow2Layout(3, 2 << 20, 1, false, false, false, "", "").write(file, 1 << 20);
+    int blocks = (2 << 20) / 8 - 1;
+    byte[] table = new byte[8 * blocks];
+    for (int i = 0; i < blocks; i++) {
+      BigEndian.putLong(table, 8 * i, 1000L + i << 21);
+    }
+    // To walk each of the 2^24 counts of each would take days.
+    file.write(Header.read(file).reftableOffset() + 8, MemorySegment.ofArray(table));
+    try (Qcow2Image disk = Qcow2Image.open(file, null, false)) {
+      assertEquals(blocks, disk.check(false, Progress.NONE).corruptions());
+    }
+  }
+
+  @Test
   void contentDoesNotReachIntoTheTablesBehindIt() throws IOException {
     SparseStorage file = new SparseStorage();
     LAYOUT.write(file, 16 * CLUSTER);
