@@ -273,7 +273,7 @@ final class BlockComposer {
               ? TableEntry.ARITHMETIC
               : needed & ~FlagUse.kills(i) | FlagUse.reads(i);
     }
-    w.start(mode, 0, origin);
+    w.start(mode, origin);
     w.offset = offsets[0];
     w.head(options.counting());
     for (int k = 0; k < count; k++) {

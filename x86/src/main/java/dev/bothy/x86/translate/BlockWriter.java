@@ -28,7 +28,6 @@ final class BlockWriter {
   final Spans spans = new Spans();
   final Scratch scratch = new Scratch(a);
   int mode;
-  int number;
 
   /** Index of the present instruction. */
   int index;
@@ -76,7 +75,7 @@ final class BlockWriter {
   /** Position of each instruction's code. */
   private final int[] retry;
 
-  /** Where exits name the block: four bytes of code each. */
+  /** Where exits have room for the block's number above what names the exit: four bytes each. */
   final int[] exitSites = new int[MOST_COLD + MOST_CHAINS + 1];
 
   int exitSiteCount;
@@ -101,9 +100,8 @@ final class BlockWriter {
     this.counts = counts;
   }
 
-  void start(int mode, int number, long origin) {
+  void start(int mode, long origin) {
     this.mode = mode;
-    this.number = number;
     a.start(origin);
     colds = 0;
     chains = 0;
@@ -195,21 +193,17 @@ final class BlockWriter {
 
   /** The present instruction is the interpreter's: leaves if the jump is taken. */
   void interpretIf(int condition) {
-    cold(Leave.INTERPRET, a.jumpForward(condition), exit());
+    cold(Leave.INTERPRET, a.jumpForward(condition), index);
   }
 
   /** The present instruction is the interpreter's: leaves. The flags must have been saved. */
   void interpret() {
-    cold(Leave.INTERPRET, a.jumpForward(), exit());
+    cold(Leave.INTERPRET, a.jumpForward(), index);
   }
 
   /** Leaves by {@code kind} if the jump is taken. */
   void leaveIf(int condition, int kind) {
-    cold(kind, a.jumpForward(condition), exit());
-  }
-
-  private int exit() {
-    return number << 8 | index;
+    cold(kind, a.jumpForward(condition), index);
   }
 
   private void cold(int kind, int jump, int argument) {
@@ -288,7 +282,7 @@ final class BlockWriter {
     chainCounts[chains] = (short) (index + 1);
     int jump = a.jumpForward();
     chainSites[chains] = jump - 4;
-    cold(Leave.CHAIN, jump, number << 8 | chains++);
+    cold(Leave.CHAIN, jump, chains++);
   }
 
   /**
@@ -503,7 +497,7 @@ final class BlockWriter {
           int site = a.jumpForward();
           chainSites[exit] = site - 4;
           a.bind(site);
-          leave(Leave.CHAIN, number << 8 | exit);
+          leave(Leave.CHAIN, exit);
         }
         case COLD_FAR -> {
           if (coldFlags[c]) {
@@ -519,7 +513,7 @@ final class BlockWriter {
           if (coldArgument[c] == Leave.JUMP) {
             a.jump(stubs.leave[Leave.JUMP]);
           } else {
-            leave(coldArgument[c], number << 8 | coldIndex[c]);
+            leave(coldArgument[c], coldIndex[c]);
           }
         }
         case COLD_SPAN -> spanElsewhere(c, count);
@@ -537,7 +531,7 @@ final class BlockWriter {
       }
     }
     int stale = a.size();
-    leave(Leave.STALE, number << 8);
+    leave(Leave.STALE, 0);
     return stale;
   }
 
@@ -548,7 +542,7 @@ final class BlockWriter {
     a.aluLoad(Assembler.XOR, 8, Home.A, Home.V, NONE, Memory.tag(write));
     a.store(8, Home.BASE, Home.state(EngineArea.MISS_ADDRESS), Home.A);
     int crossing = jumpIfCrossing(Home.A, length);
-    miss(stubs.leaveKnown(write), number << 8 | coldIndex[c]);
+    miss(stubs.leaveKnown(write), coldIndex[c]);
     a.bind(crossing);
     narrow(c, count);
   }
@@ -586,7 +580,7 @@ final class BlockWriter {
     int site = a.jumpForward();
     chainSites[exit] = site - 4;
     a.bind(site);
-    leave(Leave.NARROW, number << 8 | exit);
+    leave(Leave.NARROW, exit);
   }
 
   private void probeStackElsewhere(int c) {
@@ -601,7 +595,7 @@ final class BlockWriter {
     a.call(stubs.findStack(mode, write));
     int back = a.jumpForward(Assembler.AE);
     a.bindTo(back, coldBack[c]);
-    leave(write ? Leave.MISS_WRITE : Leave.MISS_READ, number << 8 | coldIndex[c]);
+    leave(write ? Leave.MISS_WRITE : Leave.MISS_READ, coldIndex[c]);
   }
 
   /** Gives back to the budget what a side exit does not execute. */
@@ -630,7 +624,7 @@ final class BlockWriter {
   private void miss(long stub, int argument) {
     nameExit(argument);
     a.call(stub);
-    back(retry[argument & 0xff]);
+    back(retry[argument]);
   }
 
   private void nameExit(int argument) {

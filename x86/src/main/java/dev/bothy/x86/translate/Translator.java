@@ -386,7 +386,7 @@ public final class Translator implements AutoCloseable {
   /** Code that goes to offset {@code target} of the present page through the jump cache. */
   private long farJump(int target, int mode) {
     BlockWriter w = linker;
-    w.start(mode, 0, memory.address() + used);
+    w.start(mode, memory.address() + used);
     w.addressToV(target);
     stubs.jumpCacheLookUp(w.a);
     long at = memory.put(used, w.a.bytes());
