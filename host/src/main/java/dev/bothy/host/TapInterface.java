@@ -266,17 +266,7 @@ public final class TapInterface implements AutoCloseable {
     }
   }
 
-  private synchronized void awaitNobody() {
-    boolean interrupted = false;
-    while (users > 0) {
-      try {
-        wait();
-      } catch (InterruptedException e) {
-        interrupted = true;
-      }
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
-    }
+  private void awaitNobody() {
+    Uninterrupted.awaitWhile(this, () -> users > 0);
   }
 }

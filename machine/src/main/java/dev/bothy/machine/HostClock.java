@@ -3,6 +3,7 @@ package dev.bothy.machine;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
+import dev.bothy.host.Uninterrupted;
 import java.time.Instant;
 import java.util.OptionalLong;
 import java.util.concurrent.locks.LockSupport;
@@ -88,17 +89,7 @@ final class HostClock extends GuestClock {
   }
 
   private void awaitQuiet() {
-    boolean interrupted = false;
-    while (firing && Thread.currentThread() != thread) {
-      try {
-        monitor.wait();
-      } catch (InterruptedException e) {
-        interrupted = true;
-      }
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
-    }
+    Uninterrupted.awaitWhile(monitor, () -> firing && Thread.currentThread() != thread);
   }
 
   @Override
@@ -110,17 +101,7 @@ final class HostClock extends GuestClock {
     if (Thread.currentThread() == thread || thread.getState() == Thread.State.NEW) {
       return;
     }
-    boolean interrupted = false;
-    while (thread.isAlive()) {
-      try {
-        thread.join();
-      } catch (InterruptedException e) {
-        interrupted = true;
-      }
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
-    }
+    Uninterrupted.join(thread);
   }
 
   @Override

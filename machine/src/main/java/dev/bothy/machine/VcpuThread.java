@@ -2,6 +2,7 @@ package dev.bothy.machine;
 
 import dev.bothy.core.Exit;
 import dev.bothy.core.Vcpu;
+import dev.bothy.host.Uninterrupted;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.locks.LockSupport;
@@ -60,17 +61,7 @@ final class VcpuThread {
 
   /** Waits until the thread has ended, if it was ever started. */
   void join() {
-    boolean interrupted = false;
-    while (thread.isAlive()) {
-      try {
-        thread.join();
-      } catch (InterruptedException e) {
-        interrupted = true;
-      }
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
-    }
+    Uninterrupted.join(thread);
   }
 
   private void work() {

@@ -5,6 +5,7 @@ import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
+import dev.bothy.host.Uninterrupted;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicInteger;
 
@@ -503,19 +504,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   private void settle() {
     gate.awaitEmpty();
     nobodyWorks();
-    boolean interrupted = false;
-    synchronized (this) {
-      while (resetting) {
-        try {
-          wait();
-        } catch (InterruptedException e) {
-          interrupted = true;
-        }
-      }
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
-    }
+    Uninterrupted.awaitWhile(this, () -> resetting);
   }
 
   /** Lets nobody work on requests, and waits until nobody does; for a machine that is paused. */

@@ -1,5 +1,7 @@
 package dev.bothy.device.virtio;
 
+import dev.bothy.host.Uninterrupted;
+
 /**
  * Keeps count of threads that work for a device, so that it can be reset, saved or closed when none
  * does. Any thread.
@@ -61,17 +63,7 @@ final class WorkGate {
   }
 
   /** Waits until nobody is inside; the gate is held. */
-  synchronized void awaitEmpty() {
-    boolean interrupted = false;
-    while (inside > 0) {
-      try {
-        wait();
-      } catch (InterruptedException e) {
-        interrupted = true;
-      }
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
-    }
+  void awaitEmpty() {
+    Uninterrupted.awaitWhile(this, () -> inside > 0);
   }
 }

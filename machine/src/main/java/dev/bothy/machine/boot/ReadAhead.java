@@ -1,5 +1,6 @@
 package dev.bothy.machine.boot;
 
+import dev.bothy.host.Uninterrupted;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InterruptedIOException;
@@ -124,17 +125,7 @@ final class ReadAhead extends InputStream {
     closed = true;
     // It may be waiting for a chunk; there is room for one unless it is not.
     empty.offer(new byte[1]);
-    boolean interrupted = false;
-    while (thread.isAlive()) {
-      try {
-        thread.join();
-      } catch (InterruptedException e) {
-        interrupted = true;
-      }
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
-    }
+    Uninterrupted.join(thread);
     plain.close();
   }
 }
