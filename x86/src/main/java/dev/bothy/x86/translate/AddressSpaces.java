@@ -23,7 +23,6 @@ import java.util.List;
  * jump cache. They end their block, so that what follows is looked up anew.
  */
 final class AddressSpaces {
-  private static final int[] SAVED = {RCX, RDX, RSI, RDI};
   private static final int CR3 = 3;
   private static final int BT = 0x0fa3;
   private static final int BTS = 0x0fab;
@@ -72,34 +71,26 @@ final class AddressSpaces {
     return Home.state(offset);
   }
 
-  private static void begin(Assembler a) {
-    for (int register : SAVED) {
-      a.push(register);
-    }
-  }
-
-  /** Returns with CF clear; from where {@code refusals} jump, with CF set. */
-  private static void end(Assembler a, List<Integer> refusals) {
-    a.int8(0xf8); // CLC
-    int done = a.shortForward();
-    for (int refusal : refusals) {
-      a.bind(refusal);
-    }
-    a.int8(0xf9); // STC
-    a.bindShort(done);
-    for (int i = SAVED.length - 1; i >= 0; i--) {
-      a.pop(SAVED[i]);
-    }
-    a.ret();
-  }
-
-  private static void emptyStackCopies(Assembler a) {
-    a.load(8, RCX, Home.BASE, word(EngineArea.NO_PAGE));
-    a.lea(8, RSI, Home.BASE, NONE, 0, word(EngineArea.SPARE_PAGE));
+  /** As {@code TranslationBuffer} does it; both registers are lost. */
+  static void emptyStackCopies(Assembler a, int tag, int host) {
+    a.load(8, tag, Home.BASE, word(EngineArea.NO_PAGE));
+    a.lea(8, host, Home.BASE, NONE, 0, word(EngineArea.SPARE_PAGE));
     for (int copy : new int[] {EngineArea.STACK_USER, EngineArea.STACK_KERNEL}) {
-      a.store(8, Home.BASE, word(copy), RCX);
-      a.store(8, Home.BASE, word(copy + 8), RSI);
+      a.store(8, Home.BASE, word(copy), tag);
+      a.store(8, Home.BASE, word(copy + 8), host);
     }
+  }
+
+  /**
+   * {@code to}: the number of the region of {@code linear}, as {@code TranslationBuffer.region}.
+   */
+  static void region(Assembler a, int to, int linear, int scratch) {
+    a.mov(8, to, linear);
+    a.shift(Assembler.SHR, 8, to, 30);
+    a.mov(8, scratch, to);
+    a.shift(Assembler.SHR, 8, scratch, 9);
+    a.alu(Assembler.XOR, 4, to, scratch);
+    a.aluImmediate(Assembler.AND, 4, to, 511);
   }
 
   /**
@@ -108,7 +99,7 @@ final class AddressSpaces {
    */
   static void writeSwitch(Assembler a) {
     List<Integer> refusals = new ArrayList<>();
-    begin(a);
+    RefusingStub.begin(a);
     // CR4.PCIDE.
     a.testStoreImmediate(1, Home.BASE, word(CpuState.CR4 + 2), 2);
     refusals.add(a.jumpForward(Assembler.E));
@@ -154,7 +145,7 @@ final class AddressSpaces {
     a.bind(plain);
     select(a);
     a.bind(same);
-    end(a, refusals);
+    RefusingStub.end(a, refusals);
   }
 
   /** RDX: an unused slot, or the one that was left longest ago; that of PCID RCX from now on. */
@@ -282,7 +273,7 @@ final class AddressSpaces {
     a.store(8, Home.BASE, word(EngineArea.TLB_USER), RDX);
     a.aluImmediate(Assembler.ADD, 8, RDX, EngineArea.TLB_TABLE);
     a.store(8, Home.BASE, word(EngineArea.TLB_AC), RDX);
-    emptyStackCopies(a);
+    emptyStackCopies(a, RCX, RSI);
   }
 
   /**
@@ -291,14 +282,8 @@ final class AddressSpaces {
    */
   static void writeForgetPage(Assembler a) {
     List<Integer> refusals = new ArrayList<>();
-    begin(a);
-    // As TranslationBuffer.region.
-    a.mov(8, RCX, RAX);
-    a.shift(Assembler.SHR, 8, RCX, 30);
-    a.mov(8, RDX, RCX);
-    a.shift(Assembler.SHR, 8, RDX, 9);
-    a.alu(Assembler.XOR, 4, RCX, RDX);
-    a.aluImmediate(Assembler.AND, 4, RCX, 511);
+    RefusingStub.begin(a);
+    region(a, RCX, RAX, RDX);
     a.memory(0, 8, BT, RCX, Home.BASE, NONE, 0, word(EngineArea.TLB_LARGE_REGIONS));
     refusals.add(a.jumpForward(Assembler.B));
     a.shift(Assembler.SHR, 8, RAX, 12);
@@ -336,7 +321,7 @@ final class AddressSpaces {
     a.lea(8, RAX, RAX, NONE, 0, EngineArea.TLB_TABLE);
     a.aluImmediate(Assembler.SUB, 4, RDX, 1);
     a.bindTo(a.jumpForward(Assembler.NE), loop);
-    emptyStackCopies(a);
-    end(a, refusals);
+    emptyStackCopies(a, RCX, RSI);
+    RefusingStub.end(a, refusals);
   }
 }

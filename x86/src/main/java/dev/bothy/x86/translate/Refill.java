@@ -244,15 +244,9 @@ final class Refill {
     withWord(Assembler.ADD, register, EngineArea.RAM);
   }
 
-  /** As {@code TranslationBuffer.region}. */
   private void noteLargeRegion() {
     a.push(RDX);
-    a.mov(8, RAX, RCX);
-    a.shift(Assembler.SHR, 8, RAX, 30);
-    a.mov(8, RDX, RAX);
-    a.shift(Assembler.SHR, 8, RDX, 9);
-    a.alu(Assembler.XOR, 4, RAX, RDX);
-    a.aluImmediate(Assembler.AND, 4, RAX, 511);
+    AddressSpaces.region(a, RAX, RCX, RDX);
     bit(BTS, EngineArea.TLB_LARGE_REGIONS);
     a.pop(RDX);
   }
@@ -317,12 +311,7 @@ final class Refill {
     a.shift(Assembler.SHR, 4, RAX, 5);
     bit(BTR, EngineArea.TLB_LOCAL);
     a.bindShort(notLocal);
-    a.load(8, RAX, Home.BASE, word(EngineArea.NO_PAGE));
-    a.lea(8, R9, Home.BASE, NONE, 0, word(EngineArea.SPARE_PAGE));
-    for (int copy : new int[] {EngineArea.STACK_USER, EngineArea.STACK_KERNEL}) {
-      a.store(8, Home.BASE, word(copy), RAX);
-      a.store(8, Home.BASE, word(copy + 8), R9);
-    }
+    AddressSpaces.emptyStackCopies(a, RAX, R9);
     a.bind(keep);
     a.bind(keepToo);
   }

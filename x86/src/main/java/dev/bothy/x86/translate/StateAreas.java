@@ -55,8 +55,6 @@ final class StateAreas {
   /** All that MXCSR has but for the masks. */
   private static final int MXCSR_FREE = 0xe07f;
 
-  private static final int[] SAVED = {RCX, RDX, RSI, RDI};
-
   private static final int BT_GROUP = 0x0fba;
   private static final int BTS = 5;
   private static final int BTR = 6;
@@ -196,27 +194,11 @@ final class StateAreas {
 
   /** RSI: the components asked for. */
   private void start() {
-    for (int register : SAVED) {
-      a.push(register);
-    }
+    RefusingStub.begin(a);
     loadWord(4, RSI, CpuState.XCR0);
     a.alu(Assembler.AND, 4, RSI, Home.of(CpuState.RAX));
     a.testImmediate(4, RSI, ~BOTH);
     refuseIf(Assembler.NE);
-  }
-
-  private void end() {
-    a.int8(0xf8); // CLC
-    int done = a.shortForward();
-    for (int refusal : refusals) {
-      a.bind(refusal);
-    }
-    a.int8(0xf9); // STC
-    a.bindShort(done);
-    for (int i = SAVED.length - 1; i >= 0; i--) {
-      a.pop(SAVED[i]);
-    }
-    a.ret();
   }
 
   private void moveXmm(boolean store) {
@@ -258,7 +240,7 @@ final class StateAreas {
       a.alu(Assembler.OR, 8, RSI, Home.V);
       a.store(8, Home.A, XSTATE_BV, RSI);
     }
-    end();
+    RefusingStub.end(a, refusals);
   }
 
   /** V: the components that are not in their initial state. */
@@ -386,7 +368,7 @@ final class StateAreas {
     }
     a.bind(loaded);
     a.bind(noSse);
-    end();
+    RefusingStub.end(a, refusals);
   }
 
   /** The scratch word: MXCSR as it is to become, which masks all exceptions. */
