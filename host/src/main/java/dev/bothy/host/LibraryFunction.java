@@ -7,14 +7,15 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.StructLayout;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
+import java.util.Set;
 
 /**
  * A function of the C library whose arguments are integers and addresses, six at most. All of them
  * are called in one way, with six {@code long}s: each other shape of arguments would cost a start
  * some hundredths of a second. The calling conventions of Linux on 64-bit processors allow it: such
  * arguments are in registers, of which a function takes those that are its own, as wide as they are
- * declared. That does not hold for arguments without a declaration, those of functions with a
- * variable number of them. Thread-safe.
+ * declared. That need not hold for arguments without a declaration, those of functions with a
+ * variable number of them: {@link #variadic} asks the processor. Thread-safe.
  */
 final class LibraryFunction {
   private static final StructLayout STATE = Linker.Option.captureStateLayout();
@@ -25,6 +26,13 @@ final class LibraryFunction {
       Linker.nativeLinker()
           .downcallHandle(NativeFunction.longs(6), Linker.Option.captureCallState("errno"));
 
+  /**
+   * Processors on which Linux passes integers without a declaration as it does those with one. (On
+   * x86-64 the number of vector registers goes with them, which the linker sets for every call.)
+   */
+  private static final Set<String> VARIADIC_AS_OTHERS =
+      Set.of("amd64", "x86_64", "aarch64", "riscv64");
+
   private final MemorySegment address;
 
   /**
@@ -32,6 +40,28 @@ final class LibraryFunction {
    */
   LibraryFunction(String name) {
     address = NativeFunction.address(name);
+  }
+
+  /** True if functions with a variable number of arguments can be called here. */
+  static boolean variadicAllowed() {
+    return NativeAccess.allowed() && VARIADIC_AS_OTHERS.contains(System.getProperty("os.arch"));
+  }
+
+  /**
+   * A function with a variable number of arguments, such as fcntl(2).
+   *
+   * @throws UnsupportedOperationException unless {@link #variadicAllowed}, or if there is none
+   */
+  static LibraryFunction variadic(String name) {
+    if (!variadicAllowed()) {
+      throw new UnsupportedOperationException("no calls of " + name + " on this processor");
+    }
+    return new LibraryFunction(name);
+  }
+
+  /** Memory that {@link #longInto} leaves error numbers in. */
+  static MemorySegment callState(Arena arena) {
+    return arena.allocate(STATE);
   }
 
   /**
@@ -56,6 +86,28 @@ final class LibraryFunction {
     } catch (Throwable t) {
       throw new AssertionError(t);
     }
+  }
+
+  /**
+   * As {@link #call}, for functions that return a {@code long} and calls that come thousands of
+   * times a second.
+   *
+   * @param state from {@link #callState}, no other thread's meanwhile
+   * @return what the function has returned; if that is -1, the negative error number
+   */
+  long longInto(MemorySegment state, long a, long b, long c, long d, long e, long f) {
+    try {
+      long value = (long) CALL.invokeExact(address, state, a, b, c, d, e, f);
+      return value != -1 ? value : -state.get(ValueLayout.JAVA_INT, ERRNO);
+    } catch (Throwable t) {
+      throw new AssertionError(t);
+    }
+  }
+
+  /** As {@link #longInto}, for functions that return an {@code int}. */
+  int intInto(MemorySegment state, long a, long b, long c, long d, long e, long f) {
+    int value = (int) longInto(state, a, b, c, d, e, f);
+    return value != -1 ? value : -state.get(ValueLayout.JAVA_INT, ERRNO);
   }
 
   Result call(long a) {
