@@ -129,7 +129,7 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
     return state * 6364136223846793005L + 1442695040888963407L;
   }
 
-  private static void command(String... words) throws IOException, InterruptedException {
+  static void command(String... words) throws IOException, InterruptedException {
     Process process =
         new ProcessBuilder(words)
             .redirectOutput(ProcessBuilder.Redirect.DISCARD)
@@ -169,7 +169,7 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
     }
   }
 
-  private static void delete(Path tree) throws IOException {
+  static void delete(Path tree) throws IOException {
     if (!Files.exists(tree)) {
       return;
     }

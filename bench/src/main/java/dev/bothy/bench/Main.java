@@ -6,8 +6,9 @@ import java.nio.file.Path;
 import java.util.Arrays;
 
 /**
- * Runs a benchmark: {@code CHECKOUT boot|compare|disks|memory|network|programs|shares|soak|verify
- * [option]...}; the launchers in {@code bench/} call it.
+ * Runs a benchmark: {@code CHECKOUT
+ * boot|compare|disks|io|memory|network|programs|shares|soak|verify [option]...}; the launchers in
+ * {@code bench/} call it.
  */
 public final class Main {
   private Main() {}
@@ -21,6 +22,7 @@ public final class Main {
         case "boot" -> Boot.run(home, folder, options);
         case "compare" -> Compare.run(home, folder, options);
         case "disks" -> Disks.run(home, folder, options);
+        case "io" -> Io.run(home, folder, options);
         case "memory" -> Memory.run(home, folder, options);
         case "network" -> NetworkStack.run(home, folder, options);
         case "shares" -> Shares.run(home, folder, options);
