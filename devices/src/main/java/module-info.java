@@ -3,6 +3,7 @@ module dev.bothy.devices {
   requires transitive dev.bothy.core;
   requires transitive dev.bothy.images;
   requires transitive dev.bothy.net;
+  requires transitive dev.bothy.share;
 
   exports dev.bothy.device.interrupt;
   exports dev.bothy.device.pci;

@@ -7,18 +7,17 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.host.Uninterrupted;
 import java.util.concurrent.Executor;
-import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * What all virtio devices have in common, whatever they are connected by: status, features,
  * configuration space, queues and who works on them (Virtual I/O Device (VIRTIO) 1.2, sections 2.1
  * to 2.5 and 3.1). No legacy interface.
  *
- * <p>A queue is served by one thread at a time, which the {@link Executor} given to the constructor
- * provides when the driver notifies; an executor that runs its task at once serves queues on the
- * vCPU's own thread. The driver may reset the device at any moment: the status stays as it was
- * until nobody works on a queue any more, and is 0 then. A ring that is malformed stops the device
- * with DEVICE_NEEDS_RESET until that is done.
+ * <p>A queue is served by one thread at a time, or by as many as the device wants, which the {@link
+ * Executor} given to the constructor provides when the driver notifies; an executor that runs its
+ * task at once serves queues on the vCPU's own thread. The driver may reset the device at any
+ * moment: the status stays as it was until nobody works on a queue any more, and is 0 then. A ring
+ * that is malformed stops the device with DEVICE_NEEDS_RESET until that is done.
  *
  * <p>A new device is suspended.
  */
@@ -41,7 +40,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   static final int NEEDS_RESET = 64;
 
   /** Requests after which others get a turn on the processor that virtual threads share. */
-  private static final int TURN = 256;
+  static final int TURN = 256;
 
   /** Answers that the driver may have to wait for while there are more requests. */
   private static final int BATCH = 16;
@@ -75,9 +74,8 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   private final int id;
   private final long offered;
   private final GuestMemory memory;
-  private final Executor executor;
   private final Virtqueue[] queues;
-  private final Runner[] runners;
+  private final QueueRunner[] runners;
   private final WorkGate gate = new WorkGate(this::nobodyWorks);
   private volatile Transport transport = Transport.NONE;
 
@@ -110,17 +108,41 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
       int queueSize,
       GuestMemory memory,
       Executor executor) {
+    this(name, id, offered, queues, queueSize, memory, executor, 1);
+  }
+
+  /**
+   * @param name unique within a machine
+   * @param id device number (5)
+   * @param offered features
+   * @param queues how many
+   * @param queueSize the largest size of each, a power of two
+   * @param executor runs what serves a queue, at most {@code atOnce} tasks a queue at a time
+   * @param atOnce requests of a queue that are worked on at once; if more than 1, {@link #handle}
+   *     is called by several threads, may not put requests back, and {@link #serve} is not called
+   */
+  VirtioDevice(
+      String name,
+      int id,
+      long offered,
+      int queues,
+      int queueSize,
+      GuestMemory memory,
+      Executor executor,
+      int atOnce) {
     this.name = name;
     this.id = id;
     this.offered = offered;
     this.memory = memory;
-    this.executor = executor;
     gate.hold();
     this.queues = new Virtqueue[queues];
-    this.runners = new Runner[queues];
+    this.runners = new QueueRunner[queues];
     for (int i = 0; i < queues; i++) {
       this.queues[i] = new Virtqueue(i, queueSize);
-      this.runners[i] = new Runner(this.queues[i]);
+      this.runners[i] =
+          atOnce == 1
+              ? new SerialRunner(this, this.queues[i], executor)
+              : new ParallelRunner(this, this.queues[i], executor, atOnce);
     }
   }
 
@@ -286,55 +308,6 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
       publish(queue);
       queue.wantNotifications(true);
     } while (!yielding() && queue.hasRequest());
-  }
-
-  /**
-   * Has one queue served, by one thread at a time; whoever asks meanwhile has it done once more.
-   */
-  private final class Runner implements Runnable {
-    private final Virtqueue queue;
-    private final AtomicInteger turns = new AtomicInteger();
-
-    Runner(Virtqueue queue) {
-      this.queue = queue;
-    }
-
-    void kick() {
-      if (turns.getAndIncrement() == 0) {
-        executor.execute(this);
-      }
-    }
-
-    @Override
-    public void run() {
-      boolean broken = true;
-      try {
-        int seen;
-        do {
-          seen = turns.get();
-          if (VirtioDevice.this.enter()) {
-            work();
-          }
-        } while (turns.addAndGet(-seen) != 0);
-        broken = false;
-      } finally {
-        if (broken) {
-          // The host's mistake, or out of memory: after a reset, the queue is served again.
-          turns.set(0);
-          fail();
-        }
-      }
-    }
-
-    private void work() {
-      try {
-        serve(queue);
-      } catch (VirtqueueException e) {
-        fail();
-      } finally {
-        gate.leave();
-      }
-    }
   }
 
   // For the transport.

@@ -16,6 +16,8 @@ import dev.bothy.net.MacAddress;
 import dev.bothy.net.Network;
 import dev.bothy.net.NetworkCard;
 import dev.bothy.net.Offloads;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.Random;
 import java.util.function.Function;
@@ -236,5 +238,47 @@ class HostileDriverTest {
           balloon[0].askForStatistics();
           balloon[0].setTarget(1 << 20);
         });
+  }
+
+  /** Reads every byte of a request and writes every byte of its reply. */
+  private static final class Echo implements VirtioFs.Folder {
+    @Override
+    public int serve(List<MemorySegment> request, List<MemorySegment> reply) {
+      byte last = 0;
+      for (MemorySegment piece : request) {
+        byte[] bytes = piece.toArray(ValueLayout.JAVA_BYTE);
+        last = bytes[bytes.length - 1];
+      }
+      long length = 0;
+      for (MemorySegment piece : reply) {
+        piece.fill(last);
+        length += piece.byteSize();
+      }
+      return (int) length;
+    }
+
+    @Override
+    public void reset() {}
+
+    @Override
+    public void save(StateWriter out) {}
+
+    @Override
+    public void load(StateReader in) {}
+  }
+
+  @Test
+  void nothingEscapesFromTheFileSystem() throws Exception {
+    attack(6, memory -> new VirtioFs(memory, Runnable::run, new Echo(), "share", 2, 1), () -> {});
+  }
+
+  @Test
+  void nothingEscapesFromAFileSystemThatServesSeveralRequestsAtOnce() throws Exception {
+    attack(7, memory -> new VirtioFs(memory, Runnable::run, new Echo(), "share", 2, 4), () -> {});
+    attack(
+        8,
+        memory ->
+            new VirtioFs(memory, task -> Thread.ofVirtual().start(task), new Echo(), "share", 2, 4),
+        () -> {});
   }
 }
