@@ -1,6 +1,7 @@
 /** Disk images behind one interface. */
 module dev.bothy.images {
   requires aircompressor;
+  requires dev.bothy.host;
   requires jdk.unsupported; // aircompressor's Unsafe
 
   exports dev.bothy.image;

@@ -42,6 +42,9 @@ final class DiskInfo extends DiskAction {
     row("format", info.format().toString());
     row("disk size", size(info.size()));
     row("file size", size(info.fileSize()));
+    if (info.allocated() >= 0) {
+      row("on the host", size(info.allocated()));
+    }
     if (!info.backing().isEmpty()) {
       String kind = info.backingFormat().isEmpty() ? "" : " (" + info.backingFormat() + ")";
       row("backing file", printable(info.backing() + kind));
@@ -71,6 +74,9 @@ final class DiskInfo extends DiskAction {
     out.writeStringField("format", info.format().toString());
     out.writeNumberField("size", info.size());
     out.writeNumberField("fileSize", info.fileSize());
+    if (info.allocated() >= 0) {
+      out.writeNumberField("allocated", info.allocated());
+    }
     if (!info.backing().isEmpty()) {
       out.writeStringField("backing", info.backing());
       out.writeStringField("backingFormat", info.backingFormat());

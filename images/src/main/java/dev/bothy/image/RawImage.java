@@ -94,6 +94,12 @@ public final class RawImage implements DiskImage {
   }
 
   @Override
+  public long zeroes(long offset, long length) throws IOException {
+    Ranges.check(offset, length, size);
+    return length == 0 ? 0 : storage.hole(offset, length);
+  }
+
+  @Override
   public void setBarriers(boolean on) {
     barriers = on;
   }
@@ -118,7 +124,7 @@ public final class RawImage implements DiskImage {
   @Override
   public void writeZeroes(long offset, long length, boolean release) throws IOException {
     checkChange(offset, length);
-    if (release && storage.punch(offset, length)) {
+    if (length == 0 || (release ? storage.punch(offset, length) : storage.zero(offset, length))) {
       return;
     }
     for (long done = 0; done < length; ) {
@@ -135,7 +141,8 @@ public final class RawImage implements DiskImage {
 
   @Override
   public ImageInfo info() throws IOException {
-    return new ImageInfo(format(), size, storage.size(), "", "", Map.of(), List.of());
+    return new ImageInfo(
+        format(), size, storage.size(), storage.allocated(), "", "", Map.of(), List.of());
   }
 
   /** There is nothing to check: any file will do. */

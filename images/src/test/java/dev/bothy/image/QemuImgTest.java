@@ -9,7 +9,9 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.image.ImageException.Trouble;
 import dev.bothy.image.qcow2.Qcow2Layout;
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.Writer;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -287,6 +289,22 @@ class QemuImgTest {
       succeed("info", image);
       assertNotEquals(0, qemuImg("resize", image, "9M").status());
     }
+    Process writer =
+        new ProcessBuilder("qemu-io", "-f", "qcow2", image.toString())
+            .redirectErrorStream(true)
+            .start();
+    try (BufferedReader said = writer.inputReader();
+        Writer orders = writer.outputWriter()) {
+      orders.write("write 0 512\n");
+      orders.flush();
+      String line = said.readLine();
+      assertTrue(line.contains("wrote 512"), line);
+      assertRefused(image, Trouble.IN_USE, "in use");
+      assertThrows(ImageException.class, () -> Images.open(image, Images.How.WRITING));
+    } finally {
+      writer.waitFor();
+    }
+    Images.open(image, Images.How.READING).close();
   }
 
   @Test

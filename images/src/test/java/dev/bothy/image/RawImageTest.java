@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.image.ImageException.Trouble;
 import java.io.IOException;
@@ -75,6 +76,30 @@ class RawImageTest {
   }
 
   @Test
+  void whatTheGuestDiscardsIsTheHostsAgain() throws IOException {
+    Path file = folder.resolve("disk.img");
+    try (RawImage disk = RawImage.create(file, 4 << 20)) {
+      assumeTrue(disk.info().allocated() >= 0, "this host does not say what a file takes");
+      disk.write(0, MemorySegment.ofArray(pattern(4 << 20)));
+      disk.flush();
+      long full = disk.info().allocated();
+      assertTrue(full >= 4 << 20, "takes " + full);
+      disk.discard(100, 1 << 20);
+      disk.writeZeroes(2 << 20, 1 << 20, true);
+      disk.flush();
+      long left = disk.info().allocated();
+      assumeTrue(left != full, "this file system makes no holes");
+      assertTrue(left <= full - (2 << 20) + 8192, "takes " + left);
+      assertEquals(4 << 20, Files.size(file));
+      assertEquals(1 << 20, disk.zeroes(2 << 20, 2 << 20));
+      assertEquals(0, disk.zeroes(3 << 20, 1 << 20));
+      byte[] read = new byte[4096];
+      disk.read(0, MemorySegment.ofArray(read));
+      assertArrayEquals(pattern(4096), read);
+    }
+  }
+
+  @Test
   void rangesOutsideTheDiskAreRefusedAndChangeNothing() throws IOException {
     Path file = folder.resolve("disk.img");
     try (RawImage disk = RawImage.create(file, 4096)) {
@@ -113,21 +138,25 @@ class RawImageTest {
   void otherProcessesSeeTheLocks() throws Exception {
     Path file = folder.resolve("disk.img");
     try (RawImage _ = RawImage.create(file, 4096)) {
-      assertEquals(Trouble.IN_USE.name(), inAnotherProcess(file, true));
+      assertEquals(Trouble.IN_USE.name(), inAnotherProcess(file, true, "on"));
+      assertEquals(Trouble.IN_USE.name(), inAnotherProcess(file, true, "off"));
     }
     try (RawImage _ = RawImage.open(file, true)) {
       RawImage.open(file, true).close();
-      assertEquals(Trouble.IN_USE.name(), inAnotherProcess(file, false));
-      assertEquals("opened", inAnotherProcess(file, true));
+      assertEquals(Trouble.IN_USE.name(), inAnotherProcess(file, false, "on"));
+      assertEquals("opened", inAnotherProcess(file, true, "off"));
     }
-    assertEquals("opened", inAnotherProcess(file, false));
+    assertEquals("opened", inAnotherProcess(file, false, "on"));
   }
 
-  private static String inAnotherProcess(Path file, boolean readOnly) throws Exception {
+  private static String inAnotherProcess(Path file, boolean readOnly, String calls)
+      throws Exception {
     Process process =
         new ProcessBuilder(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:TieredStopAtLevel=1",
+                "--enable-native-access=ALL-UNNAMED",
+                "-Dbothy.native=" + calls,
                 "-cp",
                 System.getProperty("java.class.path"),
                 OpenOnce.class.getName(),

@@ -97,7 +97,8 @@ final class ClusterIo {
           switch (run.kind()) {
             case ZERO -> run.length();
             case UNALLOCATED -> backingZeroes(offset + zero, run.length());
-            case OWN, SHARED, COMPRESSED -> 0;
+            case OWN, SHARED -> storage.hole(run.host(), run.length());
+            case COMPRESSED -> 0;
           };
       zero += part;
       if (part < run.length()) {

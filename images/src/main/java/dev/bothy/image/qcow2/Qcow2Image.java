@@ -316,6 +316,7 @@ public final class Qcow2Image implements DiskImage {
         format(),
         size,
         storage.size(),
+        storage.allocated(),
         header.backingName(),
         header.backingFormat(),
         details,

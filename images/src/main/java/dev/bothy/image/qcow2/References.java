@@ -44,13 +44,25 @@ final class References {
         });
   }
 
-  /** Adds a difference to the count of each L2 table and each cluster, once a reference. */
-  void add(long[] l1, int difference) throws IOException {
+  /** Adds 1 to the count of each L2 table and each cluster, once a reference. */
+  void add(long[] l1) throws IOException {
     visit(
         l1,
         cluster -> {
-          metadata.refcounts().add(cluster, difference);
+          metadata.refcounts().add(cluster, 1);
           if (metadata.refcounts().cache().full()) {
+            metadata.flush(false);
+          }
+        });
+  }
+
+  /** Gives all these references up; nothing durable has them any more. */
+  void giveUp(long[] l1) throws IOException {
+    visit(
+        l1,
+        cluster -> {
+          metadata.freeLater(cluster);
+          if (metadata.full()) {
             metadata.flush(false);
           }
         });

@@ -47,7 +47,7 @@ final class Snapshots {
     references.checkRoom(l1);
     metadata.setDirty(true);
     long l1Offset = writeTable(BigEndian.bytes(l1, 8 * l1.length));
-    references.add(l1, 1);
+    references.add(l1);
     references.updateFlags();
     Snapshot snapshot = new Snapshot(newId(entries), name, Instant.now(), header.size(), 0);
     entries.add(SnapshotTable.entry(snapshot, l1Offset, l1.length));
@@ -89,8 +89,9 @@ final class Snapshots {
     metadata.setDirty(true);
     entries.remove(entry);
     replaceTable(entries);
-    references.add(l1, -1);
+    references.giveUp(l1);
     freeTable(entry.l1Offset(), 8L * entry.l1Size());
+    metadata.flush(true);
     references.updateFlags();
     metadata.settle();
   }
@@ -103,15 +104,16 @@ final class Snapshots {
     references.checkRoom(l1);
     metadata.setDirty(true);
     long offset = writeTable(BigEndian.bytes(l1, 8 * l1.length));
-    references.add(l1, 1);
+    references.add(l1);
     metadata.flush(true);
     header.setL1(offset, l1.length);
     header.setSize(entry.snapshot().diskSize());
     header.write();
     metadata.map().useL1(offset, l1);
     metadata.flush(true);
-    references.add(before, -1);
+    references.giveUp(before);
     freeTable(beforeOffset, 8L * before.length);
+    metadata.flush(true);
     references.updateFlags();
     metadata.settle();
   }

@@ -3,18 +3,13 @@ package dev.bothy.image.storage;
 import dev.bothy.image.ImageException;
 import dev.bothy.image.ImageException.Trouble;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
-import java.nio.file.OpenOption;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -22,16 +17,19 @@ import java.util.Map;
  * The image files that this process has open, and their locks: one writer, or any number of readers
  * of a file, in this process and among all that lock.
  *
- * <p>Locks of POSIX belong to a process and a file: whoever closes any descriptor of the file loses
- * them all. So this process has one channel a file, however many use it. The locks are on the bytes
- * that QEMU uses for its own (it locks byte 100 + n for a permission that it has and 200 + n for
- * one that it grants nobody else: 0 is consistent reading, 1 writing, 3 resizing), so that each
- * keeps off what the other writes.
+ * <p>Java's locks belong to a process and a file: whoever closes any descriptor of the file loses
+ * them all. So this process has each file open once, however many use it. The locks are on the
+ * bytes that QEMU uses for its own (it has a shared lock of byte 100 + n for a permission that it
+ * has and 200 + n for one that it grants nobody else: 0 is consistent reading, 1 writing, 3
+ * resizing), so that each keeps off what the other writes. Without Linux' own calls, a file that
+ * QEMU writes can still be opened for reading.
  */
 final class OpenFiles {
   private static final long FIRST_LOCK = 100;
   private static final long LOCKS = 200;
   private static final long HAS_READ = 100;
+  private static final long HAS_WRITE = 101;
+  private static final long HAS_RESIZE = 103;
   private static final long GRANTS_NO_WRITE = 201;
   private static final long GRANTS_NO_RESIZE = 203;
 
@@ -39,23 +37,23 @@ final class OpenFiles {
 
   /** A file that is open, for one writer or several readers. */
   static final class Shared {
-    final FileChannel channel;
+    final HostFile file;
     private final Object key;
     private final boolean writing;
     private int users = 1;
 
-    private Shared(FileChannel channel, Object key, boolean writing) {
-      this.channel = channel;
+    private Shared(HostFile file, Object key, boolean writing) {
+      this.file = file;
       this.key = key;
       this.writing = writing;
     }
 
-    /** Ends one use; the last closes the channel, and so ends the locks. */
+    /** Ends one use; the last closes the file, and so ends the locks. */
     void release() throws IOException {
       synchronized (OPEN) {
         if (--users == 0) {
           OPEN.remove(key);
-          channel.close();
+          file.close();
         }
       }
     }
@@ -74,7 +72,7 @@ final class OpenFiles {
         checkKind(path);
         Shared shared = OPEN.get(key(path));
         if (shared == null) {
-          return add(path, writing);
+          return add(path, writing, false);
         }
         if (writing || shared.writing) {
           throw inUse(path);
@@ -95,52 +93,39 @@ final class OpenFiles {
   static Shared create(Path path) throws ImageException {
     synchronized (OPEN) {
       try {
-        return add(path, true, StandardOpenOption.CREATE_NEW);
+        return add(path, true, true);
       } catch (IOException e) {
         throw failure(path, e);
       }
     }
   }
 
-  private static Shared add(Path path, boolean writing, OpenOption... more) throws IOException {
-    OpenOption[] options = new OpenOption[more.length + (writing ? 2 : 1)];
-    System.arraycopy(more, 0, options, 0, more.length);
-    options[more.length] = StandardOpenOption.READ;
-    if (writing) {
-      options[more.length + 1] = StandardOpenOption.WRITE;
-    }
-    FileChannel channel = FileChannel.open(path, options);
+  private static Shared add(Path path, boolean writing, boolean make) throws IOException {
+    HostFile file = HostFile.open(path, writing, make);
     try {
-      lock(path, channel, writing);
-      Shared shared = new Shared(channel, key(path), writing);
+      if (writing ? !lockForWriting(file) : !lockForReading(file)) {
+        throw inUse(path);
+      }
+      Shared shared = new Shared(file, key(path), writing);
       OPEN.put(shared.key, shared);
       return shared;
     } catch (IOException | RuntimeException e) {
-      channel.close();
+      file.close();
       throw e;
     }
   }
 
-  private static void lock(Path path, FileChannel channel, boolean writing) throws IOException {
-    boolean locked =
-        writing
-            ? lock(channel, FIRST_LOCK, LOCKS, false)
-            : lock(channel, HAS_READ, 1, true)
-                && lock(channel, GRANTS_NO_WRITE, 1, true)
-                && lock(channel, GRANTS_NO_RESIZE, 1, true);
-    if (!locked) {
-      throw inUse(path);
-    }
+  private static boolean lockForWriting(HostFile file) throws IOException {
+    return file.lock(FIRST_LOCK, LOCKS, false);
   }
 
-  private static boolean lock(FileChannel channel, long position, long size, boolean shared)
-      throws IOException {
-    try {
-      FileLock lock = channel.tryLock(position, size, shared);
-      return lock != null;
-    } catch (OverlappingFileLockException e) {
-      return false;
-    }
+  /** What others write, they have a shared lock for, which does not keep ours off. */
+  private static boolean lockForReading(HostFile file) throws IOException {
+    return file.lock(HAS_READ, 1, true)
+        && file.lock(GRANTS_NO_WRITE, 1, true)
+        && file.lock(GRANTS_NO_RESIZE, 1, true)
+        && !file.lockedByOthers(HAS_WRITE)
+        && !file.lockedByOthers(HAS_RESIZE);
   }
 
   private static Object key(Path path) throws IOException {

@@ -40,9 +40,32 @@ public interface Storage extends AutoCloseable {
   /**
    * Gives the room of these bytes back to the host; they read as zeros afterwards.
    *
-   * @return false if the host cannot do that: then nothing happened
+   * @return false if the host cannot do that: then they may be zeros or as they were
    */
   boolean punch(long position, long length) throws IOException;
+
+  /**
+   * Makes these bytes zeros without writing them, and keeps room for them; the file grows as when
+   * they are written.
+   *
+   * @return false if the host cannot do that: then they may be zeros or as they were
+   */
+  default boolean zero(long position, long length) throws IOException {
+    return false;
+  }
+
+  /**
+   * How many bytes from {@code position} on are in a hole, or behind the end, and so zeros: at most
+   * {@code length}; 0 if that is not known.
+   */
+  default long hole(long position, long length) throws IOException {
+    return 0;
+  }
+
+  /** Bytes that the file takes on the host's disk; -1 if that is not known. */
+  default long allocated() throws IOException {
+    return -1;
+  }
 
   @Override
   void close() throws IOException;

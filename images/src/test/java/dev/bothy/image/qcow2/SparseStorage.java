@@ -114,7 +114,8 @@ class SparseStorage implements Storage {
 
   @Override
   public boolean punch(long position, long length) throws IOException {
-    return false;
+    write(position, List.of(MemorySegment.ofArray(new byte[Math.toIntExact(length)])));
+    return true;
   }
 
   @Override
