@@ -4,6 +4,7 @@ module dev.bothy.bench {
   requires dev.bothy.images;
   requires dev.bothy.net;
   requires java.management;
+  requires jdk.httpserver;
   requires jdk.jfr;
   requires jdk.management;
 }

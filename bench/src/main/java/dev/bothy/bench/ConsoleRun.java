@@ -172,13 +172,33 @@ final class ConsoleRun implements AutoCloseable {
     }
   }
 
+  /** What the guest has said from one position to another; any thread. */
+  String said(int from, int to) {
+    lock.lock();
+    try {
+      return said.substring(from, to);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** All that the guest has said by now; any thread. */
+  String said() {
+    lock.lock();
+    try {
+      return said.toString();
+    } finally {
+      lock.unlock();
+    }
+  }
+
   /**
    * Waits until the guest has said {@code text} behind {@code from}; null: until the end.
    *
    * @param deadline in seconds of the process's age
    * @return the position behind the text, or -1 if it was not said
    */
-  private int await(String text, int from, double deadline) throws InterruptedException {
+  int await(String text, int from, double deadline) throws InterruptedException {
     lock.lock();
     try {
       int searched = from;

@@ -44,7 +44,9 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
             FileChannel.open(
                 cache.resolve("debian-lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         FileLock _ = lockFile.lock()) {
-      Path debian = cache.resolve("debian-" + sum(List.of(scripts.resolve("root"))));
+      Path debian =
+          cache.resolve(
+              "debian-" + sum(List.of(scripts.resolve("root"), scripts.resolve("archive"))));
       if (!Files.isDirectory(debian)) {
         System.err.println("bench: making a Debian root in " + debian + ", this once");
         Path work = cache.resolve("debian-work");
@@ -129,6 +131,7 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
     return state * 6364136223846793005L + 1442695040888963407L;
   }
 
+  /** Runs a program whose output nobody reads. */
   static void command(String... words) throws IOException, InterruptedException {
     Process process =
         new ProcessBuilder(words)
@@ -146,7 +149,8 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
     }
   }
 
-  private static String sum(List<Path> files) throws IOException {
+  /** Names and contents of files in one word. */
+  static String sum(List<Path> files) throws IOException {
     CRC32 sum = new CRC32();
     for (Path file : files) {
       sum.update(file.getFileName().toString().getBytes(StandardCharsets.UTF_8));
@@ -169,6 +173,7 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
     }
   }
 
+  /** A folder with all that is in it, if there is one. */
   static void delete(Path tree) throws IOException {
     if (!Files.exists(tree)) {
       return;

@@ -7,8 +7,8 @@ import java.util.Arrays;
 
 /**
  * Runs a benchmark: {@code CHECKOUT
- * boot|compare|disks|io|memory|network|programs|shares|soak|verify [option]...}; the launchers in
- * {@code bench/} call it.
+ * boot|compare|disks|io|memory|network|programs|shares|soak|system|verify [option]...}; the
+ * launchers in {@code bench/} call it.
  */
 public final class Main {
   private Main() {}
@@ -27,6 +27,7 @@ public final class Main {
         case "network" -> NetworkStack.run(home, folder, options);
         case "shares" -> Shares.run(home, folder, options);
         case "soak" -> Soak.run(home, folder, options);
+        case "system" -> SystemCheck.run(home, folder, options);
         case "verify" -> Verify.run(home, folder, options);
         default -> Programs.run(home, folder, options);
       }
