@@ -29,6 +29,9 @@ final class Cards implements AutoCloseable {
   /** More queues than that are of no use to anybody. */
   private static final int MAX_QUEUES = 8;
 
+  /** Of a disk, under way at once; a multiple of the number of queues. */
+  private static final int DISK_REQUESTS = 64;
+
   private final List<PciCard> cards = new ArrayList<>();
   private final List<BlockDevice> disks = new ArrayList<>();
   private final List<Network> networks = new ArrayList<>();
@@ -50,20 +53,25 @@ final class Cards implements AutoCloseable {
     BlockDevice image = Images.open(disk.file(), how.as(disk.format()));
     disks.add(image);
     cards.add(
-        host ->
-            new VirtioPci(
-                new VirtioBlock(
-                    host.memory(),
-                    host.io(),
-                    image,
-                    disk.serial(),
-                    disk.cache(),
-                    disk.writeErrors(),
-                    Math.min(host.cpus(), MAX_QUEUES),
-                    reason -> {
-                      host.pause().run();
-                      troubles.accept(disk.file() + ": " + reason);
-                    })));
+        host -> {
+          int queues = Math.min(host.cpus(), MAX_QUEUES);
+          return new VirtioPci(
+              new VirtioBlock(
+                  host.memory(),
+                  host.files(),
+                  image,
+                  disk.serial(),
+                  disk.cache(),
+                  disk.writeErrors(),
+                  queues,
+                  host.reproducible() ? 1 : DISK_REQUESTS / queues,
+                  trouble -> {
+                    host.pause().run();
+                    troubles.accept(
+                        "a disk cannot be written, and the machine pauses: "
+                            + Images.named(disk.file(), trouble).getMessage());
+                  }));
+        });
   }
 
   /**

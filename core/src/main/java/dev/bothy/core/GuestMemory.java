@@ -217,6 +217,12 @@ public final class GuestMemory implements AutoCloseable {
         : null;
   }
 
+  /** The guest-physical address at which a segment from {@link #slice} begins. */
+  public long addressOf(MemorySegment slice) {
+    long offset = java.util.Objects.checkIndex(slice.address() - host.address(), size);
+    return offset < lowSize ? offset : offset - lowSize + HIGH_START;
+  }
+
   /**
    * Gives RAM that the guest does not need back to the host: the bytes at {@code address} become
    * zeros, or stay what they are where that would take work. Whole pages inside the range only, all

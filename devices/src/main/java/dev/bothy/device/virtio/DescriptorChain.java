@@ -1,6 +1,9 @@
 package dev.bothy.device.virtio;
 
 import dev.bothy.core.GuestMemory;
+import dev.bothy.core.state.StateException;
+import dev.bothy.core.state.StateReader;
+import dev.bothy.core.state.StateWriter;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
@@ -10,6 +13,9 @@ import java.util.Arrays;
  * chain was taken from its queue; what the guest does to the descriptors later changes nothing.
  */
 public final class DescriptorChain {
+  /** A chain of descriptors, the last of which is an indirect table. */
+  private static final int MOST_PIECES = SplitRing.MAX_SIZE + Ring.INDIRECT_LIMIT;
+
   /** What a driver names the request by in the ring. */
   final int id;
 
@@ -58,6 +64,37 @@ public final class DescriptorChain {
     for (MemorySegment segment : writable.segments()) {
       memory.release(writableAddresses[piece++], segment.byteSize());
     }
+  }
+
+  /** Saves a chain that is to be taken again. */
+  void save(StateWriter out, GuestMemory memory) {
+    out.putInt(id).putInt(slots);
+    save(out, memory, readable);
+    save(out, memory, writable);
+  }
+
+  private static void save(StateWriter out, GuestMemory memory, Buffers buffers) {
+    out.putInt(buffers.segments().size());
+    for (MemorySegment segment : buffers.segments()) {
+      out.putLong(memory.addressOf(segment)).putInt((int) segment.byteSize());
+    }
+  }
+
+  static DescriptorChain load(StateReader in, GuestMemory memory) throws StateException {
+    int id = in.getInt(0, 0xffff);
+    int slots = in.getInt(1, SplitRing.MAX_SIZE);
+    Builder builder = new Builder(memory);
+    try {
+      for (int writing = 0; writing < 2; writing++) {
+        for (int left = in.getInt(0, MOST_PIECES); left > 0; left--) {
+          long address = in.getLong();
+          builder.add(address, in.getInt(), writing == 1);
+        }
+      }
+    } catch (VirtqueueException e) {
+      throw in.damaged(e.getMessage());
+    }
+    return builder.build(id, slots);
   }
 
   /** A chain as it is read, descriptor by descriptor. */

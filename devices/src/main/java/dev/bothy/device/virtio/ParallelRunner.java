@@ -1,15 +1,26 @@
 package dev.bothy.device.virtio;
 
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
 
 /**
- * Has the requests of a queue worked on by several threads at once. One of them at a time, the
- * taker, takes requests from the ring: each that it takes it works on itself, after it has made
- * somebody else the taker if there are more. So a queue with one request under way needs one
- * thread, which is never waited for by requests that come later; and whoever is done with a request
- * takes the next, so that a full queue costs no thread a request.
+ * Has the requests of a queue worked on by several threads at once, as far as that is worth a
+ * thread. Waking one costs ten microseconds, and many requests take less: so one thread does all,
+ * one after the other, while they are quick. While they are slow, a thread that takes a request has
+ * another one look for the next before it begins, and the driver notifies of those that come later.
+ * So that no request waits for a slow one that nobody expected, the queue is looked at every few
+ * milliseconds while there is work.
  */
 final class ParallelRunner implements QueueRunner, Runnable {
+  /** A request that takes longer is slow. */
+  private static final long SLOW_NANOS = 60_000;
+
+  /** Quick requests in a row after which they are expected to be quick. */
+  private static final int CALM = 16;
+
+  private static final long WATCH_MILLIS = 3;
+
   private final VirtioDevice device;
   private final Virtqueue queue;
   private final Executor executor;
@@ -17,14 +28,23 @@ final class ParallelRunner implements QueueRunner, Runnable {
 
   // Guarded by this.
 
-  /** Threads that work on a request, the taker among them or not. */
-  private int working;
+  /** Threads that serve the queue, or will once they have started. */
+  private int workers;
 
-  /** There is a taker, or will be as soon as it has its thread. */
-  private boolean taking;
+  /** Those of them that work on a request; the others will look for one before they end. */
+  private int busy;
 
-  /** Requests may have come since the taker has last looked. */
+  /** Requests may have come since a thread has last looked. */
   private boolean asked;
+
+  /** Above 0 while requests are expected to be slow. */
+  private int slow;
+
+  /** Requests done, and how many they were when the queue was last looked at. */
+  private long done;
+
+  private long doneBefore;
+  private boolean watched;
 
   /**
    * @param limit requests that may be under way at once
@@ -38,160 +58,188 @@ final class ParallelRunner implements QueueRunner, Runnable {
 
   @Override
   public void kick() {
+    boolean watch;
     synchronized (this) {
       asked = true;
-      if (taking || working == limit) {
+      if (!addWorker()) {
         return;
       }
-      taking = true;
+      watch = !watched;
+      watched = true;
     }
-    startTaker();
+    start();
+    if (watch) {
+      watchLater();
+    }
   }
 
-  private void startTaker() {
+  /** True if one more thread is to be started: it counts already. This is locked. */
+  private boolean addWorker() {
+    if (workers == limit || workers > busy) {
+      return false;
+    }
+    workers++;
+    return true;
+  }
+
+  private void start() {
     boolean started = false;
     try {
       executor.execute(this);
       started = true;
     } finally {
       if (!started) {
-        // The host has no thread left: after a reset, the queue is served again.
-        stopTaking();
-        device.fail();
+        broken();
       }
     }
   }
 
-  private synchronized void stopTaking() {
-    taking = false;
+  /** The host's mistake, or out of threads or memory: after a reset, the queue is served again. */
+  private void broken() {
+    synchronized (this) {
+      workers--;
+    }
+    device.fail();
   }
 
-  /** As the taker, works until there is nothing left, or somebody else is the taker. */
   @Override
   public void run() {
-    int done = 0;
-    while (takeAndWork()) {
-      if (++done % VirtioDevice.TURN == 0 && Thread.currentThread().isVirtual()) {
-        Thread.yield();
-      }
-    }
-  }
-
-  /** Takes a request as the taker and works on it; true if this thread is to go on as the taker. */
-  private boolean takeAndWork() {
-    if (!enter()) {
-      return false;
-    }
-    try {
-      DescriptorChain chain = take();
-      if (chain == null) {
-        return false;
-      }
-      work(chain);
-    } finally {
-      device.leave();
-    }
-    return takeUp();
-  }
-
-  /** Begins work; if there is to be none now, this thread is not the taker any more. */
-  private boolean enter() {
-    do {
-      synchronized (this) {
-        asked = false;
-      }
-      if (device.enter()) {
-        return true;
-      }
-      // Whoever lets work begin again has the queue looked at, perhaps just now.
-    } while (!doneTaking());
-    return false;
-  }
-
-  /** Stops being the taker, unless there may be something to take. */
-  private synchronized boolean doneTaking() {
-    taking = asked;
-    return !asked;
-  }
-
-  /** The next request; or null, and then this thread is not the taker any more. */
-  private DescriptorChain take() {
+    boolean ended = false;
     try {
       do {
         synchronized (this) {
           asked = false;
         }
-        DescriptorChain chain = next();
-        if (chain != null) {
-          synchronized (this) {
-            working++;
-          }
-          return chain;
+        if (device.enter()) {
+          serve();
         }
-      } while (!doneTaking());
-    } catch (VirtqueueException e) {
-      stopTaking();
-      device.fail();
-    }
-    return null;
-  }
-
-  private DescriptorChain next() throws VirtqueueException {
-    if (device.yielding()) {
-      return null;
-    }
-    DescriptorChain chain = queue.poll();
-    if (chain == null) {
-      queue.wantNotifications(true);
-      // One may have come before the driver knew that it has to notify.
-      chain = queue.poll();
-    }
-    return chain;
-  }
-
-  private void work(DescriptorChain chain) {
-    boolean broken = true;
-    try {
-      if (passOn()) {
-        startTaker();
+      } while (!endWorker());
+      ended = true;
+    } finally {
+      if (!ended) {
+        broken();
       }
-      device.handle(queue, chain);
-      device.publish(queue);
-      broken = false;
+    }
+  }
+
+  /** Ends this thread's work, unless requests may have come. */
+  private synchronized boolean endWorker() {
+    if (asked) {
+      return false;
+    }
+    workers--;
+    return true;
+  }
+
+  private void serve() {
+    try {
+      do {
+        queue.wantNotifications(false);
+        if (!serveThoseThere()) {
+          return;
+        }
+        queue.wantNotifications(true);
+      } while (!device.yielding() && queue.hasRequest());
     } catch (VirtqueueException e) {
-      broken = false;
       device.fail();
     } finally {
-      synchronized (this) {
-        working--;
-      }
-      if (broken) {
-        // The host's mistake, or out of memory: after a reset, the queue is served again.
-        device.fail();
-      }
+      device.leave();
     }
   }
 
-  /** Settles who takes requests while this thread works on its own: true if that needs a thread. */
-  private boolean passOn() {
-    boolean more;
+  /** Works until there is nothing to take; false if requests cannot be done now. */
+  private boolean serveThoseThere() throws VirtqueueException {
+    int unpublished = 0;
+    int turn = 0;
+    boolean more = true;
+    while (more && !device.yielding()) {
+      DescriptorChain chain = queue.poll();
+      if (chain == null) {
+        break;
+      }
+      boolean isSlow = begin();
+      if (isSlow) {
+        share();
+      }
+      more = work(chain);
+      if (isSlow || ++unpublished == VirtioDevice.BATCH) {
+        device.publish(queue);
+        unpublished = 0;
+      }
+      if (++turn % VirtioDevice.TURN == 0 && Thread.currentThread().isVirtual()) {
+        Thread.yield();
+      }
+    }
+    device.publish(queue);
+    return more;
+  }
+
+  private boolean work(DescriptorChain chain) throws VirtqueueException {
+    long start = System.nanoTime();
     try {
-      queue.wantNotifications(true);
-      more = queue.hasRequest();
-    } catch (VirtqueueException e) {
-      // Found once more by whoever takes next.
-      more = true;
-    }
-    synchronized (this) {
-      taking = (more || asked) && working < limit;
-      return taking;
+      return device.handle(queue, chain);
+    } finally {
+      end(System.nanoTime() - start);
     }
   }
 
-  /** Done with a request: true if this thread is the taker from now on. */
-  private synchronized boolean takeUp() {
-    boolean mine = !taking;
-    taking = true;
-    return mine;
+  private synchronized boolean begin() {
+    busy++;
+    return slow > 0;
+  }
+
+  private synchronized void end(long nanos) {
+    busy--;
+    done++;
+    slow = nanos > SLOW_NANOS ? CALM : Math.max(0, slow - 1);
+  }
+
+  /** Sees to it that somebody takes the next request while this thread is busy. */
+  private void share() {
+    try {
+      if (!queue.hasRequest()) {
+        queue.wantNotifications(true);
+        if (!queue.hasRequest()) {
+          return;
+        }
+      }
+    } catch (VirtqueueException e) {
+      // Found once more by whoever takes it.
+    }
+    boolean add;
+    synchronized (this) {
+      add = addWorker();
+    }
+    if (add) {
+      start();
+    }
+  }
+
+  private void watchLater() {
+    CompletableFuture.delayedExecutor(WATCH_MILLIS, TimeUnit.MILLISECONDS, executor)
+        .execute(this::watch);
+  }
+
+  /** If nothing has been done lately, all threads wait for slow requests. */
+  private void watch() {
+    boolean stuck;
+    synchronized (this) {
+      if (workers == 0) {
+        watched = false;
+        return;
+      }
+      stuck = workers == busy && done == doneBefore;
+      doneBefore = done;
+      slow = stuck ? CALM : slow;
+    }
+    if (stuck && device.enter()) {
+      try {
+        device.publish(queue);
+        share();
+      } finally {
+        device.leave();
+      }
+    }
+    watchLater();
   }
 }

@@ -12,12 +12,13 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.concurrent.Executor;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 
 /**
  * Block device: Virtual I/O Device (VIRTIO) 1.2, section 5.2. Sectors of 512 bytes on a {@link
- * BlockDevice}. Requests of one queue are done one after the other by the queue's thread, so that
- * there are never more under way than queues.
+ * BlockDevice}. Several requests of a queue may be under way at once, and are answered as they are
+ * done: nothing but a flush has an order, and that covers what was answered before it came.
  *
  * <p>What the disk is asked for is inside it and whole sectors; what the guest asks for and is not
  * gets an error. Data goes between the guest's buffers and the disk without a copy.
@@ -97,7 +98,7 @@ public final class VirtioBlock extends VirtioDevice {
   private final BlockDevice disk;
   private final Cache cache;
   private final WriteErrors writeErrors;
-  private final Consumer<String> pauseMachine;
+  private final Consumer<ImageException> pauseMachine;
   private final byte[] serial;
   private final long sectors;
   private final ByteBuffer config = ByteBuffer.allocate(CONFIG_SIZE).order(ByteOrder.LITTLE_ENDIAN);
@@ -106,12 +107,13 @@ public final class VirtioBlock extends VirtioDevice {
   private volatile boolean writeThrough;
 
   /** A write has failed, and the machine is going to pause. */
-  private volatile boolean stalled;
+  private final AtomicBoolean stalled = new AtomicBoolean();
 
   /**
    * @param disk remains the caller's, to be closed after this device
    * @param serial what the guest is told as the disk's serial number: its first 20 bytes in UTF-8
    * @param queues from 1
+   * @param atOnce requests of a queue that are under way at once, from 1
    * @param io what threads wait for the disk on
    * @param pauseMachine with {@link WriteErrors#PAUSE}, told why when a write fails; returns at
    *     once
@@ -124,8 +126,9 @@ public final class VirtioBlock extends VirtioDevice {
       Cache cache,
       WriteErrors writeErrors,
       int queues,
-      Consumer<String> pauseMachine) {
-    super("virtio-blk", DEVICE, features(disk, queues), queues, QUEUE_SIZE, memory, io);
+      int atOnce,
+      Consumer<ImageException> pauseMachine) {
+    super("virtio-blk", DEVICE, features(disk, queues), queues, QUEUE_SIZE, memory, io, atOnce);
     this.disk = disk;
     this.cache = cache;
     this.writeErrors = writeErrors;
@@ -188,7 +191,7 @@ public final class VirtioBlock extends VirtioDevice {
   @Override
   protected void resumed() {
     updateWriteThrough();
-    stalled = false;
+    stalled.set(false);
   }
 
   @Override
@@ -198,8 +201,8 @@ public final class VirtioBlock extends VirtioDevice {
     if (request.length() < HEADER || answer.length() < 1) {
       throw new VirtqueueException("a block request without its header or its status");
     }
-    if (stalled) {
-      queue.undo(chain);
+    if (stalled.get()) {
+      queue.putBack(chain);
       return false;
     }
     int type = request.getInt(0);
@@ -208,9 +211,10 @@ public final class VirtioBlock extends VirtioDevice {
       status = perform(type, request, answer.slice(0, answer.length() - 1));
     } catch (ImageException e) {
       if (writeErrors == WriteErrors.PAUSE && type != IN && curable(e)) {
-        stalled = true;
-        queue.undo(chain);
-        pauseMachine.accept("a disk cannot be written: " + e.getMessage());
+        queue.putBack(chain);
+        if (!stalled.getAndSet(true)) {
+          pauseMachine.accept(e);
+        }
         return false;
       }
       status = IOERR;
@@ -317,7 +321,7 @@ public final class VirtioBlock extends VirtioDevice {
   @Override
   protected void resetDevice() {
     config.put(WRITEBACK, (byte) (cache == Cache.WRITETHROUGH ? 0 : 1));
-    stalled = false;
+    stalled.set(false);
   }
 
   @Override

@@ -43,7 +43,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   static final int TURN = 256;
 
   /** Answers that the driver may have to wait for while there are more requests. */
-  private static final int BATCH = 16;
+  static final int BATCH = 16;
 
   /** What connects a device to the guest. Called without locks, on any thread. */
   interface Transport {
@@ -117,9 +117,11 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
    * @param offered features
    * @param queues how many
    * @param queueSize the largest size of each, a power of two
-   * @param executor runs what serves a queue, at most {@code atOnce} tasks a queue at a time
+   * @param executor runs what serves a queue: at most {@code atOnce} tasks a queue at a time that
+   *     wait for requests to be done, and short ones
    * @param atOnce requests of a queue that are worked on at once; if more than 1, {@link #handle}
-   *     is called by several threads, may not put requests back, and {@link #serve} is not called
+   *     is called by several threads, which may put requests back by {@link Virtqueue#putBack}
+   *     alone, and {@link #serve} is not called
    */
   VirtioDevice(
       String name,
@@ -520,6 +522,12 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   @Override
   public final String stateName() {
     return name;
+  }
+
+  /** 2: with requests that were put back. */
+  @Override
+  public final int stateVersion() {
+    return 2;
   }
 
   @Override

@@ -251,6 +251,11 @@ public final class VirtioPci extends PciFunction implements VirtioDevice.Transpo
   }
 
   @Override
+  public int stateVersion() {
+    return device.stateVersion();
+  }
+
+  @Override
   protected void saveDevice(StateWriter out) {
     common.save(out);
     out.putInt(isr.get());

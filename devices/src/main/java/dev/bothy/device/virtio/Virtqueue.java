@@ -4,6 +4,8 @@ import dev.bothy.core.GuestMemory;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
+import java.util.ArrayDeque;
+import java.util.Deque;
 
 /**
  * A virtqueue from the device's side: Virtual I/O Device (VIRTIO) 1.2, sections 2.6 to 2.8. A
@@ -34,6 +36,9 @@ public final class Virtqueue {
   /** Places in the ring of requests that were taken and are not done. */
   private int taken;
 
+  /** Requests that were put back, the next one first. */
+  private final Deque<DescriptorChain> putBack = new ArrayDeque<>();
+
   Virtqueue(int index, int largest) {
     this.index = index;
     this.largest = largest;
@@ -59,7 +64,7 @@ public final class Virtqueue {
     if (!enabled) {
       return null;
     }
-    DescriptorChain chain = ring.poll();
+    DescriptorChain chain = putBack.isEmpty() ? ring.poll() : putBack.removeFirst();
     if (chain != null) {
       taken += chain.slots;
       if (taken > size) {
@@ -71,12 +76,23 @@ public final class Virtqueue {
 
   /** True if {@link #poll} would give a request, or refuse one. */
   public synchronized boolean hasRequest() throws VirtqueueException {
-    return enabled && ring.available();
+    return enabled && (!putBack.isEmpty() || ring.available());
   }
 
   /** True if all places in the ring have been taken: there is no request that may yet come. */
   public synchronized boolean exhausted() {
     return taken >= size;
+  }
+
+  /**
+   * Puts back a request that was taken, untouched, so that it is taken again before those that
+   * never were. Wants {@link #undo} to be used by nobody.
+   */
+  public synchronized void putBack(DescriptorChain chain) {
+    if (enabled) {
+      putBack.addLast(chain);
+      taken -= chain.slots;
+    }
   }
 
   /** Puts back the request that was taken last, untouched, so that it is taken again later. */
@@ -169,6 +185,7 @@ public final class Virtqueue {
     driverArea = 0;
     deviceArea = 0;
     taken = 0;
+    putBack.clear();
   }
 
   /** Nothing is being worked on. */
@@ -178,6 +195,10 @@ public final class Virtqueue {
     if (enabled) {
       out.putByte(packed ? PACKED : SPLIT).putInt(taken);
       ring.save(out);
+      out.putInt(putBack.size());
+      for (DescriptorChain chain : putBack) {
+        chain.save(out, memory);
+      }
     }
   }
 
@@ -200,5 +221,8 @@ public final class Virtqueue {
     }
     taken = in.getInt(0, size);
     ring.load(in);
+    for (int left = in.getInt(0, size); left > 0; left--) {
+      putBack.addLast(DescriptorChain.load(in, memory));
+    }
   }
 }

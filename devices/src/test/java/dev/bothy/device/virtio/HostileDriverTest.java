@@ -192,6 +192,25 @@ class HostileDriverTest {
                 Cache.WRITEBACK,
                 WriteErrors.REPORT,
                 2,
+                1,
+                reason -> {}),
+        () -> {});
+  }
+
+  @Test
+  void nothingEscapesFromTheBlockDeviceThatDoesSeveralRequestsAtOnce() throws Exception {
+    attack(
+        22,
+        memory ->
+            new VirtioBlock(
+                memory,
+                task -> Thread.ofVirtual().start(task),
+                new MemoryDevice(1 << 20),
+                "",
+                Cache.WRITEBACK,
+                WriteErrors.REPORT,
+                2,
+                4,
                 reason -> {}),
         () -> {});
   }

@@ -2,10 +2,13 @@ package dev.bothy.device.virtio;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.core.GuestMemory;
+import dev.bothy.core.state.StateReader;
+import dev.bothy.core.state.StateWriter;
 import dev.bothy.device.virtio.DriverRing.Piece;
 import dev.bothy.device.virtio.VirtioBlock.Cache;
 import dev.bothy.device.virtio.VirtioBlock.WriteErrors;
@@ -15,12 +18,16 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.Executor;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class VirtioBlockTest {
   private static final long HEADER = 0x3000;
@@ -31,7 +38,7 @@ class VirtioBlockTest {
 
   private final GuestMemory memory = new GuestMemory(8 << 20);
   private final TestDisk disk = new TestDisk();
-  private final List<String> pauses = new ArrayList<>();
+  private final List<String> pauses = Collections.synchronizedList(new ArrayList<>());
   private VirtioBlock device;
   private VirtioDriver driver;
 
@@ -41,6 +48,12 @@ class VirtioBlockTest {
     final List<String> calls = new ArrayList<>();
     boolean readOnly;
     volatile ImageException.Trouble trouble;
+
+    /** Requests that have begun. */
+    final Semaphore begun = new Semaphore(0);
+
+    /** Requests that may be done. */
+    final Semaphore permits = new Semaphore(Integer.MAX_VALUE / 2);
 
     @Override
     public long size() {
@@ -62,7 +75,13 @@ class VirtioBlockTest {
       return readOnly;
     }
 
-    private synchronized void note(String call) throws IOException {
+    private void note(String call) throws IOException {
+      begun.release();
+      permits.acquireUninterruptibly();
+      list(call);
+    }
+
+    private synchronized void list(String call) throws IOException {
       if (trouble != null) {
         throw new ImageException(trouble, "trouble");
       }
@@ -109,7 +128,24 @@ class VirtioBlockTest {
   }
 
   private void make(Cache cache, WriteErrors errors, int queues, Executor io) {
-    device = new VirtioBlock(memory, io, disk, "serial-1", cache, errors, queues, pauses::add);
+    make(cache, errors, queues, 1, io);
+  }
+
+  private VirtioBlock block(Cache cache, WriteErrors errors, int queues, int atOnce, Executor io) {
+    return new VirtioBlock(
+        memory,
+        io,
+        disk,
+        "serial-1",
+        cache,
+        errors,
+        queues,
+        atOnce,
+        trouble -> pauses.add(trouble.getMessage()));
+  }
+
+  private void make(Cache cache, WriteErrors errors, int queues, int atOnce, Executor io) {
+    device = block(cache, errors, queues, atOnce, io);
     device.resume();
     driver = new VirtioDriver(memory, device);
   }
@@ -273,7 +309,7 @@ class VirtioBlockTest {
     memory.writeByte(DATA, 0x5a);
     driver.send(0, Piece.out(HEADER, 16), Piece.out(DATA, 512), Piece.in(STATUS, 1));
     assertNull(driver.rings.get(0).poll());
-    assertEquals(List.of("a disk cannot be written: trouble"), pauses);
+    assertEquals(List.of("trouble"), pauses);
     driver.kick(0);
     assertEquals(1, pauses.size());
     disk.trouble = null;
@@ -346,5 +382,83 @@ class VirtioBlockTest {
     }
     driver.start(-1);
     assertEquals(0, request(1, 0, 1, Piece.in(DATA, 512)));
+  }
+
+  /** Sends a request of one sector that has its own places in memory. */
+  private void send(int number, int type) {
+    long header = HEADER + 16 * number;
+    memory.writeLong(header, type);
+    memory.writeLong(header + 8, number);
+    memory.writeByte(STATUS + number, 0xee);
+    long data = DATA + 512 * number;
+    memory.writeLong(data, type == 1 ? number : 0xeeee);
+    Piece piece = type == 0 ? Piece.in(data, 512) : Piece.out(data, 512);
+    driver.send(0, Piece.out(header, 16), piece, Piece.in(STATUS + number, 1));
+  }
+
+  @ParameterizedTest
+  @ValueSource(longs = {-1, ~VirtioDevice.F_RING_PACKED})
+  void requestsOfAQueueAreUnderWayAtOnce(long features) {
+    make(Cache.WRITEBACK, WriteErrors.REPORT, 1, 8, r -> Thread.ofVirtual().start(r));
+    driver.start(features);
+    disk.permits.drainPermits();
+    for (int i = 0; i < 20; i++) {
+      disk.content[512 * i] = (byte) i;
+      send(i, 0);
+    }
+    disk.begun.acquireUninterruptibly(8);
+    assertFalse(disk.begun.tryAcquire());
+    assertNull(driver.rings.get(0).poll());
+    disk.permits.release(20);
+    for (int i = 0; i < 20; i++) {
+      assertEquals(513, driver.await(0).written());
+    }
+    for (int i = 0; i < 20; i++) {
+      assertEquals(0, memory.readByte(STATUS + i));
+      assertEquals(i, memory.readLong(DATA + 512 * i));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(longs = {-1, ~VirtioDevice.F_RING_PACKED})
+  void whatTheHostHadNoRoomForIsDoneLaterWhereverTheMachineGoesOn(long features) throws Exception {
+    Executor io = r -> Thread.ofVirtual().start(r);
+    make(Cache.WRITEBACK, WriteErrors.PAUSE, 1, 8, io);
+    driver.start(features);
+    disk.permits.drainPermits();
+    disk.trouble = ImageException.Trouble.NO_SPACE;
+    for (int i = 0; i < 20; i++) {
+      send(i, i % 4 == 3 ? 0 : 1);
+    }
+    disk.begun.acquireUninterruptibly(8);
+    disk.permits.release(Integer.MAX_VALUE / 2);
+    device.suspend();
+    assertEquals(List.of("trouble"), pauses);
+    disk.trouble = null;
+    StateWriter out = new StateWriter();
+    device.save(out);
+    int answered = 0;
+    while (driver.rings.get(0).poll() != null) {
+      answered++;
+    }
+    for (int i = 0; i < 20; i++) {
+      if (i % 4 != 3) {
+        assertEquals(0xee, memory.readByte(STATUS + i), "a write was answered");
+      }
+    }
+    try (VirtioBlock loaded = block(Cache.WRITEBACK, WriteErrors.PAUSE, 1, 8, io)) {
+      loaded.load(new StateReader("disk", out.toByteArray()));
+      loaded.resume();
+      for (; answered < 20; answered++) {
+        driver.await(0);
+      }
+      assertNull(driver.rings.get(0).poll());
+    }
+    for (int i = 0; i < 20; i++) {
+      if (i % 4 != 3) {
+        assertEquals(0, memory.readByte(STATUS + i));
+        assertEquals(i, disk.content[512 * i]);
+      }
+    }
   }
 }
