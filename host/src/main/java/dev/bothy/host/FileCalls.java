@@ -78,6 +78,11 @@ public final class FileCalls {
   private static final int STATX_BLOCKS = 48;
   private static final int STATX_BLOCK = 512;
 
+  // pwritev2(2)
+  public static final int RWF_DSYNC = 2;
+  public static final int RWF_SYNC = 4;
+  public static final int RWF_APPEND = 16;
+
   /** The kernel takes no more buffers in one call. */
   private static final int IOV_MAX = 1024;
 
@@ -101,6 +106,11 @@ public final class FileCalls {
     static final LibraryFunction LSEEK = new LibraryFunction("lseek");
     static final LibraryFunction STATX = new LibraryFunction("statx");
     static final LibraryFunction FCNTL = LibraryFunction.variadic("fcntl");
+  }
+
+  /** Not in every C library. */
+  private static final class RareCalls {
+    static final LibraryFunction PWRITEV2 = new LibraryFunction("pwritev2");
   }
 
   /**
@@ -147,17 +157,17 @@ public final class FileCalls {
   }
 
   private static long longCall(
-      Room room, LibraryFunction function, long a, long b, long c, long d) {
+      Room room, LibraryFunction function, long a, long b, long c, long d, long e) {
     long result;
     do {
-      result = function.longInto(room.state, a, b, c, d, 0, 0);
+      result = function.longInto(room.state, a, b, c, d, e, 0);
     } while (result == -EINTR);
     return result;
   }
 
   private static long longCall(LibraryFunction function, long a, long b, long c, long d) {
     Room room = Room.take();
-    long result = longCall(room, function, a, b, c, d);
+    long result = longCall(room, function, a, b, c, d, 0);
     room.leave();
     return result;
   }
@@ -234,18 +244,31 @@ public final class FileCalls {
   public static long read(int descriptor, long position, List<MemorySegment> targets) {
     return targets.size() == 1
         ? read(descriptor, position, targets.getFirst())
-        : move(Calls.PREADV, descriptor, position, targets);
+        : move(Calls.PREADV, descriptor, position, targets, 0);
   }
 
   /** As {@link #write(int, long, MemorySegment)} from several segments: pwritev(2). */
   public static long write(int descriptor, long position, List<MemorySegment> sources) {
     return sources.size() == 1
         ? write(descriptor, position, sources.getFirst())
-        : move(Calls.PWRITEV, descriptor, position, sources);
+        : move(Calls.PWRITEV, descriptor, position, sources, 0);
+  }
+
+  /**
+   * As {@link #write(int, long, List)}, with {@code RWF_} flags for this call alone: pwritev2(2).
+   */
+  public static long write(int descriptor, long position, List<MemorySegment> sources, int flags) {
+    return flags == 0
+        ? write(descriptor, position, sources)
+        : move(RareCalls.PWRITEV2, descriptor, position, sources, flags);
   }
 
   private static long move(
-      LibraryFunction function, int descriptor, long position, List<MemorySegment> segments) {
+      LibraryFunction function,
+      int descriptor,
+      long position,
+      List<MemorySegment> segments,
+      int flags) {
     int count = Math.min(segments.size(), IOV_MAX);
     Room room = Room.take();
     for (int i = 0; i < count; i++) {
@@ -254,7 +277,8 @@ public final class FileCalls {
       room.arguments.set(JAVA_LONG, (long) i * IOV_SIZE, segment.address());
       room.arguments.set(JAVA_LONG, (long) i * IOV_SIZE + 8, segment.byteSize());
     }
-    long result = longCall(room, function, descriptor, room.arguments.address(), count, position);
+    long result =
+        longCall(room, function, descriptor, room.arguments.address(), count, position, flags);
     room.leave();
     Reference.reachabilityFence(segments);
     return result;

@@ -1,35 +1,85 @@
 package dev.bothy.share;
 
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
-import dev.bothy.host.NativeAccess;
+import dev.bothy.host.FolderCalls;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 
 /**
  * A folder of the host as a file system that speaks FUSE 7.31 and newer (the kernel's linux/fuse.h)
  * with a guest, as virtio-fs carries it: each request is some memory that the guest has written,
- * each reply some that it reads. The guest reaches that folder and nothing else.
+ * each reply some that it reads. The guest reaches that folder and nothing else. Its kernel follows
+ * symbolic links, and decides what its users may do; the host decides what this process may.
+ *
+ * <p>Locks are the guest's own: no request asks for one. Errors are the host's, and besides ESTALE
+ * for what is no longer where the guest has seen it, EXDEV for what is mounted inside of the
+ * folder, and ENFILE when the guest has too much open, or knows too many files.
  *
  * <p>Thread-safe. Requests may be served by several threads at once.
  */
 public final class FuseServer implements AutoCloseable {
-  private static final int INIT = 26;
-  private static final int FORGET = 2;
-  private static final int BATCH_FORGET = 42;
-  private static final int INTERRUPT = 36;
+  private static final int MAJOR = 7;
+  private static final int MINOR = 38;
+  private static final int LEAST_MINOR = 31;
 
-  private static final int EIO = 5;
-  private static final int ENOSYS = 38;
-  private static final int EPROTO = 71;
+  /** sizeof(struct fuse_init_out). */
+  private static final int INIT_REPLY = 64;
 
-  private FuseServer() {}
+  /** Bytes of one write, and of one read. */
+  private static final int MOST_AT_ONCE = 1 << 20;
+
+  private static final int PAGE = 4096;
+  private static final int MOST_IN_BACKGROUND = 64;
+
+  // Flags of INIT.
+  private static final int ASYNC_READ = 1;
+  private static final int ATOMIC_O_TRUNC = 1 << 3;
+  private static final int EXPORT_SUPPORT = 1 << 4;
+  private static final int BIG_WRITES = 1 << 5;
+  private static final int AUTO_INVAL_DATA = 1 << 12;
+  private static final int DO_READDIRPLUS = 1 << 13;
+  private static final int READDIRPLUS_AUTO = 1 << 14;
+  private static final int ASYNC_DIO = 1 << 15;
+  private static final int PARALLEL_DIROPS = 1 << 18;
+  private static final int MAX_PAGES = 1 << 22;
+  private static final int CACHE_SYMLINKS = 1 << 23;
+  private static final int HANDLE_KILLPRIV_V2 = 1 << 28;
+
+  /**
+   * What is not among them is left to the guest's kernel: locks, its umask, and when it writes what
+   * it has cached, which is at once, since others look at the folder too. Access control lists are
+   * not offered.
+   */
+  private static final int OFFERED =
+      ASYNC_READ
+          | ATOMIC_O_TRUNC
+          | EXPORT_SUPPORT
+          | BIG_WRITES
+          | AUTO_INVAL_DATA
+          | DO_READDIRPLUS
+          | READDIRPLUS_AUTO
+          | ASYNC_DIO
+          | PARALLEL_DIROPS
+          | MAX_PAGES
+          | CACHE_SYMLINKS
+          | HANDLE_KILLPRIV_V2;
+
+  private final SharedFolder folder;
+  private volatile Session session;
+  private boolean closed;
+
+  private FuseServer(SharedFolder folder) {
+    this.folder = folder;
+    session = new Session(folder);
+  }
 
   /**
    * Opens a folder.
@@ -39,16 +89,7 @@ public final class FuseServer implements AutoCloseable {
    *     keep a guest inside of it on this host
    */
   public static FuseServer open(Path folder, boolean readOnly) throws IOException {
-    if (!NativeAccess.allowed()) {
-      throw new IOException("shared folders need Linux and calls into the C library");
-    }
-    if (!Files.exists(folder)) {
-      throw new IOException("there is no folder " + folder + " to share: make it first");
-    }
-    if (!Files.isDirectory(folder)) {
-      throw new IOException(folder + " is no folder, and only folders can be shared");
-    }
-    return new FuseServer();
+    return new FuseServer(SharedFolder.open(folder, readOnly));
   }
 
   /**
@@ -56,79 +97,169 @@ public final class FuseServer implements AutoCloseable {
    *
    * @param request what the guest has written, in order: native memory that it may change
    *     meanwhile. Each header is read once
-   * @param reply where the answer goes, in order; may be empty for requests that have none
+   * @param reply where the answer goes, in order: native memory; may be empty for requests that
+   *     have none
    * @return bytes written to {@code reply}; 0 for requests without an answer, and for malformed
    *     ones if there is no room for an error. Never throws for what a guest did
    */
   public int serve(List<MemorySegment> request, List<MemorySegment> reply) {
-    try (Arena arena = Arena.ofConfined()) {
-      FuseMessage message = FuseMessage.read(request, arena);
-      if (message == null) {
-        return answer(reply, 0, EIO, arena.allocate(0));
+    FuseReply out = new FuseReply(reply);
+    if (!folder.root().use()) {
+      return out.error(0, Errno.ENODEV);
+    }
+    try (Descriptor _ = folder.root();
+        Arena arena = Arena.ofConfined()) {
+      FuseMessage in = FuseMessage.read(request, arena);
+      if (in == null) {
+        return out.error(0, Errno.EIO);
       }
-      return switch (message.opcode()) {
-        case FORGET, BATCH_FORGET, INTERRUPT -> 0;
-        case INIT -> initialize(message, reply, arena);
-        default -> answer(reply, message.unique(), ENOSYS, arena.allocate(0));
-      };
+      Session current = session;
+      try {
+        return serve(new Request(folder, current, new FolderCalls(arena), arena, in, out));
+      } catch (FuseException e) {
+        return out.error(in.unique(), e.errno());
+      }
     }
   }
 
-  private static int initialize(FuseMessage message, List<MemorySegment> reply, Arena arena) {
-    if (message.size() < 16 || message.getInt(0) < 7) {
-      return answer(reply, message.unique(), EPROTO, arena.allocate(0));
+  private int serve(Request request) throws FuseException {
+    int opcode = request.in().opcode();
+    if (opcode == Opcode.INIT) {
+      return begin(request);
     }
-    MemorySegment out = arena.allocate(64, 8);
-    out.set(ValueLayout.JAVA_INT, 0, 7);
-    out.set(ValueLayout.JAVA_INT, 4, 38);
-    out.set(ValueLayout.JAVA_INT, 20, 1 << 20);
-    out.set(ValueLayout.JAVA_INT, 24, 1);
-    return answer(reply, message.unique(), 0, out);
+    if (!request.session().begun()) {
+      throw new FuseException(Errno.EIO);
+    }
+    return switch (opcode) {
+      case Opcode.LOOKUP -> Names.lookup(request);
+      case Opcode.FORGET -> forget(request);
+      case Opcode.BATCH_FORGET -> forgetAll(request);
+      case Opcode.GETATTR -> Attributes.get(request);
+      case Opcode.SETATTR -> Attributes.set(request);
+      case Opcode.STATX -> Attributes.extended(request);
+      case Opcode.ACCESS -> Attributes.access(request);
+      case Opcode.STATFS -> Attributes.fileSystem(request);
+      case Opcode.READLINK -> Names.readLink(request);
+      case Opcode.SYMLINK -> Names.makeSymbolicLink(request);
+      case Opcode.MKNOD -> Names.makeNode(request);
+      case Opcode.MKDIR -> Names.makeFolder(request);
+      case Opcode.LINK -> Names.link(request);
+      case Opcode.UNLINK -> Names.remove(request, false);
+      case Opcode.RMDIR -> Names.remove(request, true);
+      case Opcode.RENAME -> Names.rename(request, false);
+      case Opcode.RENAME2 -> Names.rename(request, true);
+      case Opcode.OPEN -> OpenFiles.open(request);
+      case Opcode.CREATE -> OpenFiles.create(request);
+      case Opcode.TMPFILE -> OpenFiles.createNameless(request);
+      case Opcode.READ -> OpenFiles.read(request);
+      case Opcode.WRITE -> OpenFiles.write(request);
+      case Opcode.RELEASE -> OpenFiles.release(request, false);
+      case Opcode.FSYNC -> OpenFiles.sync(request, false);
+      case Opcode.FALLOCATE -> OpenFiles.allocate(request);
+      case Opcode.LSEEK -> OpenFiles.seek(request);
+      case Opcode.COPY_FILE_RANGE -> OpenFiles.copy(request);
+      case Opcode.SYNCFS -> OpenFiles.syncFileSystem(request);
+      case Opcode.OPENDIR -> OpenFolders.open(request);
+      case Opcode.READDIR -> OpenFolders.read(request, false);
+      case Opcode.READDIRPLUS -> OpenFolders.read(request, true);
+      case Opcode.RELEASEDIR -> OpenFiles.release(request, true);
+      case Opcode.FSYNCDIR -> OpenFiles.sync(request, true);
+      case Opcode.GETXATTR -> ExtendedAttributes.get(request);
+      case Opcode.SETXATTR -> ExtendedAttributes.set(request);
+      case Opcode.LISTXATTR -> ExtendedAttributes.list(request);
+      case Opcode.REMOVEXATTR -> ExtendedAttributes.remove(request);
+      // Nothing waits for longer than the host does, so there is nothing to interrupt.
+      case Opcode.INTERRUPT -> 0;
+      case Opcode.DESTROY -> {
+        int size = request.done();
+        reset();
+        yield size;
+      }
+      // FLUSH among them: nothing is kept back that a close would have to write.
+      default -> throw new FuseException(Errno.ENOSYS);
+    };
   }
 
-  private static int answer(
-      List<MemorySegment> reply, long unique, int error, MemorySegment content) {
-    int size = (int) (FuseMessage.REPLY_HEADER + content.byteSize());
-    long room = 0;
-    for (MemorySegment piece : reply) {
-      room += piece.byteSize();
+  private int begin(Request request) throws FuseException {
+    FuseMessage in = request.in();
+    request.out().needs(INIT_REPLY);
+    in.needs(16);
+    int major = in.getInt(0);
+    int minor = in.getInt(4);
+    if (major < MAJOR || major == MAJOR && minor < LEAST_MINOR) {
+      throw new FuseException(Errno.EPROTO);
     }
-    if (room < size) {
-      return 0;
+    MemorySegment reply = request.allocate(INIT_REPLY);
+    reply.set(JAVA_INT, 0, MAJOR);
+    reply.set(JAVA_INT, 4, MINOR);
+    if (major == MAJOR) {
+      reply.set(JAVA_INT, 4, Math.min(minor, MINOR));
+      reply.set(JAVA_INT, 8, in.getInt(8));
+      reply.set(JAVA_INT, 12, in.getInt(12) & OFFERED);
+      reply.set(JAVA_SHORT, 16, (short) MOST_IN_BACKGROUND);
+      reply.set(JAVA_SHORT, 18, (short) (MOST_IN_BACKGROUND * 3 / 4));
+      reply.set(JAVA_INT, 20, MOST_AT_ONCE);
+      reply.set(JAVA_INT, 24, 1);
+      reply.set(JAVA_SHORT, 28, (short) (MOST_AT_ONCE / PAGE));
+      // A driver that begins anew knows nothing from before.
+      reset();
+      session.begin();
     }
-    byte[] bytes = new byte[size];
-    MemorySegment all = MemorySegment.ofArray(bytes);
-    all.set(ValueLayout.JAVA_INT_UNALIGNED, 0, size);
-    all.set(ValueLayout.JAVA_INT_UNALIGNED, 4, -error);
-    all.set(ValueLayout.JAVA_LONG_UNALIGNED, 8, unique);
-    MemorySegment.copy(content, 0, all, FuseMessage.REPLY_HEADER, content.byteSize());
-    int at = 0;
-    for (MemorySegment piece : reply) {
-      int count = (int) Math.min(piece.byteSize(), size - at);
-      MemorySegment.copy(all, at, piece, 0, count);
-      at += count;
-    }
-    return size;
+    return request.send(reply);
   }
 
-  /** The guest's driver was reset: forgets all nodes and closes what was open. */
-  public void reset() {}
+  private static int forget(Request request) throws FuseException {
+    request.nodes().forget(request.in().node(), request.in().getLong(0));
+    return 0;
+  }
+
+  private static int forgetAll(Request request) throws FuseException {
+    long count = request.in().getInt(0) & 0xffff_ffffL;
+    request.in().needs(8 + 16 * count);
+    for (long at = 8; at < 8 + 16 * count; at += 16) {
+      request.nodes().forget(request.in().getLong(at), request.in().getLong(at + 8));
+    }
+    return 0;
+  }
+
+  /**
+   * The guest's driver was reset: forgets all nodes and closes what was open. Requests that are
+   * under way end as they would have, without leaving anything behind.
+   */
+  public synchronized void reset() {
+    Session before = session;
+    session = new Session(folder);
+    before.close();
+  }
 
   /**
    * Saves what the guest knows: nodes by their paths, and what is open. Called while no request is
    * being served.
    */
-  public void save(StateWriter out) {}
+  public void save(StateWriter out) {
+    new SavedSession(folder).save(session, out);
+  }
 
   /**
    * Replaces what the guest knows by what was saved, and opens what was open. What is no longer
-   * there answers ESTALE. Called while no request is being served.
+   * there answers ESTALE, or EBADF if it was open. Called while no request is being served.
    *
-   * @throws StateException if the state is damaged; {@link #reset} makes this server usable again
+   * @throws StateException if the state is damaged; nothing has changed then
    */
-  public void load(StateReader in) throws StateException {}
+  public synchronized void load(StateReader in) throws StateException {
+    Session loaded = new SavedSession(folder).load(in);
+    Session before = session;
+    session = loaded;
+    before.close();
+  }
 
   /** Closes all that is open. Requests that still come are answered with an error. */
   @Override
-  public void close() {}
+  public synchronized void close() {
+    if (!closed) {
+      closed = true;
+      session.close();
+      folder.close();
+    }
+  }
 }
