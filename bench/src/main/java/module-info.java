@@ -7,4 +7,5 @@ module dev.bothy.bench {
   requires jdk.httpserver;
   requires jdk.jfr;
   requires jdk.management;
+  requires static org.jacoco.core;
 }

@@ -33,13 +33,18 @@ public final class ImageException extends IOException {
   private final Trouble trouble;
 
   public ImageException(Trouble trouble, String message) {
-    super(message);
+    super(oneLine(message));
     this.trouble = trouble;
   }
 
   public ImageException(Trouble trouble, String message, Throwable cause) {
-    super(message, cause);
+    super(oneLine(message), cause);
     this.trouble = trouble;
+  }
+
+  /** Names from images and the host may have anything in them. */
+  private static String oneLine(String message) {
+    return message.replaceAll("[\\p{Cc}\u2028\u2029]", "?");
   }
 
   public Trouble trouble() {

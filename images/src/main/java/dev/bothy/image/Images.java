@@ -134,19 +134,13 @@ public final class Images {
   private static Path resolve(Path image, String name) throws ImageException {
     String plain = name.startsWith("file:") ? name.substring(5) : name;
     if (plain.matches("(?s)[a-zA-Z][a-zA-Z0-9+.-]*:.*")) {
-      throw new ImageException(
-          Trouble.UNSUPPORTED, "its backing file is no file but " + printable(plain));
+      throw new ImageException(Trouble.UNSUPPORTED, "its backing file is no file but " + plain);
     }
     try {
       return image.resolveSibling(plain);
     } catch (InvalidPathException e) {
-      throw new ImageException(
-          Trouble.CORRUPT, "its backing file cannot be called " + printable(plain), e);
+      throw new ImageException(Trouble.CORRUPT, "its backing file cannot be called " + plain, e);
     }
-  }
-
-  private static String printable(String text) {
-    return text.replaceAll("\\p{Cntrl}", "?");
   }
 
   /**

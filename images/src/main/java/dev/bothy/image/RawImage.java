@@ -31,7 +31,7 @@ public final class RawImage implements DiskImage {
   }
 
   /** The disk in {@code storage}, which it closes. */
-  static RawImage of(Storage storage) throws IOException {
+  public static RawImage of(Storage storage) throws IOException {
     return new RawImage(storage);
   }
 

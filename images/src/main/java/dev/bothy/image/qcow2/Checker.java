@@ -9,6 +9,7 @@ import dev.bothy.image.storage.Storage;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 
 /**
@@ -27,6 +28,10 @@ final class Checker {
   private final boolean repair;
   private final Progress progress;
   private final ReferenceCounts references = new ReferenceCounts();
+
+  /** What no other entry may refer to: all tables but those of L2. */
+  private final ReferenceCounts tableClusters = new ReferenceCounts();
+
   private final List<String> findings = new ArrayList<>();
   private final long fileEnd;
   private long corruptions;
@@ -54,30 +59,36 @@ final class Checker {
       throw new ImageException(
           UNSUPPORTED, "it has persistent bitmaps, whose clusters Bothy cannot check");
     }
-    refer(0, 1, "the header");
-    refer(header.reftableOffset(), header.reftableClusters(), "the refcount table");
+    referTable(0, 1, "the header");
+    referTable(header.reftableOffset(), header.reftableClusters(), "the refcount table");
     for (long block : metadata.refcounts().table()) {
       if (block != 0) {
-        refer(block, 1, "a refcount block");
+        referTable(block, 1, "a refcount block");
       }
     }
     long[] l1 = metadata.map().l1();
     List<SnapshotTable.Entry> snapshots = SnapshotTable.read(storage, header);
     tablesAll = l1.length + snapshots.stream().mapToLong(SnapshotTable.Entry::l1Size).sum();
-    boolean fresh = refer(header.l1Offset(), geometry.clusters(8L * l1.length), "the L1 table");
+    boolean fresh =
+        referTable(header.l1Offset(), geometry.clusters(8L * l1.length), "the L1 table");
+    int length = SnapshotTable.bytes(snapshots).length;
+    referTable(header.snapshotsOffset(), geometry.clusters(length), "the snapshot table");
+    BitSet readable = new BitSet();
+    for (int i = 0; i < snapshots.size(); i++) {
+      SnapshotTable.Entry snapshot = snapshots.get(i);
+      readable.set(
+          i,
+          referTable(
+              snapshot.l1Offset(),
+              geometry.clusters(8L * snapshot.l1Size()),
+              "the L1 table of snapshot " + snapshot.snapshot().id()));
+    }
+    // What these refer to must not be any of the above.
     if (fresh) {
       tables(l1, true);
     }
-    int length = SnapshotTable.bytes(snapshots).length;
-    refer(header.snapshotsOffset(), geometry.clusters(length), "the snapshot table");
-    for (SnapshotTable.Entry snapshot : snapshots) {
-      // One L1 table for many snapshots would be walked as often.
-      if (refer(
-          snapshot.l1Offset(),
-          geometry.clusters(8L * snapshot.l1Size()),
-          "the L1 table of snapshot " + snapshot.snapshot().id())) {
-        tables(SnapshotTable.l1(storage, snapshot), false);
-      }
+    for (int i = readable.nextSetBit(0); i >= 0; i = readable.nextSetBit(i + 1)) {
+      tables(SnapshotTable.l1(storage, snapshots.get(i)), false);
     }
     compareCounts();
     if (fresh) {
@@ -139,6 +150,40 @@ final class Checker {
     return fresh;
   }
 
+  /**
+   * Counts references of a table that is nothing else, as the same one for many would be walked as
+   * often, and one that is content changes with it.
+   *
+   * @return false if it is not to be read
+   */
+  private boolean referTable(long offset, long clusters, String what) throws IOException {
+    long before = corruptions;
+    boolean fresh = refer(offset, clusters, what);
+    if (corruptions == before) {
+      if (!fresh) {
+        corruption("%s at 0x%x is something else too".formatted(what, offset), false);
+      }
+      for (long c = geometry.clusterOf(offset);
+          clusters > 0 && c < geometry.clusterOf(offset) + clusters;
+          c++) {
+        tableClusters.add(c);
+      }
+    }
+    return fresh;
+  }
+
+  /** Counts references of what tables refer to. */
+  private void referContent(long offset, long clusters, String what) throws IOException {
+    long before = corruptions;
+    refer(offset, clusters, what);
+    long first = geometry.clusterOf(offset);
+    for (long c = first; corruptions == before && c < first + clusters; c++) {
+      if (tableClusters.get(c) != 0) {
+        corruption("%s at 0x%x is a table too".formatted(what, offset), false);
+      }
+    }
+  }
+
   private void tables(long[] l1, boolean active) throws IOException {
     ReferenceCounts seen = new ReferenceCounts();
     byte[] table = new byte[geometry.clusterSize()];
@@ -148,7 +193,7 @@ final class Checker {
       if (l2 == 0) {
         continue;
       }
-      refer(l2, 1, "an L2 table");
+      referContent(l2, 1, "an L2 table");
       if ((l2 & geometry.clusterSize() - 1) != 0 || geometry.clusterOf(l2) >= fileEnd) {
         continue;
       }
@@ -175,7 +220,7 @@ final class Checker {
         corruption("L2 entry 0x%x with bitmap 0x%x".formatted(entry, bitmap), false);
       }
       if ((entry & ClusterMap.OFFSET) != 0) {
-        refer(entry & ClusterMap.OFFSET, 1, "a cluster");
+        referContent(entry & ClusterMap.OFFSET, 1, "a cluster");
         allocated += active ? 1 : 0;
       }
     }
@@ -185,7 +230,7 @@ final class Checker {
     CompressedClusters.Place place = format.place(entry);
     long first = geometry.clusterOf(place.offset());
     long last = geometry.clusterOf(place.offset() + place.length() - 1);
-    refer(geometry.offsetOf(first), last - first + 1, "a compressed cluster");
+    referContent(geometry.offsetOf(first), last - first + 1, "a compressed cluster");
     allocated += active ? 1 : 0;
     compressed += active ? 1 : 0;
   }

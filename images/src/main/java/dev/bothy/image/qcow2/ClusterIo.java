@@ -139,10 +139,16 @@ final class ClusterIo {
     return done - from;
   }
 
-  /** Content where the tables are would let a guest write those. */
+  /**
+   * Content where the tables are would let a guest write those; content behind the end, make the
+   * file as long as no host has room.
+   */
   private void checkHost(long host, long length) throws ImageException {
     if (metadata.isTable(host, length)) {
       throw new ImageException(CORRUPT, "it has content where its tables are: check it");
+    }
+    if (metadata.isBehindEnd(host, length)) {
+      throw new ImageException(CORRUPT, "it has content behind the end of its file: check it");
     }
   }
 

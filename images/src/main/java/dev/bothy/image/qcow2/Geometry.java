@@ -78,10 +78,10 @@ record Geometry(int clusterBits, int refcountOrder, boolean extended, boolean ze
   /**
    * An offset from a table, which must be a cluster's.
    *
-   * @throws ImageException if it lies inside one
+   * @throws ImageException if it lies inside one, or no file has it
    */
   long aligned(long offset, String what) throws ImageException {
-    if ((offset & clusterSize() - 1) != 0) {
+    if ((offset & clusterSize() - 1) != 0 || offset < 0) {
       throw new ImageException(CORRUPT, "%s at 0x%x is not aligned".formatted(what, offset));
     }
     return offset;

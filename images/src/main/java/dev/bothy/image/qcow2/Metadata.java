@@ -231,6 +231,11 @@ final class Metadata {
     return offset < other + otherLength && other < offset + length;
   }
 
+  /** True if any of the file's bytes lies where nothing was ever written. */
+  boolean isBehindEnd(long offset, long length) {
+    return offset < 0 || offset + length > geometry.offsetOf(virgin);
+  }
+
   /** True if the cluster has not been written since the file was made: the rest of it is zeros. */
   boolean takeVirgin(long cluster, int count) {
     boolean was = cluster >= virgin;
@@ -274,10 +279,14 @@ final class Metadata {
   /** Makes a guest cluster's L2 table one that may be changed. */
   void ownTable(long guestCluster) throws IOException {
     startChanging();
-    if (map.ownsTable(guestCluster)) {
+    long old = ClusterMap.l2Offset(map.l1Entry(guestCluster), geometry);
+    if (map.ownsTable(guestCluster) && old != 0) {
+      if (isBehindEnd(old, geometry.clusterSize())) {
+        throw new ImageException(
+            CORRUPT, "the L2 table at 0x%x lies behind the end of the file".formatted(old));
+      }
       return;
     }
-    long old = ClusterMap.l2Offset(map.l1Entry(guestCluster), geometry);
     long fresh = allocateTable(1);
     long offset = geometry.offsetOf(fresh);
     byte[] bytes = new byte[geometry.clusterSize()];

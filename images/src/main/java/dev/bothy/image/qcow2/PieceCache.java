@@ -38,6 +38,9 @@ final class PieceCache {
   private final List<Piece> dirty = new ArrayList<>();
   private List<Copy> underway = List.of();
 
+  /** The one that was looked up last. */
+  private Piece last;
+
   PieceCache(Storage storage, int pieceSize, int capacityBytes) {
     this.storage = storage;
     this.pieceSize = pieceSize;
@@ -51,6 +54,9 @@ final class PieceCache {
   /** The piece that holds the file's byte {@code offset}. */
   synchronized Piece at(long offset) throws IOException {
     long start = offset & -pieceSize;
+    if (last != null && last.offset == start) {
+      return last;
+    }
     Piece piece = pieces.get(start);
     if (piece == null) {
       makeRoom();
@@ -59,10 +65,12 @@ final class PieceCache {
       piece = new Piece(start, bytes);
       pieces.put(start, piece);
     }
+    last = piece;
     return piece;
   }
 
   private void makeRoom() {
+    last = null;
     Iterator<Piece> eldest = pieces.values().iterator();
     while (pieces.size() >= capacity && eldest.hasNext()) {
       Piece piece = eldest.next();
@@ -91,6 +99,7 @@ final class PieceCache {
 
   /** Forgets pieces of a range of the file that is about to be written past this cache. */
   synchronized void forget(long offset, long length) {
+    last = null;
     for (long at = offset; at < offset + length; at += pieceSize) {
       Piece piece = pieces.remove(at);
       if (piece != null && piece.dirty) {

@@ -26,6 +26,9 @@ final class Refcounts {
   private final PieceCache cache;
   private long[] table;
 
+  /** Blocks lie below; what is named behind the file's end shall not make it that long. */
+  private long end;
+
   Refcounts(Storage storage, Header header, Barrier barrier) throws IOException {
     this.storage = storage;
     this.header = header;
@@ -36,6 +39,7 @@ final class Refcounts {
     byte[] bytes = new byte[length];
     storage.read(header.reftableOffset(), MemorySegment.ofArray(bytes));
     this.table = BigEndian.longs(bytes, length / 8);
+    this.end = storage.size();
     checkBlocks();
   }
 
@@ -157,6 +161,10 @@ final class Refcounts {
     if (block == 0) {
       throw new ImageException(CORRUPT, "cluster %d has no refcount block".formatted(cluster));
     }
+    if (block >= end) {
+      throw new ImageException(
+          CORRUPT, "the refcount block at 0x%x lies behind the end of the file".formatted(block));
+    }
     long index = indexInBlock(cluster);
     Piece piece = piece(block, index);
     int order = geometry.refcountOrder();
@@ -253,6 +261,7 @@ final class Refcounts {
       }
     }
     cache.forget(geometry.offsetOf(at), bytes.length);
+    end = Math.max(end, geometry.offsetOf(at + 1));
     storage.write(geometry.offsetOf(at), MemorySegment.ofArray(bytes));
   }
 

@@ -76,6 +76,78 @@ class TablesTest {
     assertEquals(l2, (int) (BigEndian.getLong(hostile.bytes(), (int) l1) & ClusterMap.OFFSET));
   }
 
+  /** An image with content, of which one word is another. */
+  private interface Damage {
+    void put(byte[] bytes, int l1, int l2);
+  }
+
+  private static SparseStorage damaged(Damage damage) throws IOException {
+    SparseStorage file = new SparseStorage();
+    LAYOUT.write(file, 16 * CLUSTER);
+    try (Qcow2Image disk = Qcow2Image.open(file, null, false)) {
+      disk.write(0, MemorySegment.ofArray(new byte[2 * CLUSTER]));
+      disk.createSnapshot("one");
+      disk.createSnapshot("two");
+      disk.write(0, MemorySegment.ofArray(new byte[2 * CLUSTER]));
+    }
+    byte[] bytes = file.bytes();
+    int l1 = (int) BigEndian.getLong(bytes, Header.L1_OFFSET);
+    damage.put(bytes, l1, (int) (BigEndian.getLong(bytes, l1) & ClusterMap.OFFSET));
+    return SparseStorage.of(bytes);
+  }
+
+  @Test
+  void nothingIsWrittenBehindTheEndOfTheFile() throws IOException {
+    long far = 1L << 50 | ClusterMap.COPIED;
+    int firstBlock = CLUSTER;
+    List<SparseStorage> files =
+        List.of(
+            damaged((bytes, _, l2) -> BigEndian.putLong(bytes, l2, far)),
+            damaged((bytes, l1, _) -> BigEndian.putLong(bytes, l1, far)),
+            damaged((bytes, _, _) -> BigEndian.putLong(bytes, firstBlock, 1L << 50)));
+    for (SparseStorage file : files) {
+      try (Qcow2Image disk = Qcow2Image.open(file, null, false)) {
+        byte[] data = new byte[16 * CLUSTER];
+        assertThrows(ImageException.class, () -> disk.write(0, MemorySegment.ofArray(data)));
+      }
+      assertTrue(file.size() < 1 << 20, "it has " + file.size() + " bytes");
+    }
+  }
+
+  @Test
+  void refcountBlockWhereNoFileReachesIsRefused() throws IOException {
+    SparseStorage file = damaged((bytes, _, _) -> BigEndian.putLong(bytes, CLUSTER, 1L << 63));
+    try (Qcow2Image disk = Qcow2Image.open(file.readOnly(true), null, false)) {
+      assertThrows(ImageException.class, () -> disk.check(false, Progress.NONE));
+    }
+  }
+
+  @Test
+  void checkFindsTablesThatAreSomethingElseToo() throws IOException {
+    SparseStorage shared =
+        damaged(
+            (bytes, _, _) -> {
+              int first = (int) BigEndian.getLong(bytes, Header.SNAPSHOTS_OFFSET);
+              int second = first + (40 + 16 + 1 + 3 + 7 & -8);
+              BigEndian.putLong(bytes, second, BigEndian.getLong(bytes, first));
+            });
+    int block = 2 * CLUSTER;
+    SparseStorage counted =
+        damaged((bytes, l1, _) -> BigEndian.putLong(bytes, l1, block | ClusterMap.COPIED));
+    for (SparseStorage file : List.of(shared, counted)) {
+      try (Qcow2Image disk = Qcow2Image.open(file, null, false)) {
+        String found = disk.check(true, Progress.NONE).findings().toString();
+        assertTrue(found.contains(" too,") || found.contains(" too]"), found);
+      }
+    }
+  }
+
+  @Test
+  void errorsAreOneLineWhateverTheImageSays() {
+    ImageException e = new ImageException(ImageException.Trouble.CORRUPT, "a\nb\u001b[2J\u0085");
+    assertEquals("a?b?[2J?", e.getMessage());
+  }
+
   /** A file whose first sector cannot be written for a while. */
   private static final class StubbornStorage extends SparseStorage {
     private int refused;
