@@ -10,7 +10,7 @@ import org.junit.jupiter.api.Test;
  * others. {@code bench/fuzz} runs millions, and says what they reach.
  */
 class Qcow2FuzzTest {
-  private static final int IMAGES = Integer.getInteger("bothy.fuzz", 10_000);
+  private static final int IMAGES = Integer.getInteger("bothy.fuzz", 2_000);
   private static final long SEED = Long.getLong("bothy.fuzz.seed", 1);
 
   @Test
