@@ -100,7 +100,8 @@ record Request(
         errno = meansElsewhere(e.errno()) ? errno : e.errno();
       }
     }
-    Descriptor opened = nodes().opened(node);
+    // Through a folder that is open, all would be found that it has been given since elsewhere.
+    Descriptor opened = node.isFolder() ? null : nodes().opened(node);
     if (opened != null) {
       return opened;
     }

@@ -38,6 +38,15 @@ final class FuseClient {
     assertEquals(0, init(7, 38, -1).error);
   }
 
+  private FuseClient(FuseClient other) {
+    server = other.server;
+  }
+
+  /** Another thread of the same guest. */
+  FuseClient another() {
+    return new FuseClient(this);
+  }
+
   /** What came back. */
   record Reply(int error, ByteBuffer content) {
     Reply {
