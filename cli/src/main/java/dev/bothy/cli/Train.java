@@ -6,8 +6,12 @@ import dev.bothy.Vm;
 import dev.bothy.VmException;
 import dev.bothy.guest.DefaultGuest;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * {@code bothy train}: does what users do, for a JVM that records it for its cache. Ends with
@@ -44,12 +48,47 @@ final class Train implements Command.Action {
           EchoKernel.check(engine);
         }
       }
+      disks();
       // The second time with what the first has kept.
       return DefaultGuest.isPrepared() && boot(fastest) && boot(fastest)
           ? ExitStatus.OK
           : ExitStatus.HOST_ERROR;
     } catch (VmException | IOException e) {
       return ExitStatus.HOST_ERROR;
+    }
+  }
+
+  /** What is done with images: mostly conversions, which are waited for. */
+  private static void disks() throws IOException {
+    Path folder = Files.createTempDirectory("bothy-train");
+    try {
+      Path raw = folder.resolve("a.raw");
+      byte[] mebibyte = new byte[1 << 20];
+      try (OutputStream out = Files.newOutputStream(raw)) {
+        for (int i = 0; i < 32; i++) {
+          // Bytes that compress to about a half, and zeros.
+          for (int at = 0; i % 4 != 3 && at < mebibyte.length; at++) {
+            mebibyte[at] = (byte) (at * 31 % (i + 100) * (at >>> 3 + i % 5));
+          }
+          out.write(i % 4 == 3 ? new byte[1 << 20] : mebibyte);
+        }
+      }
+      String qcow2 = folder.resolve("b.qcow2").toString();
+      String packed = folder.resolve("c.qcow2").toString();
+      Main.execute("disk", "create", folder.resolve("d.qcow2").toString(), "1G");
+      Main.execute("disk", "convert", raw.toString(), qcow2);
+      Main.execute("disk", "convert", "--compress", qcow2, packed);
+      Main.execute("disk", "convert", packed, folder.resolve("e.raw").toString());
+      Main.execute("disk", "snapshot", qcow2, "create", "now");
+      Main.execute("disk", "check", packed);
+      Main.execute("disk", "info", "--json", qcow2);
+    } finally {
+      try (Stream<Path> files = Files.list(folder)) {
+        for (Path file : files.toList()) {
+          Files.delete(file);
+        }
+      }
+      Files.delete(folder);
     }
   }
 

@@ -6,40 +6,58 @@ import dev.bothy.image.qcow2.Qcow2Image;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.ArrayBlockingQueue;
-import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 
 /**
- * Copies what is on one disk to a new image, leaving out zeros: one thread reads, one writes. What
- * is copied is not flushed: a copy that was interrupted is worth nothing anyway, and the host
- * writes a finished one in its own time.
+ * Copies what is on one disk to a new image, leaving out zeros: some threads read, and compress,
+ * one writes in the disk's order. What is copied is not flushed: a copy that was interrupted is
+ * worth nothing anyway, and the host writes a finished one in its own time.
  */
 public final class Conversion {
-  private static final int BUFFER = 2 << 20;
-  private static final int BUFFERS = 4;
+  private static final int BUFFER = 1 << 20;
+
+  /** More do not make it faster: one thread has to write it all. */
+  private static final int MOST_THREADS = 8;
 
   /** Zeros of that length, and at multiples of it, are left out. */
   private static final int GRAIN = 4096;
 
   private static final MemorySegment ZEROS = MemorySegment.ofArray(new byte[GRAIN]).asReadOnly();
 
-  /** A part of the disk; without bytes it is zeros, and after the last comes one of length 0. */
-  private record Part(long offset, long length, MemorySegment bytes, Throwable failure) {
-    private static final Part END = new Part(0, 0, null, null);
+  /** What is to be written of a part of the disk, once it has been read. */
+  private interface Content {
+    void write() throws IOException;
   }
 
-  private final BlockDevice source;
-  private final BlockDevice target;
-  private final Progress progress;
-  private final BlockingQueue<MemorySegment> free = new ArrayBlockingQueue<>(BUFFERS);
-  private final BlockingQueue<Part> full = new ArrayBlockingQueue<>(BUFFERS + 1);
-  private volatile boolean stopped;
+  /** Reads a part of the disk, on any thread; the buffer is its own until it is written. */
+  private interface Reader {
+    Content read(long offset, MemorySegment buffer) throws IOException;
+  }
 
-  private Conversion(BlockDevice source, BlockDevice target, Progress progress) {
+  /** A part that is being read. */
+  private record Part(long end, MemorySegment buffer, Future<Content> content) {}
+
+  private final BlockDevice source;
+  private final Progress progress;
+  private final int bufferSize;
+  private final Reader reader;
+
+  /** Parts in the disk's order. */
+  private final Deque<Part> underWay = new ArrayDeque<>();
+
+  private Conversion(BlockDevice source, Progress progress, int bufferSize, Reader reader) {
     this.source = source;
-    this.target = target;
     this.progress = progress;
+    this.bufferSize = bufferSize;
+    this.reader = reader;
   }
 
   /**
@@ -51,89 +69,19 @@ public final class Conversion {
   public static void plain(BlockDevice source, DiskImage target, Progress progress)
       throws IOException {
     target.setBarriers(false);
-    new Conversion(source, target, progress).run();
+    new Conversion(
+            source,
+            progress,
+            Math.max(BUFFER, source.optimalSize()),
+            (offset, buffer) -> {
+              source.read(offset, buffer);
+              return () -> writeNonZero(target, offset, buffer);
+            })
+        .run();
   }
 
-  private void run() throws IOException {
-    try (Arena arena = Arena.ofShared()) {
-      for (int i = 0; i < BUFFERS; i++) {
-        free.add(arena.allocate(BUFFER, GRAIN));
-      }
-      Thread reader = Thread.ofPlatform().name("bothy-convert").start(this::read);
-      try {
-        write();
-      } finally {
-        stop(reader);
-      }
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new ImageException(Trouble.HOST_ERROR, "interrupted", e);
-    }
-  }
-
-  /** Not by an interrupt, which would close the file that it reads. */
-  private void stop(Thread reader) throws InterruptedException {
-    stopped = true;
-    while (reader.isAlive()) {
-      for (Part part = full.poll(); part != null; part = full.poll()) {
-        if (part.bytes() != null) {
-          free.add(part.bytes());
-        }
-      }
-      reader.join(10);
-    }
-  }
-
-  private void read() {
-    try {
-      long size = source.size();
-      for (long at = 0; at < size && !stopped; ) {
-        long zero = source.zeroes(at, size - at);
-        if (zero > 0) {
-          full.put(new Part(at, zero, null, null));
-          at += zero;
-          continue;
-        }
-        MemorySegment buffer = free.take();
-        long length = Math.min(BUFFER, size - at);
-        source.read(at, buffer.asSlice(0, length));
-        full.put(new Part(at, length, buffer, null));
-        at += length;
-      }
-      full.put(Part.END);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-    } catch (IOException | RuntimeException | Error e) {
-      // Whatever it is: the other thread waits for a word.
-      put(new Part(0, 0, null, e));
-    }
-  }
-
-  private void put(Part part) {
-    try {
-      full.put(part);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-    }
-  }
-
-  private void write() throws IOException, InterruptedException {
-    for (Part part = full.take(); part.length() > 0 || part.failure() != null; part = full.take()) {
-      if (part.failure() != null) {
-        if (part.failure() instanceof IOException e) {
-          throw e;
-        }
-        throw new IllegalStateException(part.failure());
-      }
-      if (part.bytes() != null) {
-        writeNonZero(part.offset(), part.bytes().asSlice(0, part.length()));
-        free.add(part.bytes());
-      }
-      progress.update(part.offset() + part.length(), source.size());
-    }
-  }
-
-  private void writeNonZero(long offset, MemorySegment bytes) throws IOException {
+  private static void writeNonZero(DiskImage target, long offset, MemorySegment bytes)
+      throws IOException {
     long length = bytes.byteSize();
     long from = 0;
     while (from < length) {
@@ -168,30 +116,39 @@ public final class Conversion {
       throw new ImageException(Trouble.REFUSED, "only qcow2 images can be compressed");
     }
     qcow2.setBarriers(false);
-    int clusterSize = qcow2.optimalSize();
+    int buffer = Math.max(BUFFER / 4, Math.max(source.optimalSize(), qcow2.optimalSize()));
+    new Conversion(source, progress, buffer, (at, bytes) -> pack(source, qcow2, at, bytes)).run();
+  }
+
+  /** Reads clusters and compresses those that are not zero. */
+  private static Content pack(
+      BlockDevice source, Qcow2Image target, long offset, MemorySegment buffer) throws IOException {
+    source.read(offset, buffer);
+    int clusterSize = target.optimalSize();
+    List<Content> clusters = new ArrayList<>();
     byte[] cluster = new byte[clusterSize];
-    MemorySegment segment = MemorySegment.ofArray(cluster);
-    try (ClusterCompressor compressor = qcow2.compressor()) {
-      for (long at = 0; at < source.size(); at += clusterSize) {
-        long length = Math.min(clusterSize, source.size() - at);
-        progress.update(at, source.size());
-        if (source.zeroes(at, length) == length) {
+    try (ClusterCompressor compressor = target.compressor()) {
+      for (long from = 0; from < buffer.byteSize(); from += clusterSize) {
+        MemorySegment bytes = buffer.asSlice(from, Math.min(clusterSize, buffer.byteSize() - from));
+        if (isZero(bytes)) {
           continue;
         }
-        segment.asSlice(length).fill((byte) 0);
-        source.read(at, segment.asSlice(0, length));
-        if (isZero(segment)) {
-          continue;
-        }
+        MemorySegment whole = MemorySegment.ofArray(cluster);
+        whole.asSlice(bytes.byteSize()).fill((byte) 0);
+        MemorySegment.copy(bytes, 0, whole, 0, bytes.byteSize());
+        long at = offset + from;
         Optional<byte[]> packed = compressor.compress(cluster);
-        if (packed.isPresent()) {
-          qcow2.writeCompressed(at, packed.get());
-        } else {
-          qcow2.write(at, segment.asSlice(0, length));
-        }
+        clusters.add(
+            packed.isPresent()
+                ? () -> target.writeCompressed(at, packed.get())
+                : () -> target.write(at, bytes));
       }
     }
-    progress.update(source.size(), source.size());
+    return () -> {
+      for (Content content : clusters) {
+        content.write();
+      }
+    };
   }
 
   private static boolean isZero(MemorySegment bytes) {
@@ -201,5 +158,71 @@ public final class Conversion {
       }
     }
     return true;
+  }
+
+  private void run() throws IOException {
+    int threads = Math.min(Runtime.getRuntime().availableProcessors(), MOST_THREADS);
+    // Closed when the threads have ended, whatever happens: they use the buffers.
+    try (Arena arena = Arena.ofShared();
+        ExecutorService pool =
+            Executors.newFixedThreadPool(
+                threads, Thread.ofPlatform().name("bothy-convert-", 1).daemon().factory())) {
+      try {
+        copy(pool, arena, 2 * threads);
+      } finally {
+        underWay.forEach(part -> part.content().cancel(false));
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new ImageException(Trouble.HOST_ERROR, "interrupted", e);
+    }
+  }
+
+  private void copy(ExecutorService pool, Arena arena, int buffers)
+      throws IOException, InterruptedException {
+    Deque<MemorySegment> free = new ArrayDeque<>();
+    for (int i = 0; i < buffers; i++) {
+      free.add(arena.allocate(bufferSize, GRAIN));
+    }
+    long size = source.size();
+    for (long at = 0; at < size; ) {
+      long zero = wholeBuffers(source.zeroes(at, size - at), at, size);
+      if (zero > 0) {
+        at += zero;
+        continue;
+      }
+      if (free.isEmpty()) {
+        free.add(writeFirst());
+      }
+      long offset = at;
+      MemorySegment buffer = free.remove();
+      MemorySegment bytes = buffer.asSlice(0, Math.min(bufferSize, size - at));
+      at += bytes.byteSize();
+      underWay.add(new Part(at, buffer, pool.submit(() -> reader.read(offset, bytes))));
+    }
+    while (!underWay.isEmpty()) {
+      writeFirst();
+    }
+    progress.update(size, size);
+  }
+
+  /** How much of known zeros to leave out: parts begin at multiples of their size. */
+  private long wholeBuffers(long zero, long at, long size) {
+    return at + zero == size ? zero : Ranges.roundDown(zero, bufferSize);
+  }
+
+  /** Writes the first of the parts that are under way; its buffer is free then. */
+  private MemorySegment writeFirst() throws IOException, InterruptedException {
+    Part part = underWay.remove();
+    try {
+      part.content().get().write();
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof IOException io) {
+        throw io;
+      }
+      throw new IllegalStateException(e.getCause());
+    }
+    progress.update(part.end(), source.size());
+    return part.buffer();
   }
 }
