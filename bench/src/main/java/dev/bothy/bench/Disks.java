@@ -38,6 +38,8 @@ final class Disks {
       List.of(
           new Access(false, 4096, true),
           new Access(true, 4096, true),
+          new Access(false, 65_536, true),
+          new Access(true, 65_536, true),
           new Access(false, MIB, false),
           new Access(true, MIB, false));
 
@@ -133,36 +135,83 @@ final class Disks {
     }
   }
 
+  /** A disk image to be converted, and what to do it with in both programs' words. */
+  private record Conversion(String name, String source, String target, boolean compress) {}
+
   private static void conversions(Path home, Path work, long size, int rounds)
       throws IOException, InterruptedException {
+    Path sparse = work.resolve("sparse.raw");
+    Path text = work.resolve("text.raw");
+    Images.create(sparse, ImageFormat.RAW, 8L << 30, Qcow2Layout.DEFAULT).close();
+    try (DiskImage disk = Images.create(text, ImageFormat.RAW, size / 4, Qcow2Layout.DEFAULT)) {
+      fillWithText(disk);
+    }
+    time("", "qemu-img", "convert", "-c", "-O", "qcow2", "" + text, work + "/text.qcow2");
     System.out.printf(
-        "Converting %d MiB of random bytes, whole processes, seconds, medians of %d rounds.%n%n",
-        size / MIB, rounds);
+        "Converting %d MiB of random bytes, %d MiB of words, and a sparse disk of 8 GiB; whole"
+            + " processes, seconds, medians of %d rounds.%n%n",
+        size / MIB, size / 4 / MIB, rounds);
     System.out.println("| | qemu-img | Bothy | ratio |\n|---|---:|---:|---:|");
-    String bothy = home.resolve("bothy").toString();
-    for (String from : List.of("raw", "qcow2")) {
-      String to = from.equals("raw") ? "qcow2" : "raw";
-      String source = work.resolve("disk." + from).toString();
-      String target = work.resolve("copy." + to).toString();
-      List<Double> qemu = new ArrayList<>();
-      List<Double> ours = new ArrayList<>();
-      for (int round = -1; round < rounds; round++) {
-        double first = time(target, "qemu-img", "convert", "-O", to, source, target);
-        double second = time(target, bothy, "disk", "convert", source, target);
-        if (round >= 0) {
-          qemu.add(first);
-          ours.add(second);
-        }
+    for (Conversion conversion :
+        List.of(
+            new Conversion("raw to qcow2", "disk.raw", "copy.qcow2", false),
+            new Conversion("qcow2 to raw", "disk.qcow2", "copy.raw", false),
+            new Conversion("raw to compressed qcow2", "text.raw", "copy.qcow2", true),
+            new Conversion("compressed qcow2 to raw", "text.qcow2", "copy.raw", false),
+            new Conversion("sparse raw to qcow2", "sparse.raw", "copy.qcow2", false),
+            new Conversion("sparse raw to raw", "sparse.raw", "copy.raw", false))) {
+      convert(home, work, conversion, rounds);
+    }
+  }
+
+  private static void convert(Path home, Path work, Conversion conversion, int rounds)
+      throws IOException, InterruptedException {
+    String source = work.resolve(conversion.source()).toString();
+    String target = work.resolve(conversion.target()).toString();
+    String to = target.substring(target.lastIndexOf('.') + 1);
+    List<String> qemu = new ArrayList<>(List.of("qemu-img", "convert", "-O", to));
+    List<String> ours = new ArrayList<>(List.of(home + "/bothy", "disk", "convert"));
+    if (conversion.compress()) {
+      qemu.add("-c");
+      ours.add("--compress");
+    }
+    qemu.addAll(List.of(source, target));
+    ours.addAll(List.of(source, target));
+    List<Double> theirTimes = new ArrayList<>();
+    List<Double> ourTimes = new ArrayList<>();
+    for (int round = -1; round < rounds; round++) {
+      double first = time(target, qemu.toArray(String[]::new));
+      double second = time(target, ours.toArray(String[]::new));
+      if (round >= 0) {
+        theirTimes.add(first);
+        ourTimes.add(second);
       }
-      double base = Measured.of(qemu).median();
-      double other = Measured.of(ours).median();
-      System.out.printf("| %s to %s | %.2f | %.2f | %.2f |%n", from, to, base, other, other / base);
+    }
+    double base = Measured.of(theirTimes).median();
+    double other = Measured.of(ourTimes).median();
+    System.out.printf(
+        "| %s | %.2f | %.2f | %.2f |%n", conversion.name(), base, other, other / base);
+  }
+
+  /** Words, each from a hundred thousand, so that it compresses as files do. */
+  private static void fillWithText(DiskImage disk) throws IOException {
+    Random random = new Random(3);
+    StringBuilder text = new StringBuilder();
+    for (long at = 0; at < disk.size(); at += MIB) {
+      text.setLength(0);
+      while (text.length() < MIB) {
+        double skewed = random.nextDouble();
+        text.append(Long.toString((long) (skewed * skewed * 100_000) * 7_919, 36)).append(' ');
+      }
+      disk.write(at, MemorySegment.ofArray(text.substring(0, MIB).getBytes()));
     }
   }
 
   private static double time(String target, String... command)
       throws IOException, InterruptedException {
-    Files.deleteIfExists(Path.of(target));
+    if (!target.isEmpty()) {
+      Files.deleteIfExists(Path.of(target));
+    }
     long start = System.nanoTime();
     Process process =
         new ProcessBuilder(command)

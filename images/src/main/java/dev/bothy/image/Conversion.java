@@ -24,7 +24,8 @@ import java.util.concurrent.Future;
 public final class Conversion {
   private static final int BUFFER = 1 << 20;
 
-  /** More do not make it faster: one thread has to write it all. */
+  // Some to wait for the host's disk; more do not make it faster: one thread has to write it all.
+  private static final int FEWEST_THREADS = 4;
   private static final int MOST_THREADS = 8;
 
   /** Zeros of that length, and at multiples of it, are left out. */
@@ -161,7 +162,8 @@ public final class Conversion {
   }
 
   private void run() throws IOException {
-    int threads = Math.min(Runtime.getRuntime().availableProcessors(), MOST_THREADS);
+    int threads =
+        Math.clamp(2L * Runtime.getRuntime().availableProcessors(), FEWEST_THREADS, MOST_THREADS);
     // Closed when the threads have ended, whatever happens: they use the buffers.
     try (Arena arena = Arena.ofShared();
         ExecutorService pool =

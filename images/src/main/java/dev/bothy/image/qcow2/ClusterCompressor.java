@@ -10,9 +10,15 @@ import java.util.zip.Deflater;
  * a time.
  */
 public final class ClusterCompressor implements AutoCloseable {
+  /**
+   * Half the time of the preset level for three hundredths more bytes; fewer than QEMU's, whose
+   * window is 4 KiB.
+   */
+  private static final int LEVEL = 4;
+
   private final int type;
   private final byte[] packed;
-  private final Deflater deflater = new Deflater(Deflater.DEFAULT_COMPRESSION, true);
+  private final Deflater deflater = new Deflater(LEVEL, true);
 
   ClusterCompressor(int type, int clusterSize) {
     this.type = type;
