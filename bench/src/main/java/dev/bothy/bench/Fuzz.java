@@ -19,7 +19,8 @@ import java.util.function.LongConsumer;
  */
 final class Fuzz {
   private static final String USAGE =
-      "bench/fuzz [--what images] [--cases N] [--seconds N] [--seed N] [--jobs N] [--case N]";
+      "bench/fuzz [--what images|drivers|frames|share] [--cases N] [--seconds N] [--seed N] [--jobs"
+          + " N] [--case N]";
 
   /** Of its processor time, and by the clock, of which others may take the most. */
   private static final long MOST_PROCESSOR_NANOS = 10_000_000_000L;
@@ -50,7 +51,16 @@ final class Fuzz {
                   "dev/bothy/image/ImageFormat",
                   "dev/bothy/image/Images",
                   "dev/bothy/image/Ranges",
-                  "dev/bothy/image/RawImage")));
+                  "dev/bothy/image/RawImage")),
+          "drivers",
+          new Target(
+              "dev.bothy.device.virtio.DriverFuzz",
+              "bothy-devices",
+              List.of("dev/bothy/device/virtio/", "dev/bothy/device/pci/")),
+          "frames",
+          new Target("dev.bothy.net.user.FrameFuzz", "bothy-net", List.of("dev/bothy/net/user/")),
+          "share",
+          new Target("dev.bothy.share.RequestFuzz", "bothy-share", List.of("dev/bothy/share/")));
 
   private static final com.sun.management.ThreadMXBean THREADS =
       (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
@@ -87,7 +97,7 @@ final class Fuzz {
     String what = options.text("what", "images");
     Target target = TARGETS.get(what);
     if (target == null) {
-      throw new IllegalArgumentException("--what is one of " + TARGETS.keySet());
+      throw new IllegalArgumentException("--what is images, drivers, frames or share");
     }
     FuzzCoverage coverage = new FuzzCoverage(target.jar, target.measured);
     Fuzz fuzz = new Fuzz(options, what, coverage.loader().loadClass(target.cases));
