@@ -58,7 +58,7 @@ final class Cards implements AutoCloseable {
           return new VirtioPci(
               new VirtioBlock(
                   host.memory(),
-                  host.files(),
+                  host.io(),
                   image,
                   disk.serial(),
                   disk.cache(),

@@ -41,12 +41,13 @@ final class Io {
         --seconds N       of each measurement, default 3
         --only REGEX      some of the jobs, by name: vda|vdb:PATTERN:SIZE:DEPTH, net:up|down:STREAMS
         --size MIB        of the disks, default 512
-        --disks FOLDER    where the disks are made; default /dev/shm, which is memory
+        --disks FOLDER    where the disks are made; default /dev/shm, which is memory, if it has room
         --engine NAME     of Bothy, default auto
         --skip-tcg, --skip-bothy\
       """;
 
   private static final int MIB = 1 << 20;
+  private static final int SIZE_MIB = 512;
   private static final int WARM_SECONDS = 1;
   private static final int MEMORY_MIB = 1024;
   private static final Pattern LIBRARY = Pattern.compile("/[^ ]+");
@@ -83,7 +84,9 @@ final class Io {
             Set.of("rounds", "seconds", "only", "size", "disks", "engine"),
             Set.of("skip-tcg", "skip-bothy"));
     Path memory = Path.of("/dev/shm");
-    Path preset = Files.isWritable(memory) ? memory : folder;
+    long wanted = 2L * IoJob.FORMATS.size() * options.number("size", SIZE_MIB) * MIB;
+    boolean roomy = Files.isWritable(memory) && memory.toFile().getUsableSpace() > wanted;
+    Path preset = roomy ? memory : folder;
     Path disks =
         Files.createTempDirectory(
             Path.of(options.text("disks", preset.toString())), "bothy-bench-io");
@@ -99,7 +102,7 @@ final class Io {
   private void run() throws IOException, InterruptedException {
     String host = HostReport.of("Disks and network of a guest");
     makeInitrd();
-    makeDisks(options.number("size", 512));
+    makeDisks(options.number("size", SIZE_MIB));
     IoTable table = new IoTable();
     int rounds = options.number("rounds", 2);
     port = freePort();
@@ -123,7 +126,7 @@ final class Io {
             + " rounds of "
             + seconds
             + " s, disks of "
-            + options.number("size", 512)
+            + options.number("size", SIZE_MIB)
             + " MiB in "
             + disks.getParent()
             + ", write-back in the host's page cache, fio with libaio and direct=1; TCG with `-cpu"

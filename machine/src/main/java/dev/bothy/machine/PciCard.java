@@ -21,27 +21,23 @@ public interface PciCard {
    */
   record Host(
       GuestMemory memory, MachineClock clock, int cpus, boolean reproducible, Runnable pause) {
-    /** Runs what may wait for the host: in threads of its own, unless that can be noticed. */
-    public Executor io() {
-      return reproducible ? Runnable::run : task -> Thread.ofVirtual().start(task);
-    }
-
     /**
-     * As {@link #io}, for what waits in calls of the C library, for files above all: a virtual
-     * thread would keep others from their processor meanwhile.
+     * Platform threads, kept for a while: to hand a request to one of them costs half of what a new
+     * virtual thread does, and one that waits for a file keeps nobody from a processor.
      */
-    public Executor files() {
-      return reproducible ? Runnable::run : FILE_THREADS;
-    }
-
-    private static final Executor FILE_THREADS =
+    private static final Executor THREADS =
         new ThreadPoolExecutor(
             0,
             Integer.MAX_VALUE,
             10,
             TimeUnit.SECONDS,
             new SynchronousQueue<>(),
-            Thread.ofPlatform().daemon().name("bothy-file-", 1).factory());
+            Thread.ofPlatform().daemon().name("bothy-io-", 1).factory());
+
+    /** Runs what may wait for the host: in threads of its own, unless that can be noticed. */
+    public Executor io() {
+      return reproducible ? Runnable::run : THREADS;
+    }
   }
 
   /** A new function, which the machine closes. */
