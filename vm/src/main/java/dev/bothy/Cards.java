@@ -4,6 +4,7 @@ import dev.bothy.device.virtio.ConsolePort;
 import dev.bothy.device.virtio.VirtioBalloon;
 import dev.bothy.device.virtio.VirtioBlock;
 import dev.bothy.device.virtio.VirtioConsole;
+import dev.bothy.device.virtio.VirtioFs;
 import dev.bothy.device.virtio.VirtioNet;
 import dev.bothy.device.virtio.VirtioPci;
 import dev.bothy.device.virtio.VirtioVsock;
@@ -15,6 +16,7 @@ import dev.bothy.machine.PciCard;
 import dev.bothy.net.MacAddress;
 import dev.bothy.net.Network;
 import dev.bothy.net.NetworkOption;
+import dev.bothy.share.FuseServer;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -32,11 +34,17 @@ final class Cards implements AutoCloseable {
   /** Of a disk, under way at once; a multiple of the number of queues. */
   private static final int DISK_REQUESTS = 64;
 
+  private static final int MAX_SHARE_QUEUES = 4;
+
+  /** Requests of a queue that may wait for the host's file system at once. */
+  private static final int SHARE_REQUESTS = 16;
+
   private final List<PciCard> cards = new ArrayList<>();
   private final List<BlockDevice> disks = new ArrayList<>();
   private final List<Network> networks = new ArrayList<>();
   private final List<VsockListener> listeners = new ArrayList<>();
   private final List<ConsoleSocket> sockets = new ArrayList<>();
+  private final List<FuseServer> shares = new ArrayList<>();
 
   List<PciCard> cards() {
     return List.copyOf(cards);
@@ -110,6 +118,26 @@ final class Cards implements AutoCloseable {
   }
 
   /**
+   * Opens a folder.
+   *
+   * @throws IOException in one line, if it cannot be shared
+   */
+  void add(Share share) throws IOException {
+    FuseServer folder = FuseServer.open(share.folder(), share.readOnly());
+    shares.add(folder);
+    cards.add(
+        host ->
+            new VirtioPci(
+                new VirtioFs(
+                    host.memory(),
+                    host.files(),
+                    folder,
+                    share.tag(),
+                    Math.min(host.cpus(), MAX_SHARE_QUEUES),
+                    host.reproducible() ? 1 : SHARE_REQUESTS)));
+  }
+
+  /**
    * Opens the sockets of a console device, and adds that with {@code ports} and theirs.
    *
    * @throws IOException in one line, if that is not possible
@@ -168,6 +196,8 @@ final class Cards implements AutoCloseable {
     networks.clear();
     listeners.forEach(VsockListener::close);
     listeners.clear();
+    shares.forEach(FuseServer::close);
+    shares.clear();
     if (first != null) {
       throw first;
     }

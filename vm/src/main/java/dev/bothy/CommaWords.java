@@ -9,13 +9,18 @@ final class CommaWords {
 
   /** At least one word, perhaps empty. */
   static List<String> of(String text) {
+    return of(text, ',');
+  }
+
+  /** The same with another character between the words. */
+  static List<String> of(String text, char separator) {
     List<String> words = new ArrayList<>();
     StringBuilder word = new StringBuilder();
     for (int i = 0; i < text.length(); i++) {
       char c = text.charAt(i);
-      if (c != ',') {
+      if (c != separator) {
         word.append(c);
-      } else if (i + 1 < text.length() && text.charAt(i + 1) == ',') {
+      } else if (i + 1 < text.length() && text.charAt(i + 1) == separator) {
         word.append(c);
         i++;
       } else {

@@ -217,6 +217,7 @@ public final class Vm implements AutoCloseable {
     private OutputStream consoleStream;
     private final List<Disk> disks = new ArrayList<>();
     private final List<NetworkOption> networks = new ArrayList<>();
+    private final List<Share> shares = new ArrayList<>();
     private Vsock vsock;
     private final List<ConsolePort> ports = new ArrayList<>();
     private final List<ConsoleSocket.Place> consoleSockets = new ArrayList<>();
@@ -380,6 +381,37 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
+    /**
+     * One more folder of the host. The default guest mounts it at {@code /mnt/TAG}.
+     *
+     * @throws IllegalArgumentException if there is one with that tag
+     */
+    public Builder share(Share value) {
+      if (!value.tag().isEmpty() && hasTag(value.tag())) {
+        throw new IllegalArgumentException(
+            "the tag \"" + value.tag() + "\" is given twice: give each share one of its own");
+      }
+      shares.add(value);
+      return this;
+    }
+
+    private boolean hasTag(String tag) {
+      return shares.stream().anyMatch(share -> share.tag().equals(tag));
+    }
+
+    /** Gives tags to those that have none. */
+    private void settleTags() {
+      for (int i = 0; i < shares.size(); i++) {
+        if (shares.get(i).tag().isEmpty()) {
+          String tag = Share.DEFAULT_TAG;
+          for (int number = 1; hasTag(tag); number++) {
+            tag = Share.DEFAULT_TAG + number;
+          }
+          shares.set(i, shares.get(i).withTag(tag));
+        }
+      }
+    }
+
     /** A socket device; a guest has use for one. */
     public Builder vsock(Vsock value) {
       vsock = value;
@@ -449,6 +481,10 @@ public final class Vm implements AutoCloseable {
         for (NetworkOption network : networks()) {
           cards.add(network, troubles);
         }
+        settleTags();
+        for (Share share : shares) {
+          cards.add(share);
+        }
         if (vsock != null) {
           cards.add(vsock);
         }
@@ -504,6 +540,15 @@ public final class Vm implements AutoCloseable {
       return cache ? Optional.of(DefaultGuest.cacheFolder().resolve(folder)) : Optional.empty();
     }
 
+    /** What the default guest is to mount: it could not find the tags out by itself. */
+    private String shareWords() {
+      StringBuilder words = new StringBuilder();
+      for (Share share : shares) {
+        words.append(" bothy.share=").append(share.tag()).append(share.readOnly() ? ",ro" : "");
+      }
+      return words.toString();
+    }
+
     private KernelBoot boot() throws IOException {
       if (kernel != null) {
         return new KernelBoot(kernel, Optional.ofNullable(initrd), append);
@@ -512,7 +557,7 @@ public final class Vm implements AutoCloseable {
       return new KernelBoot(
           guest.kernel(),
           Optional.of(initrd == null ? guest.initrd() : initrd),
-          (guest.commandLine() + " " + append).strip());
+          (guest.commandLine() + shareWords() + " " + append).strip());
     }
 
     /** Makes the machine and switches it on. */

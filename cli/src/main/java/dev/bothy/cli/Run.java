@@ -3,6 +3,7 @@ package dev.bothy.cli;
 import dev.bothy.ConsoleSocket;
 import dev.bothy.Disk;
 import dev.bothy.MemorySize;
+import dev.bothy.Share;
 import dev.bothy.Vm;
 import dev.bothy.VmException;
 import dev.bothy.Vsock;
@@ -77,6 +78,15 @@ final class Run implements Command.Action {
               + " capture-limit=SIZE. May be given several times (default: user for the default"
               + " guest, none for others).");
 
+  private final Option shares =
+      syntax.options(
+          "--share",
+          "HOSTDIR[:TAG][,readonly]",
+          "A folder of the host as a virtiofs file system that the guest cannot get out of. The"
+              + " default guest mounts it at /mnt/TAG, others with 'mount -t virtiofs TAG PLACE'"
+              + " (default TAG: share, then share1 and so on). A colon or comma in HOSTDIR is"
+              + " written twice. May be given several times.");
+
   private final Option vsock =
       syntax.option(
           "--vsock",
@@ -144,6 +154,8 @@ final class Run implements Command.Action {
           A disk, and a card whose port 22 is port 2222 of the host's loopback address:
             bothy run --disk debian.qcow2 --net user,hostfwd=:2222-:22 --kernel vmlinuz \\
                 --initrd initrd.img --append "console=ttyS0 root=/dev/vda1"
+          This folder, for reading and writing at /mnt/share in the default guest:
+            bothy run --share .
           Commands from a pipe, at most two minutes, with statistics:
             echo "uname -a; exit" | bothy run --timeout 120 --stats run.json
         """);
@@ -220,6 +232,7 @@ final class Run implements Command.Action {
     checked(disks, value -> builder.disk(Disk.parse(value)));
     checked(consoles, value -> builder.consoleSocket(ConsoleSocket.Place.parse(value)));
     checked(networks, value -> builder.network(NetworkOption.parse(value)));
+    checked(shares, value -> builder.share(Share.parse(value)));
     checked(vsock, value -> builder.vsock(Vsock.parse(value)));
     return builder;
   }

@@ -64,6 +64,12 @@ class WrongUsageTest {
         "--disk|a,serail=1|serail",
         "--console|/run/tty|socket=PATH",
         "--console|socket=a,nmae=b|nmae",
+        "--share|''|wants a folder",
+        "--share|a:b:c|twice",
+        "--share|a:|tag",
+        "--share|a,rw|rw",
+        "--share|a:b c|no tag",
+        "--share|a:1234567890123456789012345678901234567|too long",
         "--vsock|2,uds=a|3 to 4294967294",
         "--vsock|3|CID,uds=PATH",
         "--net|wifi|wifi",
@@ -116,6 +122,22 @@ class WrongUsageTest {
   }
 
   @Test
+  void foldersThatCannotBeSharedAreOneLineAndStatus1() throws IOException {
+    Path file = Files.createFile(folder.resolve("file"));
+    assertEquals(1, execute("run", "--share", folder.resolve("missing") + ":tag"));
+    assertOneLine("missing");
+    assertEquals(1, execute("run", "--share", file + ",readonly"));
+    assertOneLine("file");
+  }
+
+  @Test
+  void tagsOfSharesAreUnique() {
+    assertEquals(2, execute("run", "--share", folder + ":one", "--share", "/:one"));
+    assertOneLine("\"one\" is given twice");
+    assertTrue(err.contains("--share"), err);
+  }
+
+  @Test
   void waysToLookAtTheCodeAreCheckedBeforeTheStart() throws IOException {
     String[] start = {"run", "--engine", "translator", "--kernel", "/no/such/kernel"};
     assertEquals(2, execute(with(start, "--dump-block", "no_such_function")));
@@ -158,8 +180,8 @@ class WrongUsageTest {
     assertEquals(0, execute("run", "--help"));
     assertTrue(out.contains("Examples:"), out);
     for (String option :
-        ("engine cpu cpus memory kernel initrd append no-reboot debug-exit timeout stats summary"
-                + " perf-map dump-block symbols count-events")
+        ("engine cpu cpus memory kernel initrd append share no-reboot debug-exit timeout stats"
+                + " summary perf-map dump-block symbols count-events")
             .split(" ")) {
       assertTrue(out.contains("--" + option), option);
     }
