@@ -63,7 +63,7 @@ final class DiskConvert extends DiskAction {
       complete = true;
     } catch (ImageException e) {
       // Errors of files name them; what is left is about what the source contains.
-      throw e.getMessage().contains(target.toString()) ? e : Images.named(source, e);
+      throw Images.names(target, e) ? e : Images.named(source, e);
     } finally {
       Runtime.getRuntime().removeShutdownHook(remove);
       if (!complete) {

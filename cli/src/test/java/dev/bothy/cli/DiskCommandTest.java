@@ -109,6 +109,7 @@ class DiskCommandTest {
     assertEquals("0", check.get("leaks"));
     refuse(1, "exists already", "convert", file("a.raw"), file("b.qcow2"));
     refuse(1, "no file", "convert", file("none"), file("e.qcow2"));
+    refuse(1, "e.qcow2 cannot be made: there is no", "convert", file("a.raw"), file("no/e.qcow2"));
     assertFalse(Files.exists(folder.resolve("e.qcow2")));
   }
 

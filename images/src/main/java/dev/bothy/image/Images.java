@@ -76,11 +76,17 @@ public final class Images {
     }
   }
 
-  /** The same error, with the file's name in front if it is not in the message. */
+  /** True if an error's message says that it is about this file. */
+  public static boolean names(Path path, ImageException e) {
+    String message = e.getMessage();
+    return message.startsWith(path + " ")
+        || message.startsWith(path + ": ")
+        || message.endsWith(" " + path);
+  }
+
+  /** The same error, with the file's name in front if the message does not say it. */
   public static ImageException named(Path path, ImageException e) {
-    return e.getMessage().contains(path.toString())
-        ? e
-        : new ImageException(e.trouble(), path + ": " + e.getMessage(), e);
+    return names(path, e) ? e : new ImageException(e.trouble(), path + ": " + e.getMessage(), e);
   }
 
   private static void checkChain(Path path, List<Object> chain) throws IOException {

@@ -45,6 +45,7 @@ class ImagesTest {
         assertThrows(ImageException.class, () -> Images.open(path, Images.How.READING));
     assertEquals(trouble, e.trouble(), e.getMessage());
     assertTrue(e.getMessage().contains(mentions), e.getMessage());
+    assertTrue(e.getMessage().startsWith(path + ": "), e.getMessage());
     assertEquals(1, e.getMessage().lines().count(), e.getMessage());
   }
 

@@ -95,7 +95,11 @@ final class OpenFiles {
       try {
         return add(path, true, true);
       } catch (IOException e) {
-        throw failure(path, e);
+        ImageException failure = failure(path, e);
+        throw failure.trouble() == Trouble.NOT_FOUND
+            ? new ImageException(
+                Trouble.NOT_FOUND, path + " cannot be made: there is no such folder", e)
+            : failure;
       }
     }
   }
