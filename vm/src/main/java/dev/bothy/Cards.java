@@ -130,7 +130,7 @@ final class Cards implements AutoCloseable {
             new VirtioPci(
                 new VirtioFs(
                     host.memory(),
-                    host.files(),
+                    host.io(),
                     folder,
                     share.tag(),
                     Math.min(host.cpus(), MAX_SHARE_QUEUES),
