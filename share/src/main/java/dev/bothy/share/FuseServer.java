@@ -19,6 +19,10 @@ import java.util.List;
  * each reply some that it reads. The guest reaches that folder and nothing else. Its kernel follows
  * symbolic links, and decides what its users may do; the host decides what this process may.
  *
+ * <p>A guest that may write can leave any program in the folder. If this process is root's, that
+ * includes programs that make whoever runs them on the host root, so such a folder is best one that
+ * others cannot enter.
+ *
  * <p>Locks are the guest's own: no request asks for one. Errors are the host's, and besides ESTALE
  * for what is no longer where the guest has seen it, EXDEV for what is mounted inside of the
  * folder, and ENFILE when the guest has too much open, or knows too many files.

@@ -43,6 +43,9 @@ final class OpenFiles {
   private static final int SEEK_DATA = 3;
   private static final int SEEK_HOLE = 4;
 
+  /** Bytes read or written by one request; the guest was told of less. */
+  private static final long MOST_MOVED = 16 << 20;
+
   /** Bytes copied at once, so that a request does not take minutes; the guest asks again. */
   private static final long MOST_COPIED = 128 << 20;
 
@@ -237,7 +240,7 @@ final class OpenFiles {
     request.out().needs(0);
     try (Descriptor file = use(request, 0)) {
       long all = 0;
-      long wanted = Math.min(size, request.out().room());
+      long wanted = Math.min(Math.min(size, MOST_MOVED), request.out().room());
       List<MemorySegment> targets = request.out().data(wanted);
       // For the guest's kernel, what is short is the end of the file.
       while (all < wanted) {
@@ -258,7 +261,7 @@ final class OpenFiles {
   static int write(Request request) throws FuseException {
     FuseMessage in = request.in();
     long position = in.getLong(8);
-    long size = in.getInt(16) & 0xffff_ffffL;
+    long size = Math.min(in.getInt(16) & 0xffff_ffffL, MOST_MOVED);
     int how = in.getInt(20);
     int guest = in.getInt(32);
     List<MemorySegment> sources = in.data(FuseMessage.WRITE_HEADER, size);

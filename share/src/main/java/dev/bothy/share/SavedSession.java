@@ -171,7 +171,9 @@ final class SavedSession {
       List<Node.Name> names = new ArrayList<>();
       for (SavedName name : saved.names) {
         SavedNode parent = nodes.get(name.folder);
-        if (parent == null && name.folder != Node.ROOT) {
+        boolean isRoot = name.folder == Node.ROOT;
+        // What others are in has one place.
+        if (!isRoot && (parent == null || parent.names.size() > 1)) {
           throw in.damaged("a folder " + name.folder);
         }
         names.add(new Node.Name(parent == null ? session.nodes().root() : parent.node, name.text));

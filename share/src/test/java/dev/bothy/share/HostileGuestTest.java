@@ -162,11 +162,11 @@ class HostileGuestTest {
   }
 
   @Test
-  void randomRequestsAreAnswered() throws IOException {
+  void randomRequestsLeaveNothingOpen() throws IOException {
     Random random = new Random(4);
     List<Long> numbers = new ArrayList<>(List.of(0L, ROOT, -1L));
     long descriptors = FuseServerTest.descriptors();
-    for (int i = 0; i < 60_000; i++) {
+    for (int i = 0; i < 20_000; i++) {
       Out body = new Out();
       int values = random.nextInt(12);
       for (int j = 0; j < values; j++) {
@@ -179,7 +179,8 @@ class HostileGuestTest {
         }
       }
       int opcode = random.nextInt(55);
-      if (opcode == Opcode.DESTROY || opcode == Opcode.SYNCFS) {
+      // What has random permissions could not be deleted afterwards.
+      if (opcode == Opcode.DESTROY || opcode == Opcode.SYNCFS || opcode == Opcode.SETATTR) {
         continue;
       }
       long node = numbers.get(random.nextInt(numbers.size()));
