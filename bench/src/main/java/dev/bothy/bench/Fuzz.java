@@ -47,7 +47,9 @@ final class Fuzz {
               "bothy-images",
               List.of(
                   "dev/bothy/image/qcow2/",
-                  "dev/bothy/image/storage/",
+                  "dev/bothy/image/storage/DescriptorFile",
+                  "dev/bothy/image/storage/FileStorage",
+                  "dev/bothy/image/storage/OpenFiles",
                   "dev/bothy/image/ImageFormat",
                   "dev/bothy/image/Images",
                   "dev/bothy/image/Ranges",

@@ -242,10 +242,14 @@ final class Checker {
     }
     long end = Math.max(references.end(), counted(counts));
     for (long cluster = 0; cluster < end; cluster++) {
-      if (references.end() <= cluster && !inFile(counts.block(cluster))) {
-        // Nothing is counted there, however many such blocks the table names.
-        cluster |= (1L << geometry.blockBits()) - 1;
-        continue;
+      if (references.end() <= cluster) {
+        long last = cluster | (1L << geometry.blockBits()) - 1;
+        // Nothing is counted behind the end, however many such blocks the table names.
+        cluster = inFile(counts.block(cluster)) ? counts.nextCounted(cluster, last + 1) : last + 1;
+        if (cluster > last) {
+          cluster = last;
+          continue;
+        }
       }
       long count = counts.get(cluster);
       int wanted = references.get(cluster);

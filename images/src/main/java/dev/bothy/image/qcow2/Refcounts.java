@@ -200,6 +200,26 @@ final class Refcounts {
     }
   }
 
+  /** The first cluster from {@code from} on, in the same block, whose count is not 0; or end. */
+  long nextCounted(long from, long end) throws IOException {
+    long block = block(from);
+    int inWord = Long.SIZE >> geometry.refcountOrder();
+    long cluster = from;
+    while (cluster < end) {
+      long index = indexInBlock(cluster);
+      Piece piece = piece(block, index);
+      int at = (int) (index << geometry.refcountOrder() >>> 3) & cache.pieceSize() - 1;
+      if (index % inWord == 0 && BigEndian.getLong(piece.bytes, at) == 0) {
+        cluster += inWord;
+      } else if (get(piece, index) != 0) {
+        return cluster;
+      } else {
+        cluster++;
+      }
+    }
+    return end;
+  }
+
   /**
    * Makes room for the counts of {@code cluster}, a free one, if there is none: at that cluster
    * itself, so that the new block counts itself. It is durable before the table refers to it, and

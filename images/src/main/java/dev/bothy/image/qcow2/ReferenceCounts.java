@@ -15,9 +15,19 @@ final class ReferenceCounts {
   private final long mostChunks = Runtime.getRuntime().maxMemory() / 4 / (2 << CHUNK_BITS);
   private long end;
 
+  /** The chunk that was looked at last. */
+  private long lastIndex = -1;
+
+  private char[] last;
+
   /** Counts one more reference; returns how many there are now. */
   int add(long cluster) throws ImageException {
-    char[] chunk = chunks.computeIfAbsent(cluster >>> CHUNK_BITS, _ -> new char[1 << CHUNK_BITS]);
+    long index = cluster >>> CHUNK_BITS;
+    if (index != lastIndex || last == null) {
+      last = chunks.computeIfAbsent(index, _ -> new char[1 << CHUNK_BITS]);
+      lastIndex = index;
+    }
+    char[] chunk = last;
     if (chunks.size() > mostChunks) {
       throw new ImageException(
           ImageException.Trouble.REFUSED,
@@ -32,8 +42,11 @@ final class ReferenceCounts {
   }
 
   int get(long cluster) {
-    char[] chunk = chunks.get(cluster >>> CHUNK_BITS);
-    return chunk == null ? 0 : chunk[(int) cluster & (1 << CHUNK_BITS) - 1];
+    if (cluster >>> CHUNK_BITS != lastIndex) {
+      lastIndex = cluster >>> CHUNK_BITS;
+      last = chunks.get(lastIndex);
+    }
+    return last == null ? 0 : last[(int) cluster & (1 << CHUNK_BITS) - 1];
   }
 
   /** Behind the last cluster that is referred to. */

@@ -97,12 +97,23 @@ final class ImageCorpus {
     for (int bits = 1; bits <= 4; bits *= 2) {
       own("refcount" + bits, new Qcow2Layout(3, 1024, bits, false, false, false, "", ""));
     }
+    nearlyFull();
     Sample plain = named("v3");
     changed(plain, "extensions", file -> extensions(file));
     changed(plain, "encrypted", file -> file.poke(Header.ENCRYPTION, new byte[] {0, 0, 0, 1}));
     changed(plain, "external", file -> file.poke(Header.INCOMPATIBLE + 7, (byte) 4));
     changed(plain, "corrupt", file -> file.poke(Header.INCOMPATIBLE + 7, (byte) 2));
     changed(named("lazy"), "dirty", file -> file.poke(Header.INCOMPATIBLE + 7, (byte) 9));
+  }
+
+  /** One whose refcount table has hardly a place left. */
+  private void nearlyFull() throws IOException {
+    SparseStorage file = new SparseStorage();
+    new Qcow2Layout(3, 512, 64, false, false, false, "", "").write(file, 4 << 20);
+    try (Qcow2Image disk = Qcow2Image.open(file, null, false)) {
+      disk.write(0, MemorySegment.ofArray(new byte[1_955_000]));
+    }
+    add("nearly-full", file.bytes());
   }
 
   private interface Change {

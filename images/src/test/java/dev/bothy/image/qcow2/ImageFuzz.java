@@ -12,7 +12,9 @@ import dev.bothy.image.qcow2.ImageCorpus.Sample;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -32,6 +34,20 @@ import java.util.random.RandomGenerator;
 public final class ImageFuzz implements LongConsumer {
   private static final int WINDOW = 2 * ImageCorpus.SIZE;
   private static final int DEEPEST = 3;
+  private static final int MOST_OFTEN = 700_000;
+  private static final List<String> MAGICS =
+      List.of(
+          "KDMV",
+          "COWD",
+          "# Disk DescriptorFile",
+          "x".repeat(0x40) + "\u007f\u0010\u00da\u00be",
+          "vhdxfile",
+          "conectix",
+          "QED\0",
+          "WithoutFreeSpace",
+          "WithouFreSpacExt",
+          "LUKS\u00ba\u00be",
+          "raw");
   private static final boolean TRACE = Boolean.getBoolean("bothy.fuzz.trace");
   private static final boolean FOREIGN = Boolean.getBoolean("bothy.fuzz.foreign");
   private static ImageCorpus corpus;
@@ -67,8 +83,8 @@ public final class ImageFuzz implements LongConsumer {
     random = new SplittableRandom(number);
     List<Sample> samples = corpus().samples();
     sample = samples.get(random.nextInt(samples.size()));
-    while (sample.clusterBits() > 14 && random.nextInt(16) > 0) {
-      // Large clusters take long.
+    while (sample.content().size() > MOST_OFTEN && random.nextInt(16) > 0) {
+      // Large ones take long.
       sample = samples.get(random.nextInt(samples.size()));
     }
     file = new ForkedStorage(sample.content()).holes(random.nextBoolean());
@@ -198,17 +214,26 @@ public final class ImageFuzz implements LongConsumer {
               ? Files.createTempDirectory(memory, "bothy-fuzz")
               : Files.createTempDirectory("bothy-fuzz");
       folder.toFile().deleteOnExit();
-      for (String name : List.of("image", ImageCorpus.RAW_BASE, ImageCorpus.QCOW2_BASE)) {
+      for (String name : List.of("image", "made", ImageCorpus.RAW_BASE, ImageCorpus.QCOW2_BASE)) {
         folder.resolve(name).toFile().deleteOnExit();
       }
     }
     Path image = folder.resolve("image");
-    Files.write(image, ImageCorpus.bytes(file));
+    byte[] bytes = ImageCorpus.bytes(file);
+    if (random.nextInt(8) == 0) {
+      byte[] magic =
+          MAGICS.get(random.nextInt(MAGICS.size())).getBytes(StandardCharsets.ISO_8859_1);
+      System.arraycopy(magic, 0, bytes, 0, Math.min(magic.length, bytes.length));
+    }
+    Files.write(image, bytes);
     Files.write(folder.resolve(ImageCorpus.RAW_BASE), corpus().rawBase());
     Sample base = corpus().named(ImageCorpus.QCOW2_BASE);
     Files.write(
         folder.resolve(ImageCorpus.QCOW2_BASE),
         ImageCorpus.bytes(new ForkedStorage(base.content())));
+    if (random.nextInt(4) == 0) {
+      make(folder.resolve("made"));
+    }
     Optional<ImageFormat> format =
         switch (random.nextInt(8)) {
           case 0 -> Optional.of(ImageFormat.RAW);
@@ -216,16 +241,54 @@ public final class ImageFuzz implements LongConsumer {
           default -> Optional.empty();
         };
     boolean chain = random.nextInt(4) > 0;
-    try (DiskImage disk = Images.open(image, new Images.How(format, true, chain, false))) {
+    Images.How reading = new Images.How(format, true, chain, false);
+    try (DiskImage disk = Images.open(image, reading)) {
       look(disk);
+      refuseSecond(image, reading);
     } catch (ImageException e) {
       refused(e);
     }
+    Path opened = random.nextInt(16) > 0 ? image : folder.resolve(ImageMutation.anyName(random));
     try (DiskImage disk =
-        Images.open(image, new Images.How(format, false, chain, random.nextBoolean()))) {
+        Images.open(opened, new Images.How(format, false, chain, random.nextBoolean()))) {
       for (int n = 1 + random.nextInt(4); n > 0; n--) {
         work(disk);
       }
+    } catch (InvalidPathException e) {
+      // No name of a file.
+    }
+  }
+
+  /** Who reads an image shares it with readers alone. */
+  private static void refuseSecond(Path image, Images.How reading) throws IOException {
+    Images.open(image, reading).close();
+    try {
+      Images.open(image, Images.How.WRITING).close();
+      throw new AssertionError("opened for writing while somebody reads it");
+    } catch (ImageException e) {
+      // As it should be.
+    }
+  }
+
+  /** A new image, of a kind that there may not be. */
+  private void make(Path path) throws IOException {
+    Files.deleteIfExists(path);
+    Qcow2Layout layout =
+        new Qcow2Layout(
+            random.nextInt(1, 5),
+            random.nextInt(8) == 0 ? random.nextInt() : 1 << random.nextInt(8, 23),
+            1 << random.nextInt(8),
+            random.nextBoolean(),
+            random.nextInt(4) == 0,
+            random.nextInt(4) == 0,
+            random.nextBoolean() ? "" : ImageMutation.anyName(random),
+            random.nextBoolean() ? "" : "raw");
+    long size = random.nextInt(4) == 0 ? random.nextLong() : random.nextInt(1 << 26);
+    ImageFormat format = random.nextInt(4) == 0 ? ImageFormat.RAW : ImageFormat.QCOW2;
+    try (DiskImage disk = Images.create(path, format, size, layout)) {
+      work(disk);
+    } catch (ImageException e) {
+      refused(e);
     }
   }
 

@@ -90,6 +90,10 @@ final class ImageMutation {
     this.random = random;
   }
 
+  static String anyName(RandomGenerator random) {
+    return NAMES.get(random.nextInt(NAMES.size()));
+  }
+
   /** One to five changes, and now and then an end that comes early or late. */
   void apply() {
     for (int n = 1 + Math.min(random.nextInt(5), random.nextInt(5)); n > 0; n--) {
@@ -177,7 +181,7 @@ final class ImageMutation {
   }
 
   private void backing() {
-    byte[] name = NAMES.get(random.nextInt(NAMES.size())).getBytes(StandardCharsets.UTF_8);
+    byte[] name = anyName(random).getBytes(StandardCharsets.UTF_8);
     long at = 400 + random.nextInt(150);
     file.poke(at, name);
     file.pokeLong(Header.BACKING_OFFSET, at);
