@@ -36,6 +36,7 @@ final class ShareSteps {
         + " --name=random --rw=randwrite --bs=4k --stonewall"
         + " --name=direct --rw=randwrite --bs=4k-64k --direct=1 --stonewall"
         + " --name=sequential --rw=write --bs=1m --stonewall"
+        + " --name=mapped --rw=randwrite --bs=4k --ioengine=mmap --stonewall"
         + " || { cat /tmp/fio.txt; false; }";
   }
 
@@ -47,8 +48,9 @@ final class ShareSteps {
     if (!Files.readString(machine.shared().resolve("from-guest")).equals("there\n")) {
       throw new IOException("the guest's file is not the host's");
     }
-    return machine.must(fio(MOUNTED + "/fio"), LONG)
-        + machine.must("rm -r " + MOUNTED + "/fio", SHORT);
+    machine.must(fio(MOUNTED + "/fio"), LONG);
+    machine.must("rm -r " + MOUNTED + "/fio", SHORT);
+    return machine.must("findmnt -no FSTYPE,OPTIONS " + MOUNTED, SHORT);
   }
 
   private void mount() throws IOException, InterruptedException {
@@ -59,8 +61,8 @@ final class ShareSteps {
   }
 
   /**
-   * Each of stress-ng's programs about file systems for a while; those that fail again on the
-   * guest's own disk are left out.
+   * Each of stress-ng's programs about file systems for a while, as many at once as there are
+   * processors; those that fail again on the guest's own disk are left out.
    */
   String stress() throws IOException, InterruptedException {
     mount();
@@ -79,6 +81,9 @@ final class ShareSteps {
       }
       Files.write(machine.folder().resolve("stress.txt"), said);
     }
+    if (Files.exists(machine.shared().resolve("stress"))) {
+      throw new IOException("the folder is not empty, and could not be removed");
+    }
     String text =
         names.size() + " programs; failing on the disk, too: " + String.join(" ", elsewhere);
     if (!failed.isEmpty()) {
@@ -92,7 +97,7 @@ final class ShareSteps {
     return machine
         .shell()
         .run(
-            "mkdir -p %1$s; timeout -k 10 %2$d stress-ng --%3$s 1 --timeout %4$d --verify --temp-path %1$s; s=$?; rm -rf %1$s; (exit $s)"
+            "mkdir -p %1$s; timeout -k 10 %2$d stress-ng --%3$s 0 --timeout %4$d --verify --temp-path %1$s; s=$?; rm -rf %1$s; (exit $s)"
                 .formatted(folder, seconds + 60, name, seconds),
             LONG);
   }

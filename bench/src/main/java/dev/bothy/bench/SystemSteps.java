@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
@@ -52,6 +53,7 @@ final class SystemSteps {
   private static final int BOOT_SECONDS = 600;
   private static final int SHORT = 120;
   private static final int LONG = 900;
+  private static final int CLOCK_SECONDS = 5;
   private static final int COPY_MIB = 32;
   private static final int PIECES = 60;
   private static final int POWER_OFF_SECONDS = 300;
@@ -109,6 +111,10 @@ final class SystemSteps {
     must(
         "mkdir -p -m 700 ~/.ssh; cat >~/.ssh/authorized_keys <<END\n" + publicKey() + "\nEND",
         SHORT);
+    long clock = Long.parseLong(must("date +%s", SHORT));
+    if (Math.abs(clock - Instant.now().getEpochSecond()) > CLOCK_SECONDS) {
+      throw new IOException("the guest's clock says " + Instant.ofEpochSecond(clock));
+    }
     return "login after " + Measured.fixed(1, login) + " s; " + must("uname -sr", SHORT);
   }
 
