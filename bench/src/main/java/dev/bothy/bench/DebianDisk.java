@@ -33,7 +33,7 @@ record DebianDisk(Path kernel, Path initrd, String append, Path image) {
         Path work = cache.resolve("system-work");
         DebianRoot.delete(work);
         Files.createDirectories(work);
-        DebianRoot.command(script.toString(), work.toString());
+        DebianRoot.make(script, work);
         Path raw = work.resolve("disk.raw");
         DebianRoot.command(
             home.resolve("bothy").toString(),

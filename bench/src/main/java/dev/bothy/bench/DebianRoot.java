@@ -52,7 +52,7 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
         Path work = cache.resolve("debian-work");
         delete(work);
         Files.createDirectories(work);
-        command(scripts.resolve("root").toString(), work.toString());
+        make(scripts.resolve("root"), work);
         Files.move(work, debian, StandardCopyOption.ATOMIC_MOVE);
       }
       List<Path> files = files(scripts.resolve("guest"));
@@ -129,6 +129,14 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
 
   private static long next(long state) {
     return state * 6364136223846793005L + 1442695040888963407L;
+  }
+
+  /**
+   * Runs a script that makes something with debootstrap in a folder. What is mounted there
+   * meanwhile only the script sees: it is gone with it, even if it is killed.
+   */
+  static void make(Path script, Path folder) throws IOException, InterruptedException {
+    command("unshare", "--mount", script.toString(), folder.toString());
   }
 
   /** Runs a program whose output nobody reads. */
