@@ -1,5 +1,6 @@
 package dev.bothy;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -7,15 +8,22 @@ import dev.bothy.device.virtio.VirtioBalloon;
 import dev.bothy.guest.DefaultGuest;
 import dev.bothy.machine.MachineExit;
 import dev.bothy.net.NetworkOption;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.FutureTask;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -24,6 +32,8 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(1800)
 class VirtioGuestTest {
   private static final int SECTORS = 32768;
+  private static final int STREAM = 2_000_000;
+  private static final byte[] GUEST = {10, 0, 2, 15};
 
   @TempDir Path folder;
 
@@ -35,6 +45,7 @@ class VirtioGuestTest {
     Path first = Files.write(folder.resolve("first"), content);
     Path second = Files.write(folder.resolve("second"), content);
     Path socket = folder.resolve("port");
+    Path captured = folder.resolve("captured");
     try (Vm vm =
         Vm.builder()
             .name("virtio")
@@ -45,7 +56,7 @@ class VirtioGuestTest {
             .cpus(2)
             .disk(Disk.parse(first + ",format=raw,serial=first-disk"))
             .disk(Disk.parse(second + ",readonly"))
-            .network(NetworkOption.parse("user,hostname=guest"))
+            .network(NetworkOption.parse("user,hostname=guest,capture=" + captured))
             .consoleSocket(ConsoleSocket.Place.parse("socket=" + folder.resolve("terminal")))
             .consoleSocket(ConsoleSocket.Place.parse("socket=" + socket + ",name=org.test"))
             .balloon(true)
@@ -55,12 +66,14 @@ class VirtioGuestTest {
       checkEntropy(shell);
       checkDisks(shell);
       checkNetwork(shell);
+      checkStream(shell, content);
       checkPorts(shell, socket);
       checkBalloon(shell, vm.balloon().orElseThrow());
       assertEquals(List.of(), KernelWarnings.unknown(shell.run("dmesg -r")));
       shell.type("exit");
       assertEquals(new MachineExit.PoweredOff(), vm.awaitExit());
     }
+    checkSegmentation(Files.readAllBytes(captured));
     byte[] left = Files.readAllBytes(first);
     byte[] text = "written by the guest".getBytes(StandardCharsets.US_ASCII);
     System.arraycopy(text, 0, content, 4096, text.length);
@@ -98,6 +111,59 @@ class VirtioGuestTest {
     assertEquals("10.0.2.15/24", shell.run("ip -4 -o addr show eth0 | awk '{ print $4 }'"));
     assertEquals("0", shell.run("ping -c 2 10.0.2.2 > /dev/null; echo $?"));
     assertEquals("2", shell.run("ls /sys/class/net/eth0/queues | grep -c rx"));
+  }
+
+  /** What the guest sends to the host's loopback, and gets back, is what it was. */
+  private static void checkStream(GuestShell shell, byte[] content) throws Exception {
+    byte[] sent = Arrays.copyOf(content, STREAM);
+    try (ServerSocket server = new ServerSocket(0, 1, InetAddress.ofLiteral("127.0.0.1"))) {
+      FutureTask<byte[]> host =
+          new FutureTask<>(
+              () -> {
+                try (Socket socket = server.accept()) {
+                  byte[] bytes = socket.getInputStream().readNBytes(STREAM);
+                  socket.getOutputStream().write(bytes);
+                  return bytes;
+                }
+              });
+      Thread.ofVirtual().start(host);
+      String sum = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(sent));
+      String stream = "head -c %d /dev/vdb | nc 10.0.2.2 %d | sha256sum";
+      assertEquals(sum + "  -", shell.run(stream.formatted(STREAM, server.getLocalPort())));
+      assertArrayEquals(sent, host.get());
+    }
+  }
+
+  /**
+   * The driver leaves cutting into segments to the card and takes what was not cut: of both
+   * directions, frames longer than the link's are in the capture file.
+   */
+  private static void checkSegmentation(byte[] file) {
+    ByteBuffer capture = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN);
+    // Nanoseconds, version 2.4, Ethernet.
+    assertEquals(0xa1b23c4d, capture.getInt(0));
+    assertEquals(0x0004_0002, capture.getInt(4));
+    assertEquals(1, capture.getInt(20));
+    int[] longest = new int[2];
+    int[] bytes = new int[2];
+    int at = 24;
+    while (at < file.length) {
+      int length = capture.getInt(at + 8);
+      assertEquals(length, capture.getInt(at + 12));
+      int frame = at + 16;
+      boolean tcp = file[frame + 12] == 8 && file[frame + 13] == 0 && file[frame + 23] == 6;
+      if (tcp) {
+        int way = Arrays.equals(file, frame + 26, frame + 30, GUEST, 0, 4) ? 0 : 1;
+        longest[way] = Math.max(longest[way], length);
+        bytes[way] += length;
+      }
+      at = frame + length;
+    }
+    assertEquals(file.length, at);
+    for (int way = 0; way < 2; way++) {
+      assertTrue(longest[way] > 1514, "the longest frame has " + longest[way] + " bytes");
+      assertTrue(bytes[way] > STREAM, bytes[way] + " bytes are captured");
+    }
   }
 
   private static void checkPorts(GuestShell shell, Path socket) throws Exception {
