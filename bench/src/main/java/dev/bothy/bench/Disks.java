@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 
@@ -141,14 +142,14 @@ final class Disks {
   private static void conversions(Path home, Path work, long size, int rounds)
       throws IOException, InterruptedException {
     Path sparse = work.resolve("sparse.raw");
-    Path text = work.resolve("text.raw");
+    Path files = work.resolve("files.raw");
     Images.create(sparse, ImageFormat.RAW, 8L << 30, Qcow2Layout.DEFAULT).close();
-    try (DiskImage disk = Images.create(text, ImageFormat.RAW, size / 4, Qcow2Layout.DEFAULT)) {
-      fillWithText(disk);
+    try (DiskImage disk = Images.create(files, ImageFormat.RAW, size / 4, Qcow2Layout.DEFAULT)) {
+      fillWithFiles(disk);
     }
-    time("", "qemu-img", "convert", "-c", "-O", "qcow2", "" + text, work + "/text.qcow2");
+    time("", "qemu-img", "convert", "-c", "-O", "qcow2", files.toString(), work + "/files.qcow2");
     System.out.printf(
-        "Converting %d MiB of random bytes, %d MiB of words, and a sparse disk of 8 GiB; whole"
+        "Converting %d MiB of random bytes, %d MiB of files, and a sparse disk of 8 GiB; whole"
             + " processes, seconds, medians of %d rounds.%n%n",
         size / MIB, size / 4 / MIB, rounds);
     System.out.println("| | qemu-img | Bothy | ratio |\n|---|---:|---:|---:|");
@@ -156,8 +157,8 @@ final class Disks {
         List.of(
             new Conversion("raw to qcow2", "disk.raw", "copy.qcow2", false),
             new Conversion("qcow2 to raw", "disk.qcow2", "copy.raw", false),
-            new Conversion("raw to compressed qcow2", "text.raw", "copy.qcow2", true),
-            new Conversion("compressed qcow2 to raw", "text.qcow2", "copy.raw", false),
+            new Conversion("raw to compressed qcow2", "files.raw", "copy.qcow2", true),
+            new Conversion("compressed qcow2 to raw", "files.qcow2", "copy.raw", false),
             new Conversion("sparse raw to qcow2", "sparse.raw", "copy.qcow2", false),
             new Conversion("sparse raw to raw", "sparse.raw", "copy.raw", false))) {
       convert(home, work, conversion, rounds);
@@ -193,17 +194,17 @@ final class Disks {
         "| %s | %.2f | %.2f | %.2f |%n", conversion.name(), base, other, other / base);
   }
 
-  /** Words, each from a hundred thousand, so that it compresses as files do. */
-  private static void fillWithText(DiskImage disk) throws IOException {
-    Random random = new Random(3);
-    StringBuilder text = new StringBuilder();
-    for (long at = 0; at < disk.size(); at += MIB) {
-      text.setLength(0);
-      while (text.length() < MIB) {
-        double skewed = random.nextDouble();
-        text.append(Long.toString((long) (skewed * skewed * 100_000) * 7_919, 36)).append(' ');
+  /** Programs and texts, again and again: what the Java that runs this consists of. */
+  private static void fillWithFiles(DiskImage disk) throws IOException {
+    Path files = Path.of(System.getProperty("java.home"), "lib", "modules");
+    try (DiskImage modules =
+        Images.open(files, Images.How.READING.as(Optional.of(ImageFormat.RAW)))) {
+      long whole = modules.size() / MIB;
+      MemorySegment mebibyte = MemorySegment.ofArray(new byte[MIB]);
+      for (long i = 0; i < disk.size() / MIB; i++) {
+        modules.read(i % whole * MIB, mebibyte);
+        disk.write(i * MIB, mebibyte);
       }
-      disk.write(at, MemorySegment.ofArray(text.substring(0, MIB).getBytes()));
     }
   }
 

@@ -232,14 +232,17 @@ final class ParallelRunner implements QueueRunner, Runnable {
       doneBefore = done;
       slow = stuck ? CALM : slow;
     }
-    if (stuck && device.enter()) {
-      try {
-        device.publish(queue);
-        share();
-      } finally {
-        device.leave();
+    try {
+      if (stuck && device.enter()) {
+        try {
+          device.publish(queue);
+          share();
+        } finally {
+          device.leave();
+        }
       }
+    } finally {
+      watchLater();
     }
-    watchLater();
   }
 }
