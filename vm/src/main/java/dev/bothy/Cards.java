@@ -15,7 +15,6 @@ import dev.bothy.image.Images;
 import dev.bothy.machine.PciCard;
 import dev.bothy.net.MacAddress;
 import dev.bothy.net.Network;
-import dev.bothy.net.NetworkOption;
 import dev.bothy.share.FuseServer;
 import java.io.IOException;
 import java.util.ArrayList;

@@ -2,7 +2,6 @@ package dev.bothy;
 
 import dev.bothy.device.virtio.VirtioBlock;
 import dev.bothy.image.ImageFormat;
-import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -56,69 +55,37 @@ public record Disk(
    * @throws IllegalArgumentException in one line, if it is something else
    */
   public static Disk parse(String text) {
-    List<String> words = CommaWords.of(text);
-    if (words.getFirst().isEmpty()) {
+    CommaWords words = new CommaWords(text);
+    String file = words.first();
+    if (file.isEmpty()) {
       throw new IllegalArgumentException("a disk wants a file: " + FORM);
     }
-    Disk disk;
-    try {
-      disk = of(Path.of(words.getFirst()));
-    } catch (InvalidPathException e) {
-      throw new IllegalArgumentException("\"" + words.getFirst() + "\" is no file's name", e);
-    }
-    for (String word : words.subList(1, words.size())) {
-      int equals = word.indexOf('=');
-      String key = equals < 0 ? word : word.substring(0, equals);
-      disk = disk.with(key, equals < 0 ? "" : word.substring(equals + 1));
-    }
+    Disk disk =
+        new Disk(
+            CommaWords.path(file),
+            words.one("format").map(ImageFormat::named),
+            words.isOn("readonly"),
+            choice(words, "cache", VirtioBlock.Cache.WRITEBACK),
+            words.one("serial").orElse(""),
+            choice(words, "werror", VirtioBlock.WriteErrors.REPORT));
+    words.finish("a disk", FORM);
     return disk;
   }
 
-  private Disk with(String key, String value) {
-    return switch (key) {
-      case "format" ->
-          new Disk(
-              file, Optional.of(ImageFormat.named(value)), readOnly, cache, serial, writeErrors);
-      case "readonly" -> new Disk(file, format, isOn(value), cache, serial, writeErrors);
-      case "cache" ->
-          new Disk(
-              file,
-              format,
-              readOnly,
-              choice(VirtioBlock.Cache.class, key, value),
-              serial,
-              writeErrors);
-      case "serial" -> new Disk(file, format, readOnly, cache, value, writeErrors);
-      case "werror" ->
-          new Disk(
-              file,
-              format,
-              readOnly,
-              cache,
-              serial,
-              choice(VirtioBlock.WriteErrors.class, key, value));
-      default -> throw new IllegalArgumentException("a disk knows no \"" + key + "\": " + FORM);
-    };
-  }
-
-  private static boolean isOn(String value) {
-    return switch (value) {
-      case "", "on" -> true;
-      case "off" -> false;
-      default -> throw new IllegalArgumentException("readonly is on or off, not " + value);
-    };
-  }
-
-  private static <E extends Enum<E>> E choice(Class<E> type, String key, String value) {
+  private static <E extends Enum<E>> E choice(CommaWords words, String key, E otherwise) {
+    Optional<String> given = words.one(key);
+    if (given.isEmpty()) {
+      return otherwise;
+    }
     List<String> names = new ArrayList<>();
-    for (E constant : type.getEnumConstants()) {
+    for (E constant : otherwise.getDeclaringClass().getEnumConstants()) {
       String name = constant.name().toLowerCase(Locale.ROOT);
-      if (name.equals(value)) {
+      if (name.equals(given.get())) {
         return constant;
       }
       names.add(name);
     }
     throw new IllegalArgumentException(
-        "\"" + value + "\" is no " + key + ": give one of " + String.join(", ", names));
+        "\"" + given.get() + "\" is no " + key + ": give one of " + String.join(", ", names));
   }
 }

@@ -1,7 +1,6 @@
 package dev.bothy;
 
 import dev.bothy.device.virtio.VirtioVsock;
-import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.Objects;
 
@@ -18,8 +17,6 @@ public record Vsock(long cid, Path path) {
   /** How {@link #parse} wants it. */
   public static final String FORM = "CID,uds=PATH";
 
-  private static final String PATH = ",uds=";
-
   public Vsock {
     Objects.requireNonNull(path);
     if (cid < VirtioVsock.FIRST_CID || cid > VirtioVsock.LAST_CID) {
@@ -28,20 +25,25 @@ public record Vsock(long cid, Path path) {
   }
 
   /**
-   * Reads {@link #FORM}.
+   * Reads {@link #FORM}; a comma in the path is written twice.
    *
    * @throws IllegalArgumentException in one line, if it is something else
    */
   public static Vsock parse(String text) {
-    int at = text.indexOf(PATH);
-    if (at < 0 || at + PATH.length() == text.length()) {
-      throw new IllegalArgumentException("\"" + text + "\" is no " + FORM);
-    }
+    CommaWords words = new CommaWords(text);
+    long cid;
     try {
-      return new Vsock(
-          Long.parseLong(text.substring(0, at)), Path.of(text.substring(at + PATH.length())));
-    } catch (NumberFormatException | InvalidPathException e) {
-      throw new IllegalArgumentException("\"" + text + "\" is no " + FORM, e);
+      cid = Long.parseLong(words.first());
+    } catch (NumberFormatException e) {
+      throw new IllegalArgumentException("a socket device wants its CID first: " + FORM, e);
     }
+    Path path =
+        words
+            .one("uds")
+            .map(CommaWords::path)
+            .orElseThrow(
+                () -> new IllegalArgumentException("a socket device wants its socket: " + FORM));
+    words.finish("a socket device", FORM);
+    return new Vsock(cid, path);
   }
 }

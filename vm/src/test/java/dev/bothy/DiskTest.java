@@ -58,13 +58,13 @@ class DiskTest {
         "''|wants a file",
         ",readonly|wants a file",
         "a,|knows no \"\"",
-        "a,size=3|knows no \"size\"",
+        "a,size=3|knows no \"size=3\"",
         "a,format|raw or qcow2",
         "a,format=vmdk|raw or qcow2",
         "a,readonly=yes|on or off",
         "a,cache=none|writeback, writethrough, unsafe",
         "a,werror=stop|report, pause",
-        "a,Format=raw|knows no \"Format\"",
+        "a,Format=raw|knows no \"Format=raw\"",
       })
   void whatIsNoDiskIsSaidInOneLine(String text, String mentions) {
     String message =

@@ -1,10 +1,12 @@
-package dev.bothy.net;
+package dev.bothy;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.net.MacAddress;
+import dev.bothy.net.PortForward;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;

@@ -1,19 +1,26 @@
-package dev.bothy.net;
+package dev.bothy;
 
+import dev.bothy.net.CapturedNetwork;
+import dev.bothy.net.MacAddress;
+import dev.bothy.net.Network;
+import dev.bothy.net.PacketCapture;
+import dev.bothy.net.PortForward;
+import dev.bothy.net.TapNetwork;
+import dev.bothy.net.UserNetwork;
 import java.io.IOException;
-import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.function.Consumer;
 
-/**
- * What a machine's network is to be, as one word of a command line says it: {@code none}, {@code
- * user[,hostfwd=FORWARD]...[,restrict=on|off][,hostname=NAME]} or {@code tap,ifname=NAME}; the last
- * two also with {@code mac=ADDRESS}, {@code capture=FILE} and {@code capture-limit=SIZE}.
- */
+/** What a network card of a machine is to be plugged into, or that there is to be none. */
 public sealed interface NetworkOption {
+  /** How {@link #parse} wants it. */
+  String FORM =
+      "none, or user[,hostfwd=[tcp|udp:][ADDRESS]:PORT-[ADDRESS]:PORT]...[,restrict=on|off]"
+          + "[,hostname=NAME], or tap,ifname=NAME; user and tap with"
+          + " [,mac=ADDRESS][,capture=FILE][,capture-limit=SIZE]";
+
   /** Bytes of a capture file unless somebody says otherwise. */
   long CAPTURE_LIMIT = 1L << 30;
 
@@ -105,19 +112,20 @@ public sealed interface NetworkOption {
   Optional<MacAddress> mac();
 
   /**
-   * Reads the option.
+   * Reads {@link #FORM}; a comma in a value is written twice.
    *
    * @throws IllegalArgumentException in one line, if it is something else
    */
   static NetworkOption parse(String text) {
-    OptionWords words = new OptionWords(text.split(",", -1));
+    CommaWords words = new CommaWords(text);
+    String kind = words.first();
     NetworkOption option =
-        switch (words.kind()) {
+        switch (kind) {
           case "none" -> new None();
           case "user" -> {
             List<PortForward> forwards =
                 words.all("hostfwd").stream().map(PortForward::parse).toList();
-            boolean restricted = words.one("restrict").map(NetworkOption::isOn).orElse(false);
+            boolean restricted = words.isOn("restrict");
             yield new User(
                 forwards,
                 restricted,
@@ -136,25 +144,17 @@ public sealed interface NetworkOption {
                   card(words));
           default ->
               throw new IllegalArgumentException(
-                  "'" + words.kind() + "' is no network: user, tap and none are");
+                  "\"" + kind + "\" is no network: user, tap and none are");
         };
-    words.finish();
+    words.finish("a network of kind " + kind, FORM);
     return option;
   }
 
-  private static Card card(OptionWords words) {
+  private static Card card(CommaWords words) {
     return new Card(
         words.one("mac").map(NetworkOption::cardAddress),
-        words.one("capture").map(NetworkOption::path),
+        words.one("capture").map(CommaWords::path),
         words.one("capture-limit").map(NetworkOption::size).orElse(CAPTURE_LIMIT));
-  }
-
-  private static boolean isOn(String text) {
-    return switch (text) {
-      case "on", "" -> true;
-      case "off" -> false;
-      default -> throw new IllegalArgumentException("restrict is on or off, not '" + text + "'");
-    };
   }
 
   private static String hostName(String text) {
@@ -172,23 +172,11 @@ public sealed interface NetworkOption {
     return address;
   }
 
-  private static Path path(String text) {
-    try {
-      if (!text.isEmpty()) {
-        return Path.of(text);
-      }
-    } catch (InvalidPathException e) {
-      // As for no name at all.
-    }
-    throw new IllegalArgumentException("capture wants a file: capture=net.pcap");
-  }
-
   private static long size(String text) {
-    String upper = text.toUpperCase(Locale.ROOT);
-    if (!upper.matches("[1-9]\\d{0,8}[KMG]?")) {
-      throw new IllegalArgumentException("'" + text + "' is no size: 512M is one");
+    long size = MemorySize.parse(text);
+    if (size < 1) {
+      throw new IllegalArgumentException("a capture's limit is above 0");
     }
-    int shift = 10 * (1 + "KMG".indexOf(upper.charAt(upper.length() - 1)));
-    return Long.parseLong(upper.replaceAll("[KMG]", "")) << shift;
+    return size;
   }
 }
