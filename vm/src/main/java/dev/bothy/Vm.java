@@ -15,7 +15,6 @@ import dev.bothy.machine.MemoryMap;
 import dev.bothy.machine.PciCard;
 import dev.bothy.machine.boot.BootException;
 import dev.bothy.machine.boot.KernelBoot;
-import dev.bothy.net.NetworkOption;
 import dev.bothy.x86.translate.TranslatorEngine;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -154,7 +153,7 @@ public final class Vm implements AutoCloseable {
     return machine.statistics();
   }
 
-  /** By which the guest gives memory back, if the builder was told to add it. */
+  /** By which the guest gives memory back, and says how it uses it, if it has one. */
   public Optional<VirtioBalloon> balloon() {
     return Optional.ofNullable(balloon);
   }
@@ -221,7 +220,7 @@ public final class Vm implements AutoCloseable {
     private Vsock vsock;
     private final List<ConsolePort> ports = new ArrayList<>();
     private final List<ConsoleSocket.Place> consoleSockets = new ArrayList<>();
-    private boolean balloon;
+    private boolean balloon = true;
     private Consumer<String> troubles = trouble -> {};
     private Progress progress = Progress.NONE;
 
@@ -373,8 +372,8 @@ public final class Vm implements AutoCloseable {
     }
 
     /**
-     * One more network card. Without any, the default guest has one in a user-mode network, unless
-     * the engine is {@link Engines#VERIFY}; other guests have none.
+     * One more network card. Without any, and without {@link NetworkOption.None}, the machine has
+     * one in a user-mode network, unless the engine is {@link Engines#VERIFY}.
      */
     public Builder network(NetworkOption value) {
       networks.add(value);
@@ -430,7 +429,10 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
-    /** True: a memory balloon, which also takes back what the guest does not use. */
+    /**
+     * False: no memory balloon, by which a guest gives back to the host what it does not use.
+     * Machines have one otherwise, unless the engine is {@link Engines#VERIFY}.
+     */
     public Builder balloon(boolean value) {
       balloon = value;
       return this;
@@ -493,7 +495,7 @@ public final class Vm implements AutoCloseable {
         throw new VmException(e.getMessage(), e);
       }
       AtomicReference<VirtioBalloon> made = new AtomicReference<>();
-      if (balloon) {
+      if (balloon && !engine.equals(Engines.VERIFY)) {
         cards.addBalloon(made::set);
       }
       try {
@@ -530,10 +532,10 @@ public final class Vm implements AutoCloseable {
     }
 
     private List<NetworkOption> networks() {
-      boolean byDefault = kernel == null && !engine.equals(Engines.VERIFY);
-      return networks.isEmpty() && byDefault
-          ? List.of(NetworkOption.parse("user,hostname=bothy"))
-          : networks;
+      if (!networks.isEmpty() || engine.equals(Engines.VERIFY)) {
+        return networks;
+      }
+      return List.of(NetworkOption.parse(kernel == null ? "user,hostname=bothy" : "user"));
     }
 
     private Optional<Path> cacheFolder(String folder) {

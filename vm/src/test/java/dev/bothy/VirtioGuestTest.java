@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.bothy.device.virtio.VirtioBalloon;
 import dev.bothy.guest.DefaultGuest;
 import dev.bothy.machine.MachineExit;
-import dev.bothy.net.NetworkOption;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
@@ -59,7 +58,6 @@ class VirtioGuestTest {
             .network(NetworkOption.parse("user,hostname=guest,capture=" + captured))
             .consoleSocket(ConsoleSocket.Place.parse("socket=" + folder.resolve("terminal")))
             .consoleSocket(ConsoleSocket.Place.parse("socket=" + socket + ",name=org.test"))
-            .balloon(true)
             .start()) {
       GuestShell shell = new GuestShell(vm);
       shell.awaitPrompt();
@@ -68,6 +66,7 @@ class VirtioGuestTest {
       checkNetwork(shell);
       checkStream(shell, content);
       checkPorts(shell, socket);
+      checkTerminal(shell, folder.resolve("terminal"));
       checkBalloon(shell, vm.balloon().orElseThrow());
       assertEquals(List.of(), KernelWarnings.unknown(shell.run("dmesg -r")));
       shell.type("exit");
@@ -179,6 +178,28 @@ class VirtioGuestTest {
       }
       assertEquals("from the guest\n", new String(answer.array(), StandardCharsets.US_ASCII));
     }
+    // What one client has left behind comes before what the next one says.
+    try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
+      client.write(ByteBuffer.wrap("left behind\n".getBytes(StandardCharsets.US_ASCII)));
+    }
+    try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
+      client.write(ByteBuffer.wrap("and again\n".getBytes(StandardCharsets.US_ASCII)));
+      assertEquals(
+          "left behind\nand again",
+          shell.run("exec 3< $(echo /dev/vport*p1); head -c 22 <&3; exec 3<&-"));
+    }
+  }
+
+  /** A terminal whose client does not read: the kernel spins until its output is taken. */
+  private static void checkTerminal(GuestShell shell, Path socket) throws Exception {
+    try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
+      assertEquals(
+          "1048576", shell.run("head -c 1048576 /dev/zero | tee /dev/hvc0 | wc -c; sleep 0.1"));
+      ByteBuffer heard = ByteBuffer.allocate(1 << 16);
+      while (heard.hasRemaining()) {
+        assertTrue(client.read(heard) > 0);
+      }
+    }
   }
 
   private static void checkBalloon(GuestShell shell, VirtioBalloon balloon) throws Exception {
@@ -194,6 +215,13 @@ class VirtioGuestTest {
     }
     balloon.setTarget(0);
     while (balloon.actual() > 0) {
+      shell.run("sleep 0.1");
+    }
+    // Free page reporting: what was in use goes back without anybody asking for it.
+    shell.run("head -c 134217728 /dev/zero > /tmp/much");
+    long before = balloon.released();
+    shell.run("rm /tmp/much");
+    while (balloon.released() - before < 64 << 20) {
       shell.run("sleep 0.1");
     }
   }

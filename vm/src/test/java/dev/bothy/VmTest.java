@@ -8,7 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.machine.MachineExit;
-import dev.bothy.net.NetworkOption;
+import dev.bothy.machine.MachineStatistics;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -228,5 +228,26 @@ class VmTest {
     refused = assertThrows(VmException.class, networks::build);
     assertTrue(refused.getMessage().contains("at most 247"), refused.getMessage());
     assertFalse(Files.exists(folder.resolve("console0")));
+  }
+
+  private static List<String> cards(Vm.Builder builder) throws Exception {
+    try (Vm vm = builder.start()) {
+      vm.console().expect(EchoKernel.PROMPT, LONG);
+      return vm.statistics().devices().stream()
+          .map(MachineStatistics.DeviceAccesses::device)
+          .filter(name -> name.startsWith("virtio-"))
+          .map(name -> name.substring(0, name.indexOf('@')))
+          .distinct()
+          .toList();
+    }
+  }
+
+  @Test
+  void everyMachineHasNetworkAndBalloonUnlessToldOtherwise() throws Exception {
+    assertEquals(List.of("virtio-net", "virtio-balloon", "virtio-rng"), cards(echo()));
+    assertEquals(
+        List.of("virtio-rng"),
+        cards(echo().network(NetworkOption.parse("none")).balloon(false)));
+    assertEquals(List.of("virtio-rng"), cards(echo().engine(Engines.VERIFY)));
   }
 }

@@ -79,6 +79,8 @@ final class GuestProcess implements AutoCloseable {
             initrd.toString(),
             "--append",
             append,
+            "--net",
+            "none",
             "--no-reboot"));
   }
 
@@ -93,6 +95,8 @@ final class GuestProcess implements AutoCloseable {
             "max",
             "-m",
             "512",
+            "-nic",
+            "none",
             "-nographic",
             "-no-reboot",
             "-kernel",

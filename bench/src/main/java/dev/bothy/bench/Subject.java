@@ -166,12 +166,13 @@ record Subject(Kind kind, int cpus) {
       command.addAll(
           List.of("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", memory));
       command.addAll(List.of("-smp", Integer.toString(cpus), "-nographic", "-no-reboot"));
+      command.addAll(List.of("-nic", "none"));
       command.addAll(List.of("-kernel", debian.kernel().toString()));
       command.addAll(List.of("-initrd", debian.initrd().toString(), "-append", append));
     } else {
       command.addAll(List.of(setting.home.resolve("bothy").toString(), "run"));
       command.addAll(List.of("--engine", setting.engine, "--cpus", Integer.toString(cpus)));
-      command.addAll(List.of("--memory", memory + "M", "--no-reboot"));
+      command.addAll(List.of("--memory", memory + "M", "--no-reboot", "--net", "none"));
       if (kind == Kind.BOTHY) {
         // Every round is a first one.
         command.add("--no-cache");

@@ -3,12 +3,12 @@ package dev.bothy.cli;
 import dev.bothy.ConsoleSocket;
 import dev.bothy.Disk;
 import dev.bothy.MemorySize;
+import dev.bothy.NetworkOption;
 import dev.bothy.Share;
 import dev.bothy.Vm;
 import dev.bothy.VmException;
 import dev.bothy.Vsock;
 import dev.bothy.host.Terminal;
-import dev.bothy.net.NetworkOption;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -72,11 +72,11 @@ final class Run implements Command.Action {
       syntax.options(
           "--net",
           "KIND[,...]",
-          "A network card: user, with hostfwd=[tcp|udp:][ADDRESS]:PORT-[ADDRESS]:PORT (several"
-              + " times), restrict=on, hostname=NAME; or tap,ifname=NAME; or none. With"
-              + " mac=ADDRESS; capture=FILE writes all frames in pcap format, at most"
-              + " capture-limit=SIZE. May be given several times (default: user for the default"
-              + " guest, none for others).");
+          "A network card: user, a network of the guest's own, with"
+              + " hostfwd=[tcp|udp:][ADDRESS]:PORT-[ADDRESS]:PORT (several times), restrict=on,"
+              + " hostname=NAME; or tap,ifname=NAME; or none, for no card. With mac=ADDRESS;"
+              + " capture=FILE writes all frames in pcap format, at most capture-limit=SIZE. May be"
+              + " given several times (default: user; docs/NETWORKS.md has the addresses).");
 
   private final Option shares =
       syntax.options(
@@ -102,6 +102,12 @@ final class Run implements Command.Action {
           "One more console, behind a Unix socket that Bothy makes: /dev/hvc0 and so on in the"
               + " guest; with name=NAME a plain port, /dev/virtio-ports/NAME there. May be given"
               + " several times.");
+
+  private final Option noBalloon =
+      syntax.flag(
+          "--no-balloon",
+          "No memory balloon, by which the guest gives memory that it does not use back to the"
+              + " host.");
 
   private final Option noReboot = syntax.flag("--no-reboot", "A reset by the guest ends Bothy.");
 
@@ -129,6 +135,9 @@ final class Run implements Command.Action {
   Run() {
     syntax.text(
         """
+
+        In the values of options with commas, a comma that belongs to a file's name or
+        another text is written twice: --disk a,,b.img is the file a,b.img.
 
         Exit status:
             0   the guest powered off (or reset, with --no-reboot)
@@ -219,6 +228,7 @@ final class Run implements Command.Action {
             .reboot(!noReboot.given())
             .debugExit(debugExit.given())
             .cache(!noCache.given())
+            .balloon(!noBalloon.given())
             .append(append.value().orElse(""))
             .troubles(Run::tell)
             .consoleStream(new FileOutputStream(FileDescriptor.out));

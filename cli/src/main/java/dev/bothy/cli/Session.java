@@ -10,6 +10,7 @@ import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
@@ -26,7 +27,11 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
   private final Thread hook = new Thread(this::onShutdown, "bothy-shutdown");
   private final CountDownLatch finished = new CountDownLatch(1);
   private volatile Vm vm;
-  private volatile Terminal terminal;
+
+  // Guarded by this.
+  private Terminal terminal;
+  private boolean restored;
+
   private volatile boolean interrupted;
 
   /** From here on, signals end the machine in good order. {@code statistics} may be null. */
@@ -73,13 +78,18 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
         machine.stop();
       }
       if (isTerminal) {
-        terminal = Terminal.raw();
+        makeRaw();
       }
       Thread.ofPlatform()
           .daemon()
           .name("bothy-keyboard")
           .start(() -> type(machine.console(), isTerminal));
+      Optional<Thread> asking =
+          summary || statistics != null
+              ? machine.balloon().map(MemoryFigures::ask)
+              : Optional.empty();
       MachineExit end = machine.awaitExit();
+      asking.ifPresent(Thread::interrupt);
       drain(machine, end);
       restoreTerminal();
       report(end);
@@ -93,12 +103,13 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
   }
 
   private int writeStatistics(Vm machine, MachineExit end) {
+    MemoryFigures memory = MemoryFigures.of(machine);
     if (summary) {
-      System.err.print(Summary.of(end, machine.statistics()));
+      System.err.print(Summary.of(end, machine.statistics(), memory));
     }
     if (statistics != null) {
       try {
-        statistics.write(end, machine.statistics());
+        statistics.write(end, machine.statistics(), memory);
       } catch (IOException e) {
         System.err.println("bothy: cannot write the statistics: " + e.getMessage());
         return ExitStatus.HOST_ERROR;
@@ -171,10 +182,17 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
     System.err.flush();
   }
 
-  private void restoreTerminal() {
-    Terminal raw = terminal;
-    if (raw != null) {
-      raw.close();
+  /** Not when it is all over: a signal may have come while the machine was being made. */
+  private synchronized void makeRaw() throws IOException {
+    if (!restored) {
+      terminal = Terminal.raw();
+    }
+  }
+
+  private synchronized void restoreTerminal() {
+    restored = true;
+    if (terminal != null) {
+      terminal.close();
     }
   }
 

@@ -2,6 +2,7 @@ package dev.bothy.cli;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
+import dev.bothy.device.virtio.VirtioBalloon;
 import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineStatistics;
 import java.io.IOException;
@@ -11,8 +12,10 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalDouble;
+import java.util.regex.Pattern;
 
 /** The file of {@code --stats}: JSON, there whole or not at all. */
 final class StatisticsFile {
@@ -42,11 +45,12 @@ final class StatisticsFile {
     return new StatisticsFile(path);
   }
 
-  void write(MachineExit end, MachineStatistics statistics) throws IOException {
+  void write(MachineExit end, MachineStatistics statistics, MemoryFigures memory)
+      throws IOException {
     if (Files.exists(path) && !Files.isRegularFile(path, LinkOption.NOFOLLOW_LINKS)) {
       // A pipe, a device or a link: nothing to put in its place.
       try (OutputStream out = Files.newOutputStream(path)) {
-        write(out, end, statistics);
+        write(out, end, statistics, memory);
       }
       return;
     }
@@ -54,7 +58,7 @@ final class StatisticsFile {
     Path half = folder.resolve("." + path.getFileName() + "." + ProcessHandle.current().pid());
     try {
       try (OutputStream out = Files.newOutputStream(half)) {
-        write(out, end, statistics);
+        write(out, end, statistics, memory);
       }
       try {
         Files.move(half, path, StandardCopyOption.ATOMIC_MOVE);
@@ -69,7 +73,8 @@ final class StatisticsFile {
   /**
    * Times are in seconds. Instructions are null where the translator ran and did not count them.
    */
-  static void write(OutputStream out, MachineExit end, MachineStatistics statistics)
+  static void write(
+      OutputStream out, MachineExit end, MachineStatistics statistics, MemoryFigures memory)
       throws IOException {
     try (JsonGenerator json = new JsonFactory().createGenerator(out)) {
       json.useDefaultPrettyPrinter();
@@ -99,6 +104,7 @@ final class StatisticsFile {
       if (translator.present()) {
         write(json, translator);
       }
+      write(json, memory);
       json.writeArrayFieldStart("devices");
       for (MachineStatistics.DeviceAccesses device : statistics.devices()) {
         json.writeStartObject();
@@ -115,6 +121,24 @@ final class StatisticsFile {
       json.writeEndObject();
       json.writeRaw('\n');
     }
+  }
+
+  /** Bytes and counts, by the names of virtio's section 5.5.6.3. */
+  private static void write(JsonGenerator json, MemoryFigures memory) throws IOException {
+    json.writeObjectFieldStart("guestMemory");
+    json.writeNumberField("released", memory.released());
+    for (VirtioBalloon.Statistic statistic : VirtioBalloon.Statistic.values()) {
+      if (memory.said().containsKey(statistic)) {
+        json.writeNumberField(camelCase(statistic.name()), memory.said().get(statistic));
+      }
+    }
+    json.writeEndObject();
+  }
+
+  private static String camelCase(String constant) {
+    return Pattern.compile("_([a-z])")
+        .matcher(constant.toLowerCase(Locale.ROOT))
+        .replaceAll(letter -> letter.group(1).toUpperCase(Locale.ROOT));
   }
 
   private static void write(JsonGenerator json, TranslatorFigures translator) throws IOException {

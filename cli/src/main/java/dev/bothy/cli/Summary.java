@@ -1,5 +1,6 @@
 package dev.bothy.cli;
 
+import dev.bothy.device.virtio.VirtioBalloon.Statistic;
 import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineStatistics;
 import dev.bothy.x86.translate.Event;
@@ -14,9 +15,10 @@ final class Summary {
   private Summary() {}
 
   /** The table, several lines. */
-  static String of(MachineExit end, MachineStatistics statistics) {
+  static String of(MachineExit end, MachineStatistics statistics, MemoryFigures memory) {
     Summary summary = new Summary();
     summary.machine(end, statistics);
+    summary.memory(memory);
     TranslatorFigures translator = new TranslatorFigures(statistics);
     if (translator.present()) {
       summary.translator(translator);
@@ -42,6 +44,22 @@ final class Summary {
     row("halts", translator.count("halt"));
     row("page walks", translator.count("pageWalks"));
     row("TLB flushes", translator.count("tlbFlushes"));
+  }
+
+  private void memory(MemoryFigures memory) {
+    heading("memory");
+    row("given back to the host, in all", mebibytes(memory.released()));
+    size("the guest's, as it said last", memory, Statistic.TOTAL_MEMORY);
+    size("  free", memory, Statistic.FREE_MEMORY);
+    size("  available to programs", memory, Statistic.AVAILABLE_MEMORY);
+    size("  caches of disks", memory, Statistic.DISK_CACHES);
+  }
+
+  private void size(String name, MemoryFigures memory, Statistic statistic) {
+    Long bytes = memory.said().get(statistic);
+    if (bytes != null) {
+      row(name, mebibytes(bytes));
+    }
   }
 
   private void translator(TranslatorFigures t) {
@@ -123,6 +141,10 @@ final class Summary {
     if (rate.isPresent()) {
       row(name, Math.round(rate.getAsDouble()));
     }
+  }
+
+  private static String mebibytes(long bytes) {
+    return String.format(Locale.ROOT, "%,d MiB", bytes >> 20);
   }
 
   private static String times(OptionalDouble ratio) {

@@ -37,7 +37,7 @@ class StatisticsFileTest {
   void isJsonThatSaysEverything() throws IOException {
     Path file = folder.resolve("run.json");
     Files.writeString(file, "what was there before");
-    StatisticsFile.at(file).write(new MachineExit.PoweredOff(), STATISTICS);
+    StatisticsFile.at(file).write(new MachineExit.PoweredOff(), STATISTICS, MemoryFigures.NONE);
     Map<String, String> values = new HashMap<>();
     try (JsonParser json = new JsonFactory().createParser(file.toFile())) {
       for (JsonToken token = json.nextToken(); token != null; token = json.nextToken()) {
@@ -64,7 +64,8 @@ class StatisticsFileTest {
 
   @Test
   void deviceIsWrittenToAndNotReplaced() throws IOException {
-    StatisticsFile.at(Path.of("/dev/null")).write(new MachineExit.Stopped(), STATISTICS);
+    StatisticsFile.at(Path.of("/dev/null"))
+        .write(new MachineExit.Stopped(), STATISTICS, MemoryFigures.NONE);
     assertTrue(!Files.isRegularFile(Path.of("/dev/null")));
   }
 

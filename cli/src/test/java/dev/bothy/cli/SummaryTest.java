@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.device.virtio.VirtioBalloon.Statistic;
 import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineStatistics;
 import dev.bothy.x86.translate.Leave;
@@ -17,6 +18,11 @@ import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
 
 class SummaryTest {
+  private static final MemoryFigures MEMORY =
+      new MemoryFigures(
+          300L << 20,
+          Map.of(Statistic.TOTAL_MEMORY, 973L << 20, Statistic.FREE_MEMORY, 900L << 20));
+
   private static MachineStatistics statistics(String engine, Map<String, Long> counters) {
     return new MachineStatistics(
         engine,
@@ -58,7 +64,8 @@ class SummaryTest {
 
   @Test
   void showsWhatTheTranslatorDid() {
-    String table = Summary.of(new MachineExit.PoweredOff(), statistics("translator", translated()));
+    String table =
+        Summary.of(new MachineExit.PoweredOff(), statistics("translator", translated()), MEMORY);
     assertEquals("end power-off", row(table, "end"));
     assertEquals("wall time 1.500 s", row(table, "wall"));
     assertEquals("first serial output after 0.250 s", row(table, "first serial"));
@@ -89,7 +96,9 @@ class SummaryTest {
     counters.put("tlbStackMisses", 150L);
     counters.put("jumpCacheLookUps", 1_000L);
     counters.put("left." + Leave.name(Leave.JUMP), 20L);
-    String table = Summary.of(new MachineExit.PoweredOff(), statistics("translator", counters));
+    String table =
+        Summary.of(
+            new MachineExit.PoweredOff(), statistics("translator", counters), MemoryFigures.NONE);
     assertEquals("instructions executed 2,000,000", row(table, "instructions executed"));
     assertEquals("memory accesses 1,000", row(table, "memory accesses"));
     assertEquals("no look into the TLB needed 500 50.00 %", row(table, "no look"));
@@ -99,9 +108,25 @@ class SummaryTest {
   }
 
   @Test
+  void showsWhatTheGuestSaysOfItsMemory() {
+    MachineStatistics statistics = statistics("interpreter", Map.of());
+    String table = Summary.of(new MachineExit.PoweredOff(), statistics, MEMORY);
+    assertEquals("given back to the host, in all 300 MiB", row(table, "given back"));
+    assertEquals("the guest's, as it said last 973 MiB", row(table, "the guest's"));
+    assertEquals("free 900 MiB", row(table, "free"));
+    assertFalse(table.contains("available"), table);
+    table = Summary.of(new MachineExit.PoweredOff(), statistics, MemoryFigures.NONE);
+    assertEquals("given back to the host, in all 0 MiB", row(table, "given back"));
+    assertFalse(table.contains("as it said"), table);
+  }
+
+  @Test
   void saysNothingOfATranslatorThatIsNotThere() {
     String table =
-        Summary.of(new MachineExit.Stopped(), statistics("interpreter", Map.of("halt", 3L)));
+        Summary.of(
+            new MachineExit.Stopped(),
+            statistics("interpreter", Map.of("halt", 3L)),
+            MemoryFigures.NONE);
     assertEquals("instructions executed 2,000,000", row(table, "instructions executed"));
     assertEquals("halts 3", row(table, "halts"));
     assertFalse(table.contains("translation"));
@@ -110,12 +135,15 @@ class SummaryTest {
   @Test
   void statisticsFileHasTheSameFigures() throws IOException {
     ByteArrayOutputStream out = new ByteArrayOutputStream();
-    StatisticsFile.write(out, new MachineExit.PoweredOff(), statistics("translator", translated()));
+    StatisticsFile.write(
+        out, new MachineExit.PoweredOff(), statistics("translator", translated()), MEMORY);
     String json = out.toString(StandardCharsets.UTF_8);
     assertTrue(json.contains("\"instructions\" : null"), json);
     assertTrue(json.contains("\"expansion\" : 5.5"), json);
     assertTrue(json.contains("\"interpreted\" : 78"), json);
     assertTrue(json.contains("\"warmInstructionsTranslatedPerSecond\" : null"), json);
+    assertTrue(json.contains("\"released\" : 314572800"), json);
+    assertTrue(json.contains("\"freeMemory\" : 943718400"), json);
     assertTrue(json.indexOf("\"OP12\"") < json.indexOf("\"OP11\""), json);
   }
 }

@@ -227,16 +227,20 @@ public final class GuestMemory implements AutoCloseable {
    * Gives RAM that the guest does not need back to the host: the bytes at {@code address} become
    * zeros, or stay what they are where that would take work. Whole pages inside the range only, all
    * of which must be RAM in one region, or nothing happens.
+   *
+   * @return bytes that are the host's again
    */
-  public void release(long address, long length) {
+  public long release(long address, long length) {
     long first = address + PAGE - 1 & -PAGE;
     long bytes = (address + length & -PAGE) - first;
-    if (length > 0
-        && contains(address, length)
-        && bytes > 0
-        && host.release(offsetOf(first), bytes)) {
-      notifyWritten(first, bytes);
+    if (length <= 0
+        || !contains(address, length)
+        || bytes <= 0
+        || !host.release(offsetOf(first), bytes)) {
+      return 0;
     }
+    notifyWritten(first, bytes);
+    return bytes;
   }
 
   /** Tells the observers of a write to a {@link #slice}, after it; all of it must be RAM. */

@@ -58,12 +58,14 @@ public final class DescriptorChain {
     }
   }
 
-  /** Gives the buffers that the device may write back to the host. */
-  void releaseWritable(GuestMemory memory) {
+  /** Gives the buffers that the device may write back to the host; returns bytes. */
+  long releaseWritable(GuestMemory memory) {
     int piece = 0;
+    long released = 0;
     for (MemorySegment segment : writable.segments()) {
-      memory.release(writableAddresses[piece++], segment.byteSize());
+      released += memory.release(writableAddresses[piece++], segment.byteSize());
     }
+    return released;
   }
 
   /** Saves a chain that is to be taken again. */

@@ -61,6 +61,7 @@ public final class VirtioBalloon extends VirtioDevice {
   private final Object lock = new Object();
   private int targetPages;
   private int actualPages;
+  private long released;
   private final Map<Statistic, Long> statistics = new EnumMap<>(Statistic.class);
 
   public VirtioBalloon(GuestMemory memory) {
@@ -98,7 +99,14 @@ public final class VirtioBalloon extends VirtioDevice {
     }
   }
 
-  /** What the guest said last about its memory; it need not be true. */
+  /** Bytes that went back to the host, all in all; some of them may be in use again. */
+  public long released() {
+    synchronized (lock) {
+      return released;
+    }
+  }
+
+  /** What the guest said last about its memory, before a reset too; it need not be true. */
   public Map<Statistic, Long> statistics() {
     synchronized (lock) {
       return Map.copyOf(statistics);
@@ -167,7 +175,7 @@ public final class VirtioBalloon extends VirtioDevice {
         return false;
       }
       default -> {
-        chain.releaseWritable(memory());
+        countReleased(chain.releaseWritable(memory()));
         queue.complete(chain, 0);
       }
     }
@@ -191,12 +199,18 @@ public final class VirtioBalloon extends VirtioDevice {
         start = address;
         length += PAGE;
       } else {
-        memory().release(start, length);
+        countReleased(memory().release(start, length));
         start = address;
         length = PAGE;
       }
     }
-    memory().release(start, length);
+    countReleased(memory().release(start, length));
+  }
+
+  private void countReleased(long length) {
+    synchronized (lock) {
+      released += length;
+    }
   }
 
   private void note(Buffers values) {
@@ -216,7 +230,6 @@ public final class VirtioBalloon extends VirtioDevice {
   protected void resetDevice() {
     synchronized (lock) {
       actualPages = 0;
-      statistics.clear();
     }
   }
 
