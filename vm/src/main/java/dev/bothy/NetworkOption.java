@@ -15,11 +15,13 @@ import java.util.function.Consumer;
 
 /** What a network card of a machine is to be plugged into, or that there is to be none. */
 public sealed interface NetworkOption {
-  /** How {@link #parse} wants it. */
-  String FORM =
-      "none, or user[,hostfwd=[tcp|udp:][ADDRESS]:PORT-[ADDRESS]:PORT]...[,restrict=on|off]"
-          + "[,hostname=NAME], or tap,ifname=NAME; user and tap with"
-          + " [,mac=ADDRESS][,capture=FILE][,capture-limit=SIZE]";
+  /** How {@link #parse} wants a {@link User}. */
+  String USER_FORM =
+      "user[,hostfwd=[tcp|udp:][ADDRESS]:PORT-[ADDRESS]:PORT]...[,restrict=on|off][,hostname=NAME]"
+          + "[,mac=ADDRESS][,capture=FILE][,capture-limit=SIZE]";
+
+  /** How {@link #parse} wants a {@link Tap}. */
+  String TAP_FORM = "tap,ifname=NAME[,mac=ADDRESS][,capture=FILE][,capture-limit=SIZE]";
 
   /** Bytes of a capture file unless somebody says otherwise. */
   long CAPTURE_LIMIT = 1L << 30;
@@ -112,7 +114,8 @@ public sealed interface NetworkOption {
   Optional<MacAddress> mac();
 
   /**
-   * Reads {@link #FORM}; a comma in a value is written twice.
+   * Reads {@code none}, {@link #USER_FORM} or {@link #TAP_FORM}; a comma in a value is written
+   * twice.
    *
    * @throws IllegalArgumentException in one line, if it is something else
    */
@@ -146,7 +149,8 @@ public sealed interface NetworkOption {
               throw new IllegalArgumentException(
                   "\"" + kind + "\" is no network: user, tap and none are");
         };
-    words.finish("a network of kind " + kind, FORM);
+    String form = option instanceof User ? USER_FORM : option instanceof Tap ? TAP_FORM : kind;
+    words.finish("a network of kind " + kind, form);
     return option;
   }
 

@@ -89,6 +89,14 @@ final class NetworkOptionTest {
   }
 
   @Test
+  void saysThatAnAddressIsNotTheHosts() {
+    NetworkOption option = NetworkOption.parse("user,hostfwd=tcp:192.0.2.1:2222-:22");
+    String message = assertThrows(IOException.class, () -> option.open(_ -> {})).getMessage();
+    assertTrue(message.contains("192.0.2.1:2222") && message.contains("or address"), message);
+    assertFalse(message.contains("\n"), message);
+  }
+
+  @Test
   void saysWhichPortIsInUse() throws IOException {
     try (ServerSocket taken = new ServerSocket(0, 1, InetAddress.ofLiteral("127.0.0.1"))) {
       String port = Integer.toString(taken.getLocalPort());
@@ -103,6 +111,6 @@ final class NetworkOptionTest {
     NetworkOption option =
         NetworkOption.parse("user,capture=" + folder.resolve("none").resolve("x.pcap"));
     String message = assertThrows(IOException.class, () -> option.open(_ -> {})).getMessage();
-    assertTrue(message.contains("x.pcap") && !message.contains("\n"), message);
+    assertTrue(message.contains("x.pcap (there is no such folder)"), message);
   }
 }

@@ -246,8 +246,7 @@ class VmTest {
   void everyMachineHasNetworkAndBalloonUnlessToldOtherwise() throws Exception {
     assertEquals(List.of("virtio-net", "virtio-balloon", "virtio-rng"), cards(echo()));
     assertEquals(
-        List.of("virtio-rng"),
-        cards(echo().network(NetworkOption.parse("none")).balloon(false)));
+        List.of("virtio-rng"), cards(echo().network(NetworkOption.parse("none")).balloon(false)));
     assertEquals(List.of("virtio-rng"), cards(echo().engine(Engines.VERIFY)));
   }
 }

@@ -141,7 +141,8 @@ public final class TapInterface implements AutoCloseable {
   private static IOException refusal(String name, int error) throws Throwable {
     String advice =
         switch (error) {
-          case EPERM, EACCES ->
+          case EACCES -> "no permission: let root run 'chmod 666 /dev/net/tun'";
+          case EPERM ->
               "no permission: let root run 'ip tuntap add dev " + name + " mode tap user $USER'";
           case ENOENT -> "there is no /dev/net/tun: let root run 'modprobe tun'";
           case EBUSY -> "somebody else has it open";

@@ -33,9 +33,7 @@ public final class UnixServer implements AutoCloseable {
     try {
       UnixDomainSocketAddress address = UnixDomainSocketAddress.of(path);
       made = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
-      if (isAbandoned(path, address)) {
-        Files.delete(path);
-      }
+      clear(path, address);
       made.bind(address);
     } catch (IOException | UnsupportedOperationException | IllegalArgumentException e) {
       if (made != null) {
@@ -46,17 +44,19 @@ public final class UnixServer implements AutoCloseable {
     server = made;
   }
 
-  private static boolean isAbandoned(Path path, UnixDomainSocketAddress address)
-      throws IOException {
-    if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)
-        || !Files.readAttributes(path, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS)
-            .isOther()) {
-      return false;
+  /** Removes a socket that nobody listens at; refuses anything else that is there. */
+  private static void clear(Path path, UnixDomainSocketAddress address) throws IOException {
+    if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
+      return;
     }
-    try (SocketChannel probe = SocketChannel.open(address)) {
-      return !probe.isConnected();
+    if (!Files.readAttributes(path, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS)
+        .isOther()) {
+      throw new IOException("there is a file already");
+    }
+    try (SocketChannel _ = SocketChannel.open(address)) {
+      throw new IOException("somebody listens there already");
     } catch (ConnectException e) {
-      return true;
+      Files.delete(path);
     }
   }
 

@@ -62,20 +62,21 @@ class UnixServerTest {
   void whatIsInTheWayStaysAndIsNamedInOneLine() throws Exception {
     Path path = folder.resolve("socket");
     try (UnixServer first = new UnixServer(path)) {
-      refused(path);
+      refused(path, "somebody listens there already");
       first.accept().close(); // The attempt to connect.
       exchange(first, path);
     }
     Files.writeString(path, "a file");
-    refused(path);
+    refused(path, "there is a file already");
     assertEquals("a file", Files.readString(path));
-    refused(folder.resolve("no folder").resolve("socket"));
-    refused(folder.resolve("x".repeat(200)));
+    refused(folder.resolve("no folder").resolve("socket"), "No such file");
+    refused(folder.resolve("x".repeat(200)), "too long");
   }
 
-  private static void refused(Path path) {
+  private static void refused(Path path, String reason) {
     String message = assertThrows(IOException.class, () -> new UnixServer(path)).getMessage();
     assertTrue(message.startsWith("cannot listen at " + path + " ("), message);
+    assertTrue(message.contains(reason), message);
     assertEquals(1, message.lines().count(), message);
   }
 }

@@ -7,7 +7,9 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.function.Consumer;
@@ -55,8 +57,13 @@ public final class PacketCapture implements AutoCloseable {
       out.write(header.array());
       out.flush();
     } catch (IOException e) {
-      throw new IOException(
-          "packets cannot be captured to " + file + " (" + e.getMessage() + ")", e);
+      String reason =
+          switch (e) {
+            case NoSuchFileException _ -> "there is no such folder";
+            case AccessDeniedException _ -> "no permission";
+            default -> e.getMessage();
+          };
+      throw new IOException("packets cannot be captured to " + file + " (" + reason + ")", e);
     }
     flusher = Thread.ofVirtual().name("bothy-capture").start(this::flushFromTimeToTime);
   }

@@ -94,7 +94,7 @@ public final class UserNetwork implements Network {
           forward.describeHost()
               + " cannot be forwarded ("
               + e.getMessage()
-              + "): name another port",
+              + "): name another port or address",
           e);
     } catch (IOException e) {
       throw new IOException(
