@@ -37,6 +37,18 @@ final class FakeOutside implements Outside {
       aborted = true;
     }
 
+    /** Answers the guest, and says nothing and ends nothing by itself. */
+    void stay() {
+      endAfter = false;
+      connection.hostConnected();
+    }
+
+    /** Answers the guest, and is to send that many bytes. */
+    void send(long bytes) {
+      toSend = bytes;
+      connection.hostConnected();
+    }
+
     /** Reads and writes what is possible. */
     void step() {
       while (reading) {

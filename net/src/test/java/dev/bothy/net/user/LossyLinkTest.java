@@ -21,11 +21,7 @@ final class LossyLinkTest {
 
   /** Seconds for so many bytes each way. */
   private static double transfer(Cable cable, boolean selective, long down, long up) {
-    cable.outside.onConnect =
-        peer -> {
-          peer.toSend = down;
-          peer.connection.hostConnected();
-        };
+    cable.outside.onConnect = peer -> peer.send(down);
     GuestTcp guest = cable.connect("10.0.2.15", 40000, "198.51.100.7", 80, selective);
     guest.send(up, true);
     boolean done =

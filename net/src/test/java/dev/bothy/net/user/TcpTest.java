@@ -62,11 +62,7 @@ final class TcpTest {
 
   @Test
   void letsTheHostGoOnAfterTheGuestHasEnded() {
-    cable.outside.onConnect =
-        peer -> {
-          peer.endAfter = false;
-          peer.connection.hostConnected();
-        };
+    cable.outside.onConnect = FakeOutside.Peer::stay;
     GuestTcp guest = connect();
     guest.send(1000, true);
     assertTrue(cable.run(cable.now + SECOND, () -> peer().ended && guest.allAcknowledged()));
@@ -100,11 +96,7 @@ final class TcpTest {
     assertTrue(peer().aborted);
 
     Cable other = new Cable(4, false);
-    other.outside.onConnect =
-        peer -> {
-          peer.endAfter = false;
-          peer.connection.hostConnected();
-        };
+    other.outside.onConnect = FakeOutside.Peer::stay;
     GuestTcp second = other.connect("10.0.2.15", 40000, "198.51.100.7", 80, true);
     other.run(other.now + SECOND, second::open);
     other.answers();
@@ -116,11 +108,7 @@ final class TcpTest {
 
   @Test
   void isNotResetByAGuess() {
-    cable.outside.onConnect =
-        peer -> {
-          peer.endAfter = false;
-          peer.connection.hostConnected();
-        };
+    cable.outside.onConnect = FakeOutside.Peer::stay;
     GuestTcp guest = connect();
     cable.answers();
     guest.send(0xffff_f001 + 1000, 4, null, 0, 0);
@@ -140,11 +128,7 @@ final class TcpTest {
 
   @Test
   void looksIntoAClosedWindowUntilItOpens() {
-    cable.outside.onConnect =
-        peer -> {
-          peer.toSend = 300_000;
-          peer.connection.hostConnected();
-        };
+    cable.outside.onConnect = peer -> peer.send(300_000);
     GuestTcp guest = cable.connect("10.0.2.15", 40000, "198.51.100.7", 80, true);
     cable.run(cable.now + SECOND, () -> guest.received > 100_000);
     guest.window = 0;
@@ -211,11 +195,7 @@ final class TcpTest {
 
   @Test
   void endsWhatAGuestKnewOfThatIsResetAndCallsOn() {
-    cable.outside.onConnect =
-        peer -> {
-          peer.endAfter = false;
-          peer.connection.hostConnected();
-        };
+    cable.outside.onConnect = FakeOutside.Peer::stay;
     connect();
     FakeOutside.Peer caller = new FakeOutside.Peer(null, AddressPlan.GATEWAY, 50000);
     TcpConnection call = cable.stack.open(IpAddress.v4(0x0a00_020f), 22, 50000, caller);
@@ -253,11 +233,7 @@ final class TcpTest {
 
   @Test
   void giveUpOnAGuestThatIsGone() {
-    cable.outside.onConnect =
-        peer -> {
-          peer.toSend = 3_000_000;
-          peer.connection.hostConnected();
-        };
+    cable.outside.onConnect = peer -> peer.send(3_000_000);
     GuestTcp guest = cable.connect("10.0.2.15", 40000, "198.51.100.7", 80, true);
     cable.run(cable.now + SECOND, () -> guest.received > 100_000);
     cable.loss = 1;
@@ -269,11 +245,7 @@ final class TcpTest {
 
   @Test
   void holdsNoMoreThanItsPoolForWindowsThatNeverOpen() {
-    cable.outside.onConnect =
-        peer -> {
-          peer.toSend = 10_000_000;
-          peer.connection.hostConnected();
-        };
+    cable.outside.onConnect = peer -> peer.send(10_000_000);
     for (int port = 1; port <= 250; port++) {
       GuestTcp guest = cable.connect("10.0.2.15", 1000 + port, "198.51.100.7", 80, true);
       guest.window = 0;
@@ -288,11 +260,7 @@ final class TcpTest {
 
   @Test
   void remembersFewHoles() {
-    cable.outside.onConnect =
-        peer -> {
-          peer.endAfter = false;
-          peer.connection.hostConnected();
-        };
+    cable.outside.onConnect = FakeOutside.Peer::stay;
     GuestTcp guest = connect();
     cable.answers();
     for (int i = 1; i < 60_000; i += 2) {
@@ -361,11 +329,7 @@ final class TcpTest {
 
   @Test
   void keepsNothingOfConnectionsThatAreOver() {
-    cable.outside.onConnect =
-        peer -> {
-          peer.endAfter = false;
-          peer.connection.hostConnected();
-        };
+    cable.outside.onConnect = FakeOutside.Peer::stay;
     GuestTcp guest = connect();
     cable.run(cable.now + 10 * SECOND, () -> false);
     assertEquals(1, cable.stack.timeouts().count());
@@ -377,11 +341,7 @@ final class TcpTest {
 
   @Test
   void takesItsTurnsWithManyConnections() {
-    cable.outside.onConnect =
-        peer -> {
-          peer.toSend = 20_000;
-          peer.connection.hostConnected();
-        };
+    cable.outside.onConnect = peer -> peer.send(20_000);
     for (int port = 1; port <= 200; port++) {
       cable.connect("10.0.2.15", 1000 + port, "198.51.100.7", 80, true).send(5000, true);
     }
