@@ -72,80 +72,46 @@ public record MachineOptions(
   }
 
   public MachineOptions withName(String value) {
-    return new MachineOptions(
-        value,
-        memory,
-        cpus,
-        model,
-        engine,
-        boot,
-        serial,
-        reboot,
-        debugExit,
-        nanosPerInstruction,
-        cards);
+    return with(value, cpus, model, reboot, debugExit, nanosPerInstruction, cards);
   }
 
   public MachineOptions withCpus(int value) {
-    return new MachineOptions(
-        name,
-        memory,
-        value,
-        model,
-        engine,
-        boot,
-        serial,
-        reboot,
-        debugExit,
-        nanosPerInstruction,
-        cards);
+    return with(name, value, model, reboot, debugExit, nanosPerInstruction, cards);
   }
 
   public MachineOptions withModel(CpuModel value) {
-    return new MachineOptions(
-        name,
-        memory,
-        cpus,
-        value,
-        engine,
-        boot,
-        serial,
-        reboot,
-        debugExit,
-        nanosPerInstruction,
-        cards);
+    return with(name, cpus, value, reboot, debugExit, nanosPerInstruction, cards);
   }
 
   public MachineOptions withReboot(boolean value) {
-    return new MachineOptions(
-        name,
-        memory,
-        cpus,
-        model,
-        engine,
-        boot,
-        serial,
-        value,
-        debugExit,
-        nanosPerInstruction,
-        cards);
+    return with(name, cpus, model, value, debugExit, nanosPerInstruction, cards);
   }
 
   public MachineOptions withDebugExit(boolean value) {
-    return new MachineOptions(
-        name, memory, cpus, model, engine, boot, serial, reboot, value, nanosPerInstruction, cards);
+    return with(name, cpus, model, reboot, value, nanosPerInstruction, cards);
   }
 
-  /** Time counts {@code nanosPerInstruction} for each instruction. */
+  /** Time counts {@code value} nanoseconds for each instruction. */
   public MachineOptions withCountedClock(long value) {
-    return new MachineOptions(
-        name, memory, cpus, model, engine, boot, serial, reboot, debugExit, value, cards);
+    return with(name, cpus, model, reboot, debugExit, value, cards);
   }
 
   /** With one more PCI function. */
   public MachineOptions withCard(PciCard card) {
     List<PciCard> all = new ArrayList<>(cards);
     all.add(card);
+    return with(name, cpus, model, reboot, debugExit, nanosPerInstruction, all);
+  }
+
+  /** The same with other values of what {@link #of} does not ask for. */
+  private MachineOptions with(
+      String name,
+      int cpus,
+      CpuModel model,
+      boolean reboot,
+      boolean debugExit,
+      long nanosPerInstruction,
+      List<PciCard> cards) {
     return new MachineOptions(
         name,
         memory,
@@ -157,6 +123,6 @@ public record MachineOptions(
         reboot,
         debugExit,
         nanosPerInstruction,
-        all);
+        cards);
   }
 }
