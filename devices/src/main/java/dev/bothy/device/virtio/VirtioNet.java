@@ -20,6 +20,13 @@ import java.util.concurrent.Executor;
  * to the network on the other end of the cable; received frames may take several buffers. With
  * several pairs of queues, a flow is received on the pair that it was last sent on (5.1.6.5.6).
  * There is no filter: the driver gets what the network sends here.
+ *
+ * <p>What is not offered would cost drivers commands or checks and gain them nothing: receive
+ * filters (CTRL_RX, CTRL_VLAN: a user network sends only what is for the guest or for all, and what
+ * a tap interface has beyond that, drivers drop themselves), an MTU (drivers assume Ethernet's
+ * 1500, which user networks have), speed and duplex (there is no such limit), announcements
+ * (networks save no state, and learn from its first frame where a loaded guest is), UFO and USO
+ * (drivers cut large datagrams themselves, and send few).
  */
 public final class VirtioNet extends VirtioDevice implements NetworkCard {
   private static final int DEVICE = 1;
