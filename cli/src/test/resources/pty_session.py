@@ -1,11 +1,13 @@
 """Runs a command on a pseudo-terminal and says how it ended.
 
 usage: pty_session.py SECONDS [EXPECT ACTION]... -- COMMAND...
-ACTION is what to type, with Python's escapes, or the name of a signal to send.
+ACTION is what to type, with Python's escapes; the name of a signal to send; or "FILES N": no file may grow beyond N
+bytes from now on (-1: any may).
 SECONDS limits all of it. Prints "status N", "restored yes" or "restored no", then what the terminal showed.
 """
 import fcntl
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -47,6 +49,9 @@ for expect, action in zip(steps[::2], steps[1::2]):
     searched = shown.index(expect, searched) + len(expect)
     if action.startswith(b"SIG"):
         process.send_signal(getattr(signal, action.decode()))
+    elif action.startswith(b"FILES "):
+        hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (int(action[6:]), hard))
     else:
         os.write(master, action)
 while process.poll() is None:

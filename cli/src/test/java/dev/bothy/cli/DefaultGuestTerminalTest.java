@@ -1,6 +1,7 @@
 package dev.bothy.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.abort;
 
@@ -8,6 +9,7 @@ import dev.bothy.guest.DefaultGuest;
 import dev.bothy.guest.GuestException;
 import dev.bothy.guest.Progress;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -15,6 +17,7 @@ import java.util.List;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -26,6 +29,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 class DefaultGuestTerminalTest {
   private static final String PROMPT = "/root # ";
   private static final Duration LONG = Duration.ofMinutes(12);
+
+  @TempDir Path folder;
 
   @BeforeAll
   static void prepare() throws IOException {
@@ -92,6 +97,35 @@ class DefaultGuestTerminalTest {
             "reboot: System halted",
             "\\x01x");
     assertEquals(130, ended.status(), ended.output());
+  }
+
+  /** A guest that writes what its host has no room for, so that it pauses; and then actions. */
+  private PseudoTerminal.Ended paused(String... then) throws Exception {
+    Path disk = folder.resolve("disk.img");
+    try (RandomAccessFile file = new RandomAccessFile(disk.toFile(), "rw")) {
+      file.setLength(128 << 20);
+    }
+    List<String> steps = new ArrayList<>();
+    steps.addAll(List.of("", "FILES 67108864"));
+    String write = "dd if=/dev/zero of=/dev/vda bs=1M seek=100 count=1 conv=fsync; ";
+    steps.addAll(List.of(PROMPT, write + say("written") + "\\n"));
+    steps.add("bothy: " + disk);
+    steps.addAll(List.of(then));
+    return PseudoTerminal.run(
+        LONG, bothy("--disk", disk + ",format=raw,werror=pause"), steps.toArray(String[]::new));
+  }
+
+  @Test
+  void pausedMachineGoesOnWithKeysWhenThereIsRoomAgain() throws Exception {
+    PseudoTerminal.Ended ended = paused("FILES -1", "", "\\x01r", "written=42", "poweroff\\n");
+    assertEquals(0, ended.status(), ended.output());
+    assertFalse(ended.output().contains("I/O error"), ended.output());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"\\x01x", "SIGTERM"})
+  void pausedMachineIsStopped(String action) throws Exception {
+    assertEquals(130, paused(action).status());
   }
 
   @ParameterizedTest

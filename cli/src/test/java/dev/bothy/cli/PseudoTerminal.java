@@ -23,8 +23,8 @@ final class PseudoTerminal {
    * Skips the calling test where there is no python3.
    *
    * @param limit for all of it
-   * @param steps what to expect, what to type then (with Python's escapes, or the name of a signal
-   *     to send), and so on
+   * @param steps what to expect, what to do then (type something, with Python's escapes; or what
+   *     else the script knows), and so on
    */
   static Ended run(Duration limit, List<String> command, String... steps) throws Exception {
     assumeTrue(hasPython(), "this host has no python3 to make a pseudo-terminal");

@@ -85,6 +85,38 @@ class SessionTest {
   }
 
   @Test
+  void keysThatMeanNothingToBothyAreDroppedAndNothingIsResumedThatRuns() throws Exception {
+    Ended ended = terminal(List.of(), List.of(), ">", "\\x01z\\x01r\\x01Rgo!", "go!", "\\x01X");
+    assertEquals(130, ended.status);
+    assertFalse(ended.output.contains("z") || ended.output.contains("r"), ended.output);
+  }
+
+  @Test
+  void guestThatEndsItselfRestoresTheTerminal() throws Exception {
+    assertEquals(0, terminal(List.of(), List.of(), ">", "\\x04").status);
+    assertEquals(0, terminal(List.of(), List.of("--no-reboot"), ">", "\\x08").status);
+    assertEquals(
+        2 * EchoKernel.EXIT_CODE + 1,
+        terminal(List.of(), List.of("--debug-exit"), ">", "\\x05").status);
+  }
+
+  @Test
+  void keysGoToTheGuestAfterAReset() throws Exception {
+    Ended ended = terminal(List.of(), List.of(), ">", "a\\x08", ">", "b", "b", "\\x01x");
+    assertEquals(130, ended.status);
+    assertEquals(">a>b", ended.output.strip());
+  }
+
+  @Test
+  void errorBeforeTheStartLeavesTheTerminalAsItIs() throws Exception {
+    Ended ended = terminal(List.of(), List.of("--disk", "/no/such/disk"));
+    assertEquals(1, ended.status);
+    assertEquals(1, ended.output.strip().lines().count(), ended.output);
+    assertTrue(ended.output.contains("/no/such/disk"), ended.output);
+    assertEquals(2, terminal(List.of(), List.of("--cpus", "none")).status);
+  }
+
+  @Test
   void terminalIsRestoredWithoutNativeCallsToo() throws Exception {
     Ended ended =
         terminal(List.of("-Dbothy.native=off"), List.of(), ">", "a\\x03b", "a\u0003b", "\\x04");
