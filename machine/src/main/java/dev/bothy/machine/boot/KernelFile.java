@@ -9,7 +9,6 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.Objects;
 
 /** A kernel or initrd file opened for reading at any offset. Not thread-safe. */
 final class KernelFile implements ElfImage.Bytes, AutoCloseable {
@@ -101,12 +100,10 @@ final class KernelFile implements ElfImage.Bytes, AutoCloseable {
     channel.close();
   }
 
-  private final class Slice extends InputStream {
+  private final class Slice extends PiecewiseStream {
     private final byte[] buffer = new byte[1 << 16];
     private long next;
     private final long end;
-    private int position;
-    private int limit;
 
     Slice(long offset, long length) {
       next = offset;
@@ -114,41 +111,14 @@ final class KernelFile implements ElfImage.Bytes, AutoCloseable {
     }
 
     @Override
-    public int read() throws IOException {
-      return fill() ? buffer[position++] & 0xff : -1;
-    }
-
-    @Override
-    public int read(byte[] target, int from, int length) throws IOException {
-      Objects.checkFromIndexSize(from, length, target.length);
-      if (length == 0) {
-        return 0;
+    boolean nextPiece() throws IOException {
+      int count = (int) Math.min(buffer.length, end - next);
+      if (count <= 0) {
+        return false;
       }
-      if (!fill()) {
-        return -1;
-      }
-      int count = Math.min(length, limit - position);
-      System.arraycopy(buffer, position, target, from, count);
-      position += count;
-      return count;
-    }
-
-    @Override
-    public int available() {
-      return limit - position;
-    }
-
-    private boolean fill() throws IOException {
-      if (position == limit) {
-        int count = (int) Math.min(buffer.length, end - next);
-        if (count <= 0) {
-          return false;
-        }
-        KernelFile.this.read(next, buffer, count);
-        next += count;
-        position = 0;
-        limit = count;
-      }
+      KernelFile.this.read(next, buffer, count);
+      next += count;
+      put(buffer, count);
       return true;
     }
   }

@@ -3,14 +3,13 @@ package dev.bothy.machine.boot;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
-import java.util.Objects;
 
 /**
  * Unpacks the LZ4 legacy frame format, which the Linux kernel uses: a magic number, then blocks of
  * at most 8 MiB of plain data, each behind its packed length. Follows "LZ4 Frame Format
  * Description", section "Legacy frame", and "LZ4 Block Format Description". Not thread-safe.
  */
-final class Lz4LegacyStream extends InputStream {
+final class Lz4LegacyStream extends PiecewiseStream {
   static final int MAGIC = 0x184C2102;
 
   private static final int BLOCK_SIZE = 8 << 20;
@@ -22,8 +21,6 @@ final class Lz4LegacyStream extends InputStream {
   private final InputStream in;
   private byte[] packed = new byte[0];
   private final byte[] plain = new byte[BLOCK_SIZE];
-  private int position;
-  private int limit;
   private boolean started;
 
   Lz4LegacyStream(InputStream in) {
@@ -31,60 +28,28 @@ final class Lz4LegacyStream extends InputStream {
   }
 
   @Override
-  public int read() throws IOException {
-    return fill() ? plain[position++] & 0xff : -1;
-  }
-
-  @Override
-  public int read(byte[] target, int from, int length) throws IOException {
-    Objects.checkFromIndexSize(from, length, target.length);
-    if (length == 0) {
-      return 0;
+  boolean nextPiece() throws IOException {
+    int size = nextWord();
+    while (size == MAGIC) {
+      started = true;
+      size = nextWord();
     }
-    if (!fill()) {
-      return -1;
+    if (size == -1) {
+      return false;
     }
-    int count = Math.min(length, limit - position);
-    System.arraycopy(plain, position, target, from, count);
-    position += count;
-    return count;
-  }
-
-  @Override
-  public long skip(long count) throws IOException {
-    if (count <= 0 || !fill()) {
-      return 0;
+    if (!started) {
+      throw new IOException("no LZ4 legacy frame");
     }
-    int skipped = (int) Math.min(count, limit - position);
-    position += skipped;
-    return skipped;
-  }
-
-  private boolean fill() throws IOException {
-    while (position == limit) {
-      int size = nextWord();
-      if (size == -1) {
-        return false;
-      }
-      if (size == MAGIC) {
-        started = true;
-        continue;
-      }
-      if (!started) {
-        throw new IOException("no LZ4 legacy frame");
-      }
-      if (size <= 0 || size > PACKED_LIMIT) {
-        throw new IOException("an LZ4 block of " + Integer.toUnsignedString(size) + " bytes");
-      }
-      if (packed.length < size) {
-        packed = new byte[size];
-      }
-      if (in.readNBytes(packed, 0, size) != size) {
-        throw new EOFException("the LZ4 data ends early");
-      }
-      position = 0;
-      limit = decode(packed, size, plain);
+    if (size <= 0 || size > PACKED_LIMIT) {
+      throw new IOException("an LZ4 block of " + Integer.toUnsignedString(size) + " bytes");
     }
+    if (packed.length < size) {
+      packed = new byte[size];
+    }
+    if (in.readNBytes(packed, 0, size) != size) {
+      throw new EOFException("the LZ4 data ends early");
+    }
+    put(plain, decode(packed, size, plain));
     return true;
   }
 

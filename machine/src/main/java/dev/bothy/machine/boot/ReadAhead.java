@@ -4,7 +4,6 @@ import dev.bothy.host.Uninterrupted;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InterruptedIOException;
-import java.util.Objects;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 
@@ -13,7 +12,7 @@ import java.util.concurrent.BlockingQueue;
  * there, unpacking for example, goes on while the reader has other work. What goes wrong there is
  * thrown here, behind the bytes before it. One thread reads and closes.
  */
-final class ReadAhead extends InputStream {
+final class ReadAhead extends PiecewiseStream {
   private static final int CHUNK = 256 << 10;
   private static final int CHUNKS = 4;
 
@@ -30,7 +29,6 @@ final class ReadAhead extends InputStream {
   private volatile boolean closed;
 
   private Chunk present;
-  private int position;
 
   /** Starts reading {@code plain}, which is nobody else's until this is closed, and closed then. */
   ReadAhead(InputStream plain) {
@@ -67,24 +65,22 @@ final class ReadAhead extends InputStream {
     full.add(new Chunk(null, 0, trouble));
   }
 
-  /** True if there is a byte to be read. */
-  private boolean advance() throws IOException {
-    while (present == null || position == present.length) {
-      if (present != null) {
-        if (present.length == 0) {
-          return rethrow(present.trouble);
-        }
-        empty.add(present.bytes);
-      }
-      position = 0;
-      try {
-        present = null;
-        present = full.take();
-      } catch (InterruptedException e) {
-        Thread.currentThread().interrupt();
-        throw new InterruptedIOException("interrupted while reading");
-      }
+  @Override
+  boolean nextPiece() throws IOException {
+    if (present != null && present.length == 0) {
+      return rethrow(present.trouble);
     }
+    if (present != null) {
+      empty.add(present.bytes);
+      present = null;
+    }
+    try {
+      present = full.take();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new InterruptedIOException("interrupted while reading");
+    }
+    put(present.bytes, present.length);
     return true;
   }
 
@@ -98,26 +94,6 @@ final class ReadAhead extends InputStream {
       case Error e -> throw e;
       default -> throw new IOException(trouble);
     }
-  }
-
-  @Override
-  public int read() throws IOException {
-    return advance() ? present.bytes[position++] & 0xff : -1;
-  }
-
-  @Override
-  public int read(byte[] target, int from, int most) throws IOException {
-    Objects.checkFromIndexSize(from, most, target.length);
-    if (most == 0) {
-      return 0;
-    }
-    if (!advance()) {
-      return -1;
-    }
-    int count = Math.min(most, present.length - position);
-    System.arraycopy(present.bytes, position, target, from, count);
-    position += count;
-    return count;
   }
 
   @Override
