@@ -108,7 +108,7 @@ final class CommaWords {
   void finish(String what, String form) {
     if (!words.isEmpty()) {
       throw new IllegalArgumentException(
-          what + " knows no \"" + words.getFirst() + "\"; it is " + form);
+          what + " knows no \"" + words.getFirst() + "\": " + form + ", commas in names twice");
     }
   }
 }

@@ -1,7 +1,6 @@
 package dev.bothy;
 
 import dev.bothy.device.virtio.VirtioFs;
-import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
@@ -45,35 +44,23 @@ public record Share(Path folder, String tag, boolean readOnly) {
    * @throws IllegalArgumentException in one line, if it is something else
    */
   public static Share parse(String text) {
-    List<String> words = CommaWords.of(text);
-    boolean readOnly = false;
-    for (String word : words.subList(1, words.size())) {
-      readOnly =
-          switch (word) {
-            case "readonly", "readonly=on" -> true;
-            case "readonly=off" -> false;
-            default ->
-                throw new IllegalArgumentException(
-                    "a share knows no \"" + word + "\": " + FORM + ", commas in names twice");
-          };
-    }
-    List<String> parts = CommaWords.of(words.getFirst(), ':');
+    CommaWords words = new CommaWords(text);
+    String place = words.first();
+    boolean readOnly = words.isOn("readonly");
+    words.finish("a share", FORM);
+    List<String> parts = CommaWords.of(place, ':');
     if (parts.getFirst().isEmpty()) {
       throw new IllegalArgumentException("a share wants a folder: " + FORM);
     }
     if (parts.size() > 2) {
       throw new IllegalArgumentException(
-          "\"" + words.getFirst() + "\" is no " + FORM + ": write a colon in a name twice");
+          "\"" + place + "\" is no " + FORM + ": write a colon in a name twice");
     }
     if (parts.size() == 2 && parts.getLast().isEmpty()) {
       throw new IllegalArgumentException("a tag is missing behind the colon: " + FORM);
     }
-    try {
-      return new Share(
-          Path.of(parts.getFirst()), parts.size() == 2 ? parts.getLast() : "", readOnly);
-    } catch (InvalidPathException e) {
-      throw new IllegalArgumentException("\"" + parts.getFirst() + "\" is no folder's name", e);
-    }
+    return new Share(
+        CommaWords.path(parts.getFirst()), parts.size() == 2 ? parts.getLast() : "", readOnly);
   }
 
   Share withTag(String value) {

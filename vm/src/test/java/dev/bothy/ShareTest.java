@@ -51,7 +51,7 @@ class ShareTest {
         "a:ü|is no tag",
         "a:1234567890123456789012345678901234567|too long",
         "a,rw|knows no \"rw\"",
-        "a,readonly=yes|knows no \"readonly=yes\"",
+        "a,readonly=yes|on or off",
       })
   void whatIsNoShareIsSaidInOneLine(String text, String mentions) {
     String message =
@@ -64,7 +64,7 @@ class ShareTest {
   void aNameThatTheHostCannotHaveIsSaidInOneLine() {
     String message =
         assertThrows(IllegalArgumentException.class, () -> Share.parse("a\0b")).getMessage();
-    assertTrue(message.contains("no folder's name"), message);
+    assertTrue(message.contains("no file's name"), message);
   }
 
   @Test

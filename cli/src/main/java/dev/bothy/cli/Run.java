@@ -84,8 +84,8 @@ final class Run implements Command.Action {
           "HOSTDIR[:TAG][,readonly]",
           "A folder of the host as a virtiofs file system that the guest cannot get out of. The"
               + " default guest mounts it at /mnt/TAG, others with 'mount -t virtiofs TAG PLACE'"
-              + " (default TAG: share, then share1 and so on). A colon or comma in HOSTDIR is"
-              + " written twice. May be given several times.");
+              + " (default TAG: share, then share1 and so on). A colon in HOSTDIR is written"
+              + " twice. May be given several times.");
 
   private final Option vsock =
       syntax.option(
