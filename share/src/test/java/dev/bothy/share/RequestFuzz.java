@@ -107,6 +107,7 @@ public final class RequestFuzz implements LongConsumer {
       folder = top.resolve("folder");
       secret = Files.createDirectory(top.resolve("outside")).resolve("secret");
       Files.writeString(secret, SECRET);
+      Runtime.getRuntime().addShutdownHook(new Thread(this::end));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
