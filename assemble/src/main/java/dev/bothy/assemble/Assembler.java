@@ -360,12 +360,45 @@ public final class Assembler {
 
   /** RORX of 8 bytes by a constant, which leaves the flags alone: a processor with BMI2 has it. */
   public void rotateInto(int to, int from, int count) {
-    int8(0xc4);
-    int8((to < 8 ? 0x80 : 0) | 0x40 | (from < 8 ? 0x20 : 0) | 3);
-    int8(0xfb);
-    int8(0xf0);
-    int8(0xc0 | (to & 7) << 3 | from & 7);
+    vexRegisters(0xf2, 3, 8, 0xf0, to, 0, from);
     int8(count);
+  }
+
+  /**
+   * An instruction with a VEX prefix whose ModRM names two general registers.
+   *
+   * @param prefix the mandatory prefix: 0, 66, F3, F2
+   * @param map 1 for 0F, 2 for 0F38, 3 for 0F3A
+   * @param size operand size, 4 or 8
+   * @param reg register or opcode extension in the reg field
+   * @param third register in the prefix itself; 0 if there is none
+   * @param rm register in the rm field
+   */
+  public void vexRegisters(int prefix, int map, int size, int opcode, int reg, int third, int rm) {
+    vex(prefix, map, size, opcode, rexBit(reg) << 2 | rexBit(rm), third);
+    int8(0xc0 | (reg & 7) << 3 | rm & 7);
+  }
+
+  /** The same with a memory operand [base + displacement]. */
+  public void vexMemory(
+      int prefix, int map, int size, int opcode, int reg, int third, int base, int displacement) {
+    vex(prefix, map, size, opcode, rexBit(reg) << 2 | rexBit(base), third);
+    operand(reg & 7, base, NONE, 0, displacement);
+  }
+
+  /** The prefix of three bytes, whose register bits are inverted, and the opcode. */
+  private void vex(int prefix, int map, int size, int opcode, int rex, int third) {
+    int mandatory =
+        switch (prefix) {
+          case 0x66 -> 1;
+          case 0xf3 -> 2;
+          case 0xf2 -> 3;
+          default -> 0;
+        };
+    int8(0xc4);
+    int8((~rex & 7) << 5 | map);
+    int8((size == 8 ? 0x80 : 0) | (~third & 15) << 3 | mandatory);
+    int8(opcode);
   }
 
   /** TEST of two registers. */

@@ -289,6 +289,58 @@ final class AssemblerTest {
   }
 
   @Test
+  void threeRegistersInAVexPrefix() throws IOException {
+    for (int size : new int[] {4, 8}) {
+      for (int one : registersOf(8)) {
+        for (int other : registersOf(8)) {
+          int third = one + 2 * other & 15;
+          String names = register(size, one) + "," + register(size, third) + ",";
+          a.vexRegisters(0xf2, 2, size, 0xf6, one, third, other);
+          d.is("mulx " + names + register(size, other));
+          a.vexRegisters(0, 2, size, 0xf2, one, third, other);
+          d.is("andn " + names + register(size, other));
+          a.vexRegisters(0xf3, 2, size, 0xf5, one, third, other);
+          d.is("pext " + names + register(size, other));
+          a.vexRegisters(0, 2, size, 0xf3, 1, third, other);
+          d.is("blsr " + register(size, third) + "," + register(size, other));
+        }
+      }
+    }
+    d.compare();
+  }
+
+  @Test
+  void memoryOperandsBehindAVexPrefix() throws IOException {
+    for (int base : registersOf(8)) {
+      for (int displacement : new int[] {0, 0x7f, 0x1234}) {
+        int reg = 15 - base;
+        a.vexMemory(0xf2, 2, 8, 0xf6, reg, base, base, displacement);
+        d.is(
+            "mulx "
+                + register(8, reg)
+                + ","
+                + register(8, base)
+                + ",QWORD PTR ["
+                + register(8, base)
+                + (displacement == 0 && (base & 7) != 5
+                    ? "]"
+                    : "+0x" + Integer.toHexString(displacement) + "]"));
+        a.vexMemory(0x66, 2, 4, 0xf7, reg, 3, base, displacement);
+        d.is(
+            "shlx "
+                + register(4, reg)
+                + ",DWORD PTR ["
+                + register(8, base)
+                + (displacement == 0 && (base & 7) != 5
+                    ? "]"
+                    : "+0x" + Integer.toHexString(displacement) + "]")
+                + ",ebx");
+      }
+    }
+    d.compare();
+  }
+
+  @Test
   void constantsTakeTheirShortestForm() throws IOException {
     for (int register = 0; register < 16; register++) {
       int rex = register >= 8 ? 1 : 0;

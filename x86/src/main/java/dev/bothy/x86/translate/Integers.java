@@ -94,6 +94,9 @@ final class Integers {
           CRC32 -> {
         return Rewriting.write(w, i, 1);
       }
+      case ADCX, ADOX -> {
+        return addWithOneFlag(w, i);
+      }
       case CLC -> {
         return flag(w, 0xf8);
       }
@@ -305,6 +308,48 @@ final class Integers {
       a.int8(0x48);
     }
     a.int8(0x99);
+    return true;
+  }
+
+  /** ADCX and ADOX: all flags but one are as they were. */
+  private static boolean addWithOneFlag(BlockWriter w, Instruction i) {
+    Assembler a = w.a;
+    int size = i.size[0];
+    int opcode = Rewriting.opcode(i);
+    int prefix = i.mandatoryPrefix;
+    boolean memory = i.kind[1] == Instruction.MEMORY;
+    if (memory) {
+      if (!Memory.fits(w, i)) {
+        return false;
+      }
+      int ahead = Memory.place(w, i, size, false, 1);
+      a.load(size, Home.V, Home.A, ahead);
+    }
+    if ((FlagUse.reads(i) | w.liveAfter) == TableEntry.CF) {
+      w.needCarry();
+    } else {
+      w.needFlags();
+    }
+    int to = Home.of(i.register[0]);
+    if (memory && to == Home.MEMORY) {
+      int home = Home.displacement(i.register[0]);
+      a.load(8, Home.A, Home.BASE, home);
+      a.registers(prefix, size, opcode, Home.A, Home.V);
+      a.store(8, Home.BASE, home, Home.A);
+    } else if (memory) {
+      a.registers(prefix, size, opcode, to, Home.V);
+    } else {
+      to = w.source(i, 0);
+      int from = Home.of(i.register[1]);
+      if (from == Home.MEMORY) {
+        int home = Home.displacement(i.register[1]);
+        a.memory(prefix, size, opcode, to, Home.BASE, NONE, 0, home);
+      } else {
+        a.registers(prefix, size, opcode, to, from);
+      }
+      w.result(i, 0);
+    }
+    w.flagsWritten();
     return true;
   }
 

@@ -9,8 +9,11 @@ final class Lowerings {
 
   /** Writes {@code i}; false if it is the interpreter's. */
   static boolean write(BlockWriter w, Instruction i) {
-    if (i.vex != 0 || !HostFeatures.has(i.entry.feature())) {
+    if (!HostFeatures.has(i.entry.feature())) {
       return false;
+    }
+    if (i.vex != 0) {
+      return ThreeOperands.write(w, i);
     }
     switch (i.op) {
       case CLI, STI, PUSHF, POPF, STAC, CLAC, SAHF -> {

@@ -112,7 +112,7 @@ final class Spans {
   /** True if the operand of {@code i} is translated by {@link Memory#place}. */
   static boolean takesPart(Instruction i) {
     int rm = Rewriting.rm(i);
-    if (rm < 0 || i.kind[rm] != Instruction.MEMORY || i.vex != 0) {
+    if (rm < 0 || i.kind[rm] != Instruction.MEMORY) {
       return false;
     }
     for (int n = 0; n < i.operands; n++) {
@@ -156,7 +156,22 @@ final class Spans {
               CMOVCC,
               SETCC,
               XCHG,
-              XADD ->
+              XADD,
+              ADCX,
+              ADOX,
+              ANDN,
+              BEXTR,
+              BLSI,
+              BLSMSK,
+              BLSR,
+              BZHI,
+              MULX,
+              PDEP,
+              PEXT,
+              RORX,
+              SARX,
+              SHLX,
+              SHRX ->
               true;
           case IMUL -> i.operands > 1;
           case MOV -> i.kind[1 - rm] == Instruction.GPR || i.kind[1 - rm] == Instruction.IMMEDIATE;

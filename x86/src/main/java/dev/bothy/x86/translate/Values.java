@@ -153,8 +153,26 @@ final class Values {
           BSR,
           TZCNT,
           LZCNT,
-          POPCNT ->
+          POPCNT,
+          ADCX,
+          ADOX,
+          ANDN,
+          BEXTR,
+          BLSI,
+          BLSMSK,
+          BLSR,
+          BZHI,
+          PDEP,
+          PEXT,
+          RORX,
+          SARX,
+          SHLX,
+          SHRX ->
           writtenIfRegister(i, 0);
+      case MULX -> {
+        writtenIfRegister(i, 0);
+        writtenIfRegister(i, 1);
+      }
       case BTS, BTR, BTC -> writtenIfRegister(i, 0);
       case IMUL -> {
         if (i.operands == 1) {
