@@ -28,7 +28,7 @@ final class Branches {
       }
       case POP -> {
         if (i.kind[0] != Instruction.GPR) {
-          return false;
+          return popToMemory(w, i, size);
         }
         int at = Memory.stack(w, size, 0, false);
         int home = Home.of(i.register[0]);
@@ -85,6 +85,22 @@ final class Branches {
     }
     moveStack(w, -size);
     w.keepSpan(true);
+    return true;
+  }
+
+  private static boolean popToMemory(BlockWriter w, Instruction i, int size) {
+    // An address by the stack pointer is what it will be then.
+    if (i.kind[0] != Instruction.MEMORY || i.base == CpuState.RSP || !Memory.fits(w, i)) {
+      return false;
+    }
+    Assembler a = w.a;
+    int at = Memory.stack(w, size, 0, false);
+    a.load(size, Home.V, Home.A, at);
+    a.store(8, Home.BASE, Rewriting.SCRATCH, Home.V);
+    Memory.operand(w, i, w.offset + i.length, size, true, 1);
+    a.load(8, Home.V, Home.BASE, Rewriting.SCRATCH);
+    a.store(size, Home.A, 0, Home.V);
+    moveStack(w, size);
     return true;
   }
 
