@@ -400,13 +400,10 @@ final class Integers {
     return true;
   }
 
-  /** Divisions that would fault go to the interpreter; so do those of 8 and 16 bits. */
+  /** Divisions that would fault, or might, go to the interpreter. */
   private static boolean divide(BlockWriter w, Instruction i) {
     Assembler a = w.a;
     int size = i.size[0];
-    if (size < 4) {
-      return false;
-    }
     w.observe();
     if (!valueToV(w, i, size)) {
       return false;
@@ -415,20 +412,29 @@ final class Integers {
     int home = Home.of(CpuState.RAX);
     if (i.op == Op.DIV) {
       // The quotient fits if the upper half is less than the divisor; so the divisor is not 0.
-      a.alu(Assembler.CMP, size, Assembler.RDX, Home.V);
+      if (size == 1) {
+        a.mov(4, RAX, home);
+        a.shift(Assembler.SHR, 4, RAX, 8);
+      }
+      a.alu(Assembler.CMP, size, size == 1 ? RAX : Assembler.RDX, Home.V);
       w.interpretIf(Assembler.AE);
     } else {
       // Safe are dividends that are no longer than half, by other divisors than 0 and -1.
-      a.mov(size, RAX, home);
-      a.shift(Assembler.SAR, size, RAX, size * 8 - 1);
-      a.alu(Assembler.CMP, size, RAX, Assembler.RDX);
+      if (size == 1) {
+        a.registers(0, 4 | Assembler.BYTE_RM, 0x0fbe, RAX, home);
+        a.alu(Assembler.CMP, 2, RAX, home);
+      } else {
+        a.mov(size, RAX, home);
+        a.shift(Assembler.SAR, size, RAX, size * 8 - 1);
+        a.alu(Assembler.CMP, size, RAX, Assembler.RDX);
+      }
       w.interpretIf(Assembler.NE);
-      a.lea(size, RAX, Home.V, NONE, 0, 1);
+      a.lea(Math.max(size, 4), RAX, Home.V, NONE, 0, 1);
       a.aluImmediate(Assembler.CMP, size, RAX, 1);
       w.interpretIf(Assembler.BE);
     }
     a.mov(8, RAX, home);
-    a.extended(0, size, 0xf7, i.op == Op.DIV ? 6 : 7, Home.V);
+    a.extended(0, size, size == 1 ? 0xf6 : 0xf7, i.op == Op.DIV ? 6 : 7, Home.V);
     a.mov(8, home, RAX);
     w.flagsWritten();
     return true;
