@@ -33,6 +33,10 @@ final class Nodes {
   private final long most;
   private final Node root;
   private long next = Node.ROOT + 1;
+
+  /** Names of nodes beyond the first one of each. */
+  private long further;
+
   private boolean closed;
 
   Nodes(FileIdentity root, DescriptorBudget budget) {
@@ -134,7 +138,7 @@ final class Nodes {
       byIdentity.remove(node.identity, node);
       unpin(node);
       List<Node.Name> names = node.names;
-      node.names = List.of();
+      setNames(node, List.of());
       for (int i = names.size() - 1; i > 0; i--) {
         leave(names.get(i).folder());
       }
@@ -145,6 +149,15 @@ final class Nodes {
       node = names.getFirst().folder();
       node.children--;
     }
+  }
+
+  private void setNames(Node node, List<Node.Name> names) {
+    further += further(names) - further(node.names);
+    node.names = names;
+  }
+
+  private static int further(List<Node.Name> names) {
+    return Math.max(0, names.size() - 1);
   }
 
   private void leave(Node folder) {
@@ -161,23 +174,25 @@ final class Nodes {
       // Somebody on the host moves folders meanwhile; where this one is will be seen again.
       return;
     }
+    // A quarter of what nodes take is enough for the names of files that have several.
+    long left = Math.max(0, most / 4 - further + further(before));
     List<Node.Name> names = new ArrayList<>(2);
     names.add(new Node.Name(folder, text));
     folder.children++;
     for (Node.Name name : before) {
-      if (!node.isFolder() && names.size() < NAMES && !name.is(folder, text)) {
+      if (!node.isFolder() && names.size() < Math.min(NAMES, 1 + left) && !name.is(folder, text)) {
         names.add(name);
         name.folder().children++;
       }
     }
-    node.names = List.copyOf(names);
+    setNames(node, List.copyOf(names));
     before.forEach(name -> leave(name.folder()));
   }
 
   private void drop(Node node, Node folder, byte[] text) {
     List<Node.Name> names = new ArrayList<>(node.names);
     if (names.removeIf(name -> name.is(folder, text))) {
-      node.names = List.copyOf(names);
+      setNames(node, List.copyOf(names));
       leave(folder);
     }
   }
@@ -215,7 +230,7 @@ final class Nodes {
     if (last) {
       node.gone = true;
       List<Node.Name> names = node.names;
-      node.names = List.of();
+      setNames(node, List.of());
       names.forEach(gone -> leave(gone.folder()));
     }
     if (node.names.isEmpty()) {
@@ -336,6 +351,7 @@ final class Nodes {
     for (Node node : nodes) {
       byId.put(node.id, node);
       node.names.forEach(name -> name.folder().children++);
+      further += further(node.names);
     }
     next = nextId;
   }

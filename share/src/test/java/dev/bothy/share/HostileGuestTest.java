@@ -286,6 +286,32 @@ class HostileGuestTest {
   }
 
   @Test
+  void namesThatFilesHaveBesidesTheFirstAreLimited() throws FuseException {
+    Nodes nodes = new Nodes(new FileIdentity(1, 1, 1, 1), new DescriptorBudget(100), 40);
+    for (int i = 2; i < 6; i++) {
+      for (byte name = 0; name < 30; name++) {
+        nodes.enter(new FileIdentity(1, i, 1, 0100000), nodes.root(), new byte[] {(byte) i, name});
+      }
+    }
+    assertEquals(4 + 40 / 4, names(nodes));
+    // The name that was seen last is among them.
+    for (Node node : nodes.all()) {
+      assertTrue(node == nodes.root() || node.names.getFirst().text()[1] == 29);
+    }
+    for (int i = 2; i < 5; i++) {
+      nodes.forget(i, 30);
+    }
+    for (byte name = 0; name < 30; name++) {
+      nodes.enter(new FileIdentity(1, 5, 1, 0100000), nodes.root(), new byte[] {name});
+    }
+    assertEquals(1 + 40 / 4, names(nodes));
+  }
+
+  private static int names(Nodes nodes) {
+    return nodes.all().stream().mapToInt(node -> node.names.size()).sum();
+  }
+
+  @Test
   void hundredThousandFilesAreKnownWithoutDescriptors() throws IOException {
     // In memory, where there is some: disks take minutes.
     Path memory = Path.of("/dev/shm");
