@@ -9,13 +9,16 @@ import dev.bothy.host.FolderCalls;
  * <p>A folder's reader holds the handle's lock, since its descriptor has one position.
  */
 final class Handle {
+  /** No position of a folder's. */
+  static final long UNKNOWN = -1;
+
   private final long id;
   private final Node node;
   private final Descriptor descriptor;
   private final boolean folder;
   private final int flags;
 
-  /** Where the folder's descriptor stands. */
+  /** Where the folder's descriptor stands, or {@link #UNKNOWN}. */
   private long position;
 
   /**

@@ -84,10 +84,11 @@ final class OpenFolders {
       MemorySegment entries = request.allocate(Math.max(LEAST, most));
       long used;
       synchronized (handle) {
-        if (handle.position() != position) {
+        if (handle.position() != position || position < 0) {
           check(request.calls().seek(handle.descriptor().number(), position));
-          handle.moveTo(position);
         }
+        // Until the guest has been told of all that the host tells now.
+        handle.moveTo(Handle.UNKNOWN);
         int count = check(request.calls().entries(handle.descriptor().number(), entries));
         used = translate(request, handle, entries.asSlice(0, count), answer, plus);
       }
@@ -106,7 +107,6 @@ final class OpenFolders {
         long length = entries.get(JAVA_SHORT_UNALIGNED, at + RECORD_LENGTH) & 0xffff;
         MemorySegment entry = entries.asSlice(at, length);
         at += length;
-        handle.moveTo(entry.get(JAVA_LONG_UNALIGNED, NEXT_POSITION));
         MemorySegment name = nameOf(entry);
         long size = padded(ENTRY_HEADER + name.byteSize() - 1) + (plus ? Attributes.ENTRY : 0);
         if (size > answer.byteSize() - used) {
@@ -128,6 +128,9 @@ final class OpenFolders {
         }
         write(out.asSlice(plus ? Attributes.ENTRY : 0), entry, inode, name);
         used += size;
+        if (at == entries.byteSize()) {
+          handle.moveTo(entry.get(JAVA_LONG_UNALIGNED, NEXT_POSITION));
+        }
       }
       return used;
     }

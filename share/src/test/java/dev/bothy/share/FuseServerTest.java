@@ -418,6 +418,22 @@ class FuseServerTest {
   }
 
   @Test
+  void anyPositionInAFolderCanFollowAnyOther() throws IOException {
+    for (int i = 0; i < 50; i++) {
+      Files.writeString(folder.resolve("f" + i), "");
+    }
+    long handle = client.opendir(ROOT).node();
+    List<Entry> all = client.readdir(ROOT, handle, 0, 1 << 15, false);
+    assertEquals(52, all.size());
+    for (int i = 0; i + 1 < all.size(); i++) {
+      int told = client.readdir(ROOT, handle, 0, 400, false).size();
+      assertTrue(told > 3 && told < 50);
+      Entry next = client.readdir(ROOT, handle, all.get(i).next(), 400, false).getFirst();
+      assertEquals(all.get(i + 1).text(), next.text());
+    }
+  }
+
+  @Test
   void namesAreBytes() throws IOException {
     byte[] name = {(byte) 0xff, (byte) 0xfe, ' ', '\n', (byte) 0x80};
     long node = client.create(ROOT, name, WRONLY, 0600).node();
