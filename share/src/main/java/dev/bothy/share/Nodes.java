@@ -249,8 +249,11 @@ final class Nodes {
 
   /** A node's name is another now. */
   synchronized void moved(Node node, Node folder, byte[] name, Node newFolder, byte[] newName) {
-    add(node, newFolder, newName);
-    drop(node, folder, name);
+    // A guest that has forgotten it meanwhile must not make its new folder stay for ever.
+    if (knows(node)) {
+      add(node, newFolder, newName);
+      drop(node, folder, name);
+    }
   }
 
   private void pin(Node node, Descriptor descriptor) {

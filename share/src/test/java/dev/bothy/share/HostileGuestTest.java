@@ -307,6 +307,18 @@ class HostileGuestTest {
     assertEquals(1 + 40 / 4, names(nodes));
   }
 
+  @Test
+  void aFileForgottenWhileItIsRenamedKeepsNoFolder() throws FuseException {
+    Nodes nodes = new Nodes(new FileIdentity(1, 1, 1, 1), new DescriptorBudget(100), 10);
+    byte[] name = {'n'};
+    Node folder = nodes.enter(new FileIdentity(1, 2, 1, 0040000), nodes.root(), new byte[] {'d'});
+    Node file = nodes.enter(new FileIdentity(1, 3, 1, 0100000), nodes.root(), name);
+    nodes.forget(file.id, 1);
+    nodes.moved(file, nodes.root(), name, folder, name);
+    nodes.forget(folder.id, 1);
+    assertEquals(1, nodes.size());
+  }
+
   private static int names(Nodes nodes) {
     return nodes.all().stream().mapToInt(node -> node.names.size()).sum();
   }
