@@ -22,6 +22,10 @@ public final class RawImage implements DiskImage {
   private final Storage storage;
   private volatile long size;
   private volatile boolean barriers = true;
+
+  /** What a host could not make durable may be lost though the next sync succeeds. */
+  private volatile boolean syncFailed;
+
   private boolean closed;
 
   /** The image in {@code storage}, which it closes. */
@@ -107,7 +111,23 @@ public final class RawImage implements DiskImage {
   @Override
   public void flush() throws IOException {
     if (barriers && !storage.readOnly()) {
-      storage.sync();
+      sync();
+    }
+  }
+
+  private void sync() throws IOException {
+    try {
+      if (!syncFailed) {
+        storage.sync();
+      }
+    } catch (IOException e) {
+      syncFailed = true;
+      throw e;
+    }
+    if (syncFailed) {
+      throw new ImageException(
+          Trouble.HOST_ERROR,
+          storage.name() + ": an earlier flush failed, and what was written may be lost");
     }
   }
 
@@ -158,7 +178,7 @@ public final class RawImage implements DiskImage {
       throw new ImageException(Trouble.REFUSED, "a disk cannot have " + newSize + " bytes");
     }
     storage.resize(newSize);
-    storage.sync();
+    sync();
     size = newSize;
   }
 

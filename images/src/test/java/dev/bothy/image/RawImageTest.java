@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.image.ImageException.Trouble;
+import dev.bothy.image.storage.Storage;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -96,6 +97,67 @@ class RawImageTest {
       byte[] read = new byte[4096];
       disk.read(0, MemorySegment.ofArray(read));
       assertArrayEquals(pattern(4096), read);
+    }
+  }
+
+  @Test
+  void aFlushThatFailedIsNotForgottenWhenTheNextOneSucceeds() throws IOException {
+    FailingSync storage = new FailingSync();
+    RawImage disk = RawImage.of(storage);
+    disk.write(0, MemorySegment.ofArray(pattern(512)));
+    disk.flush();
+    storage.failing = true;
+    assertTrouble(Trouble.HOST_ERROR, disk::flush);
+    storage.failing = false;
+    assertTrouble(Trouble.HOST_ERROR, disk::flush);
+    assertTrouble(Trouble.HOST_ERROR, disk::close);
+    assertTrue(storage.closed);
+  }
+
+  /** A file that the host may fail to make durable: once it has said so, it knows of no error. */
+  private static final class FailingSync implements Storage {
+    boolean failing;
+    boolean closed;
+
+    @Override
+    public long size() {
+      return 4096;
+    }
+
+    @Override
+    public boolean readOnly() {
+      return false;
+    }
+
+    @Override
+    public String name() {
+      return "disk";
+    }
+
+    @Override
+    public void read(long position, List<MemorySegment> targets) {}
+
+    @Override
+    public void write(long position, List<MemorySegment> sources) {}
+
+    @Override
+    public void sync() throws IOException {
+      if (failing) {
+        throw new ImageException(Trouble.HOST_ERROR, "disk: Input/output error");
+      }
+    }
+
+    @Override
+    public void resize(long size) {}
+
+    @Override
+    public boolean punch(long position, long length) {
+      return true;
+    }
+
+    @Override
+    public void close() {
+      closed = true;
     }
   }
 
