@@ -485,12 +485,12 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   /** Lets nobody work on requests, and waits until nobody does; for a machine that is paused. */
   public final void suspend() {
     synchronized (this) {
-      if (suspended) {
-        return;
+      if (!suspended) {
+        suspended = true;
+        gate.hold();
       }
-      suspended = true;
-      gate.hold();
     }
+    // Also if another thread has begun it: whoever closes takes the memory away that work uses.
     settle();
   }
 

@@ -461,4 +461,31 @@ class VirtioBlockTest {
       }
     }
   }
+
+  @Test
+  void closingWaitsForWorkThoughSomebodyElseSuspendsAlready() throws InterruptedException {
+    make(Cache.WRITEBACK, WriteErrors.REPORT, 1, 8, r -> Thread.ofVirtual().start(r));
+    driver.start(-1);
+    disk.permits.drainPermits();
+    send(1, 0);
+    disk.begun.acquireUninterruptibly();
+    Thread suspends = Thread.ofPlatform().start(device::suspend);
+    awaitState(suspends, Thread.State.WAITING);
+    Thread closes = Thread.ofPlatform().start(device::close);
+    Thread.State state = awaitState(closes, Thread.State.WAITING);
+    disk.permits.release(1);
+    suspends.join();
+    closes.join();
+    assertEquals(Thread.State.WAITING, state, "closed while a request used the memory");
+  }
+
+  /** Waits until a thread is in that state, or has ended. */
+  private static Thread.State awaitState(Thread thread, Thread.State wanted) {
+    Thread.State state = thread.getState();
+    while (state != wanted && state != Thread.State.TERMINATED) {
+      Thread.onSpinWait();
+      state = thread.getState();
+    }
+    return state;
+  }
 }
