@@ -135,7 +135,11 @@ public final class Machine implements AutoCloseable {
             clock,
             options.cpus(),
             reproducible,
-            () -> Thread.ofVirtual().start(this::pause));
+            () -> {
+              // Before anybody is told: whoever wants it to go on then is not overtaken.
+              wantPause();
+              Thread.ofVirtual().start(this::bringToStand);
+            });
     for (PciCard card : options.cards()) {
       board.add(card.create(host));
     }
@@ -239,10 +243,23 @@ public final class Machine implements AutoCloseable {
    * has ended.
    */
   public void pause() {
+    wantPause();
+    bringToStand();
+  }
+
+  private void wantPause() {
     lock.lock();
     try {
       pauseWanted = true;
       callThreads();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void bringToStand() {
+    lock.lock();
+    try {
       awaitStanding();
     } finally {
       lock.unlock();
@@ -259,8 +276,9 @@ public final class Machine implements AutoCloseable {
     }
   }
 
+  /** Waits for the vCPUs, unless somebody wants them to go on before all stand. */
   private void awaitStanding() {
-    while (powered && end == null && (waiting < live || restarting)) {
+    while (powered && end == null && (pauseWanted && waiting < live || restarting)) {
       changed.awaitUninterruptibly();
     }
   }

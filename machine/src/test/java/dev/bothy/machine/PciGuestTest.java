@@ -39,6 +39,7 @@ class PciGuestTest {
       """;
 
   private final List<TestCard> cards = new ArrayList<>();
+  private PciCard.Host host;
 
   private MachineOptions options(EngineFactory engine, String hex) {
     return MachineOptions.of(
@@ -49,7 +50,8 @@ class PciGuestTest {
         .withDebugExit(true)
         .withReboot(false)
         .withCard(
-            host -> {
+            machine -> {
+              host = machine;
               cards.add(new TestCard());
               return cards.getLast();
             });
@@ -90,6 +92,22 @@ class PciGuestTest {
       machine.pause();
       card.duringPause = () -> {};
       assertEquals("resume", card.life.getLast());
+    }
+  }
+
+  @Test
+  @Timeout(60)
+  void aMachineThatWentOnAfterACardPausedItIsNotPausedOnceMore() throws Exception {
+    try (Machine machine = new Machine(options(InterpreterEngine::new, "f4ebfd").withCpus(2))) {
+      machine.start();
+      for (int i = 0; i < 30; i++) {
+        host.pause().run();
+        machine.resume();
+        long then = machine.guestNanos();
+        while (machine.guestNanos() < then + 1_000_000) {
+          Thread.sleep(1);
+        }
+      }
     }
   }
 
