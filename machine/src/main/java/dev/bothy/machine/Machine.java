@@ -348,10 +348,11 @@ public final class Machine implements AutoCloseable {
     finish(new MachineExit.HostError(what + ": " + cause, cause));
   }
 
-  /** Brings all vCPU threads to the gate. The lock is held. */
+  /** Brings all vCPU threads to the gate, unless they have ended. The lock is held. */
   private void callThreads() {
     updateAttention();
-    for (int i = 0; i < threads.size(); i++) {
+    // What a processor has in native memory may be gone when none is left.
+    for (int i = 0; live > 0 && i < threads.size(); i++) {
       vcpus.get(i).kick();
       threads.get(i).wake();
     }

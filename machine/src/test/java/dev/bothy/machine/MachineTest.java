@@ -227,6 +227,18 @@ class MachineTest {
   }
 
   @Test
+  void leavesClosedProcessorsAlone() throws Exception {
+    Machine machine = new Machine(options((cpu, _) -> cpu.spin()).withCpus(2));
+    machine.start();
+    machine.close();
+    engine.get().processors.forEach(p -> p.kicked.set(false));
+    machine.pause();
+    machine.reset();
+    machine.stop();
+    assertTrue(engine.get().processors.stream().noneMatch(p -> p.kicked.get()));
+  }
+
+  @Test
   void loadsWhatItSaved() throws Exception {
     MachineOptions options = options((cpu, _) -> cpu.spin()).withCpus(2);
     ByteArrayOutputStream saved = new ByteArrayOutputStream();
