@@ -67,9 +67,12 @@ final class ParallelRunner implements QueueRunner, Runnable {
       watch = !watched;
       watched = true;
     }
-    start();
-    if (watch) {
-      watchLater();
+    try {
+      start();
+    } finally {
+      if (watch) {
+        watchLater();
+      }
     }
   }
 
@@ -158,10 +161,7 @@ final class ParallelRunner implements QueueRunner, Runnable {
         break;
       }
       boolean isSlow = begin();
-      if (isSlow) {
-        share();
-      }
-      more = work(chain);
+      more = work(chain, isSlow);
       if (isSlow || ++unpublished == VirtioDevice.BATCH) {
         device.publish(queue);
         unpublished = 0;
@@ -174,9 +174,13 @@ final class ParallelRunner implements QueueRunner, Runnable {
     return more;
   }
 
-  private boolean work(DescriptorChain chain) throws VirtqueueException {
+  private boolean work(DescriptorChain chain, boolean isSlow) throws VirtqueueException {
     long start = System.nanoTime();
     try {
+      if (isSlow) {
+        share();
+        start = System.nanoTime();
+      }
       return device.handle(queue, chain);
     } finally {
       end(System.nanoTime() - start);

@@ -23,6 +23,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -419,5 +420,67 @@ class VirtioFsTest {
     send(1, ECHO, 2);
     driver.await(1);
     assertEquals(2, answered(2));
+  }
+
+  /** Starts the device anew, and has two slow requests in a queue that is notified once. */
+  private void slowRequestsBeginTogetherAfterAReset(int queue) throws InterruptedException {
+    driver.start(PACKED);
+    // So many that they are quick, and that quick ones are expected.
+    for (int i = 100; i < 5000; i++) {
+      send(queue, ECHO, i);
+      driver.await(queue);
+    }
+    driver.rings.get(queue).offer(true, header(SLOW, 50), reply(50));
+    driver.rings.get(queue).offer(true, header(SLOW, 51), reply(51));
+    driver.kick(queue);
+    assertTrue(folder.begun.tryAcquire(2, 10, TimeUnit.SECONDS));
+  }
+
+  /** Starts threads, but of those that serve queues only as many as {@code left} says. */
+  private static Executor threads(AtomicInteger left) {
+    return task -> {
+      if (task instanceof ParallelRunner && left.getAndDecrement() <= 0) {
+        throw new RejectedExecutionException("as the test wants it");
+      }
+      Thread.ofVirtual()
+          .uncaughtExceptionHandler((_, e) -> assertEquals("as the test wants it", e.getMessage()))
+          .start(task);
+    };
+  }
+
+  @Test
+  void slowRequestsAreNoticedAfterAThreadDidNotStart() throws Exception {
+    AtomicInteger left = new AtomicInteger(0);
+    make(threads(left), 4);
+    assertThrows(RejectedExecutionException.class, () -> driver.start(PACKED));
+    left.set(Integer.MAX_VALUE);
+    slowRequestsBeginTogetherAfterAReset(HIPRIO);
+  }
+
+  @Test
+  void slowRequestsAreNoticedAfterASecondThreadDidNotStart() throws Exception {
+    AtomicInteger left = new AtomicInteger(Integer.MAX_VALUE);
+    make(threads(left), 4);
+    do {
+      left.set(Integer.MAX_VALUE);
+      driver.start(PACKED);
+      send(1, SLOW, 1);
+      send(1, SLOW, 2);
+      folder.begun.acquireUninterruptibly(2);
+      folder.permits.release(2);
+      driver.await(1);
+      driver.await(1);
+      folder.served.clear();
+      // Slow ones are expected now: who takes the first of these has a thread look for the second.
+      left.set(1);
+      driver.rings.get(1).offer(true, header(ECHO, 3), reply(3));
+      driver.rings.get(1).offer(true, header(ECHO, 4), reply(4));
+      driver.kick(1);
+      while (folder.served.size() < 2 && (driver.status() & VirtioDevice.NEEDS_RESET) == 0) {
+        Thread.onSpinWait();
+      }
+    } while ((driver.status() & VirtioDevice.NEEDS_RESET) == 0);
+    left.set(Integer.MAX_VALUE);
+    slowRequestsBeginTogetherAfterAReset(1);
   }
 }
