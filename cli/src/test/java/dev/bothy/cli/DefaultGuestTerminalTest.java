@@ -109,7 +109,7 @@ class DefaultGuestTerminalTest {
     steps.addAll(List.of("", "FILES 67108864"));
     String write = "dd if=/dev/zero of=/dev/vda bs=1M seek=100 count=1 conv=fsync; ";
     steps.addAll(List.of(PROMPT, write + say("written") + "\\n"));
-    steps.add("bothy: " + disk);
+    steps.add("the machine pauses: " + disk);
     steps.addAll(List.of(then));
     return PseudoTerminal.run(
         LONG, bothy("--disk", disk + ",format=raw,werror=pause"), steps.toArray(String[]::new));

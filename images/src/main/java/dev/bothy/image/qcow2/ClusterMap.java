@@ -62,6 +62,10 @@ final class ClusterMap {
   }
 
   static long[] readL1(Storage storage, long offset, int entries) throws IOException {
+    if (entries == 0) {
+      // Of a disk of no bytes: its offset means nothing.
+      return new long[0];
+    }
     byte[] bytes = new byte[Math.multiplyExact(entries, 8)];
     storage.read(offset, MemorySegment.ofArray(bytes));
     return BigEndian.longs(bytes, entries);

@@ -4,7 +4,6 @@ import static dev.bothy.image.ImageException.Trouble.CORRUPT;
 
 import dev.bothy.image.ImageException;
 import dev.bothy.image.storage.Storage;
-import io.airlift.compress.MalformedInputException;
 import io.airlift.compress.zstd.ZstdDecompressor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -119,7 +118,8 @@ final class CompressedClusters {
         throw corrupt(place, null);
       }
       return content;
-    } catch (MalformedInputException | IllegalArgumentException | IndexOutOfBoundsException e) {
+    } catch (RuntimeException e) {
+      // The decoder has several ways to say that something is wrong with a frame.
       throw corrupt(place, e);
     }
   }

@@ -65,6 +65,9 @@ class SparseStorage implements Storage {
 
   @Override
   public synchronized void read(long position, List<MemorySegment> targets) {
+    if (position < 0) {
+      throw new IllegalArgumentException("read at " + position);
+    }
     long at = position;
     for (MemorySegment target : targets) {
       for (long done = 0; done < target.byteSize(); ) {

@@ -76,6 +76,43 @@ class TablesTest {
     assertEquals(l2, (int) (BigEndian.getLong(hostile.bytes(), (int) l1) & ClusterMap.OFFSET));
   }
 
+  @Test
+  void tableOfADiskWithoutBytesMayBeSaidToLieAnywhere() throws IOException {
+    SparseStorage file = new SparseStorage();
+    LAYOUT.write(file, 0);
+    byte[] bytes = file.bytes();
+    BigEndian.putInt(bytes, Header.L1_SIZE, 0);
+    BigEndian.putLong(bytes, Header.L1_OFFSET, Long.MIN_VALUE + CLUSTER);
+    try (Qcow2Image disk = Qcow2Image.open(SparseStorage.of(bytes), null, false)) {
+      assertEquals(0, disk.size());
+    }
+  }
+
+  @Test
+  void zstdFramesWithAnyHeaderAreContentOrDamage() throws IOException {
+    SparseStorage file = new SparseStorage();
+    new Qcow2Layout(3, CLUSTER, 16, false, false, true, "", "").write(file, 1 << 20);
+    int damaged = 0;
+    try (Qcow2Image disk = Qcow2Image.open(file, null, false)) {
+      for (int descriptor = 0; descriptor < 256; descriptor++) {
+        byte[] frame = new byte[64];
+        BigEndian.putInt(frame, 0, 0x28b52ffd);
+        frame[4] = (byte) descriptor;
+        // A window of 2^31 bytes.
+        frame[5] = (byte) 0xa8;
+        // Behind the shortest header, an empty block that is the last.
+        frame[6] = 1;
+        disk.writeCompressed((long) descriptor * CLUSTER, frame);
+        try {
+          disk.read((long) descriptor * CLUSTER, MemorySegment.ofArray(new byte[CLUSTER]));
+        } catch (ImageException e) {
+          damaged++;
+        }
+      }
+    }
+    assertEquals(256, damaged);
+  }
+
   /** An image with content, of which one word is another. */
   private interface Damage {
     void put(byte[] bytes, int l1, int l2);
