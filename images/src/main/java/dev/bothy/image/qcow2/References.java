@@ -98,18 +98,29 @@ final class References {
 
   /** Makes the active tables say of each cluster whether its count is exactly 1. */
   void updateFlags() throws IOException {
+    updateFlags(metadata.map().l1(), false);
+  }
+
+  /**
+   * Makes an L1 table and the L2 tables that it refers to say that nothing is theirs alone, which
+   * is true whatever counts become. Of a table that is not the active one, the L2 tables alone.
+   */
+  void clearFlags(long[] l1) throws IOException {
+    updateFlags(l1, true);
+  }
+
+  private void updateFlags(long[] l1, boolean clear) throws IOException {
     ClusterMap map = metadata.map();
-    long[] l1 = map.l1();
     for (int i = 0; i < l1.length; i++) {
       long l2 = ClusterMap.l2Offset(l1[i], geometry);
       if (l2 == 0) {
         continue;
       }
       for (long at = l2; at < l2 + geometry.clusterSize(); at += map.cache().pieceSize()) {
-        updateFlags(map, map.cache().at(at));
+        updateFlags(map, map.cache().at(at), clear);
       }
-      long entry = flagged(l1[i], geometry.clusterOf(l2));
-      if (entry != l1[i]) {
+      long entry = flagged(l1[i], geometry.clusterOf(l2), clear);
+      if (entry != l1[i] && l1 == map.l1()) {
         map.setL1Entry(i, entry);
       }
       if (metadata.full()) {
@@ -118,11 +129,11 @@ final class References {
     }
   }
 
-  private void updateFlags(ClusterMap map, Piece piece) throws IOException {
+  private void updateFlags(ClusterMap map, Piece piece, boolean clear) throws IOException {
     for (int at = 0; at < piece.bytes.length; at += 1 << geometry.entryBits()) {
       long entry = BigEndian.getLong(piece.bytes, at);
       if ((entry & ClusterMap.COMPRESSED) == 0 && (entry & ClusterMap.OFFSET) != 0) {
-        long flagged = flagged(entry, geometry.clusterOf(entry & ClusterMap.OFFSET));
+        long flagged = flagged(entry, geometry.clusterOf(entry & ClusterMap.OFFSET), clear);
         if (flagged != entry) {
           BigEndian.putLong(piece.bytes, at, flagged);
           map.cache().changed(piece);
@@ -131,8 +142,8 @@ final class References {
     }
   }
 
-  private long flagged(long entry, long cluster) throws IOException {
-    return metadata.refcounts().get(cluster) == 1
+  private long flagged(long entry, long cluster, boolean clear) throws IOException {
+    return !clear && metadata.refcounts().get(cluster) == 1
         ? entry | ClusterMap.COPIED
         : entry & ~ClusterMap.COPIED;
   }

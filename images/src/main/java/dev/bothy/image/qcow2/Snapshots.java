@@ -43,16 +43,24 @@ final class Snapshots {
     List<SnapshotTable.Entry> entries = SnapshotTable.read(storage, header);
     checkNew(name, entries);
     ClusterMap map = metadata.map();
-    long[] l1 = Arrays.stream(map.l1()).map(e -> e & ~ClusterMap.COPIED).toArray();
+    long[] l1 = shared(map.l1());
     references.checkRoom(l1);
     metadata.setDirty(true);
     long l1Offset = writeTable(BigEndian.bytes(l1, 8 * l1.length));
+    // Durable before a count says otherwise: version 2 has no mark that they may contradict.
+    references.clearFlags(map.l1());
+    metadata.flush(true);
     references.add(l1);
     references.updateFlags();
     Snapshot snapshot = new Snapshot(newId(entries), name, Instant.now(), header.size(), 0);
     entries.add(SnapshotTable.entry(snapshot, l1Offset, l1.length));
     replaceTable(entries);
     metadata.settle();
+  }
+
+  /** The same references, none of which is the only one. */
+  private static long[] shared(long[] l1) {
+    return Arrays.stream(l1).map(entry -> entry & ~ClusterMap.COPIED).toArray();
   }
 
   private static void checkNew(String name, List<SnapshotTable.Entry> entries)
@@ -98,11 +106,13 @@ final class Snapshots {
 
   void apply(String nameOrId) throws IOException {
     SnapshotTable.Entry entry = find(nameOrId, SnapshotTable.read(storage, header));
-    long[] l1 = SnapshotTable.l1(storage, entry);
+    // Others leave flags in a snapshot's table, of which nobody takes notice there.
+    long[] l1 = shared(SnapshotTable.l1(storage, entry));
     long[] before = metadata.map().l1().clone();
     long beforeOffset = metadata.map().l1Offset();
     references.checkRoom(l1);
     metadata.setDirty(true);
+    references.clearFlags(l1);
     long offset = writeTable(BigEndian.bytes(l1, 8 * l1.length));
     references.add(l1);
     metadata.flush(true);
