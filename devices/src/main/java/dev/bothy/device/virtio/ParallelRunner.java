@@ -92,17 +92,15 @@ final class ParallelRunner implements QueueRunner, Runnable {
       started = true;
     } finally {
       if (!started) {
-        broken();
+        // After a reset, the queue is served again.
+        gone();
+        device.fail();
       }
     }
   }
 
-  /** The host's mistake, or out of threads or memory: after a reset, the queue is served again. */
-  private void broken() {
-    synchronized (this) {
-      workers--;
-    }
-    device.fail();
+  private synchronized void gone() {
+    workers--;
   }
 
   @Override
@@ -120,7 +118,7 @@ final class ParallelRunner implements QueueRunner, Runnable {
       ended = true;
     } finally {
       if (!ended) {
-        broken();
+        gone();
       }
     }
   }
@@ -135,19 +133,29 @@ final class ParallelRunner implements QueueRunner, Runnable {
   }
 
   private void serve() {
+    boolean sound = false;
     try {
-      do {
-        queue.wantNotifications(false);
-        if (!serveThoseThere()) {
-          return;
-        }
-        queue.wantNotifications(true);
-      } while (!device.yielding() && queue.hasRequest());
+      serveAll();
+      sound = true;
     } catch (VirtqueueException e) {
-      device.fail();
+      // The driver's mistake.
     } finally {
+      if (!sound) {
+        // Or the host's, or out of threads or memory. Now: a reset waits for this thread to leave.
+        device.fail();
+      }
       device.leave();
     }
+  }
+
+  private void serveAll() throws VirtqueueException {
+    do {
+      queue.wantNotifications(false);
+      if (!serveThoseThere()) {
+        break;
+      }
+      queue.wantNotifications(true);
+    } while (!device.yielding() && queue.hasRequest());
   }
 
   /** Works until there is nothing to take; false if requests cannot be done now. */
