@@ -25,6 +25,8 @@ final class ParallelRunner implements QueueRunner, Runnable {
   private final Virtqueue queue;
   private final Executor executor;
   private final int limit;
+  private final VirtioDevice.Work work = this::serve;
+  private final Runnable gone = this::endBroken;
 
   // Guarded by this.
 
@@ -93,34 +95,27 @@ final class ParallelRunner implements QueueRunner, Runnable {
     } finally {
       if (!started) {
         // After a reset, the queue is served again.
-        gone();
+        gone.run();
         device.fail();
       }
     }
   }
 
-  private synchronized void gone() {
+  /** A thread that was to serve the queue does not, or not any more. */
+  private synchronized void endBroken() {
     workers--;
   }
 
   @Override
   public void run() {
-    boolean ended = false;
-    try {
-      do {
-        synchronized (this) {
-          asked = false;
-        }
-        if (device.enter()) {
-          serve();
-        }
-      } while (!endWorker());
-      ended = true;
-    } finally {
-      if (!ended) {
-        gone();
+    do {
+      synchronized (this) {
+        asked = false;
       }
-    }
+      if (device.enter()) {
+        device.workAndLeave(work, gone);
+      }
+    } while (!endWorker());
   }
 
   /** Ends this thread's work, unless requests may have come. */
@@ -132,23 +127,7 @@ final class ParallelRunner implements QueueRunner, Runnable {
     return true;
   }
 
-  private void serve() {
-    boolean sound = false;
-    try {
-      serveAll();
-      sound = true;
-    } catch (VirtqueueException e) {
-      // The driver's mistake.
-    } finally {
-      if (!sound) {
-        // Or the host's, or out of threads or memory. Now: a reset waits for this thread to leave.
-        device.fail();
-      }
-      device.leave();
-    }
-  }
-
-  private void serveAll() throws VirtqueueException {
+  private void serve() throws VirtqueueException {
     do {
       queue.wantNotifications(false);
       if (!serveThoseThere()) {

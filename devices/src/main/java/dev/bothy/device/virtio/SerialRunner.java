@@ -12,6 +12,8 @@ final class SerialRunner implements QueueRunner, Runnable {
   private final Virtqueue queue;
   private final Executor executor;
   private final AtomicInteger turns = new AtomicInteger();
+  private final VirtioDevice.Work work = this::serve;
+  private final Runnable broken = this::endTurns;
 
   SerialRunner(VirtioDevice device, Virtqueue queue, Executor executor) {
     this.device = device;
@@ -28,32 +30,21 @@ final class SerialRunner implements QueueRunner, Runnable {
 
   @Override
   public void run() {
-    boolean broken = true;
-    try {
-      int seen;
-      do {
-        seen = turns.get();
-        if (device.enter()) {
-          work();
-        }
-      } while (turns.addAndGet(-seen) != 0);
-      broken = false;
-    } finally {
-      if (broken) {
-        // The host's mistake, or out of memory: after a reset, the queue is served again.
-        turns.set(0);
-        device.fail();
+    int seen;
+    do {
+      seen = turns.get();
+      if (device.enter()) {
+        device.workAndLeave(work, broken);
       }
-    }
+    } while (turns.addAndGet(-seen) != 0);
   }
 
-  private void work() {
-    try {
-      device.serve(queue);
-    } catch (VirtqueueException e) {
-      device.fail();
-    } finally {
-      device.leave();
-    }
+  private void serve() throws VirtqueueException {
+    device.serve(queue);
+  }
+
+  /** After a reset, the queue is served again. */
+  private void endTurns() {
+    turns.set(0);
   }
 }

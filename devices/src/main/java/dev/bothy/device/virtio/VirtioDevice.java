@@ -269,6 +269,33 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
     gate.leave();
   }
 
+  /** Work on the requests of a queue. */
+  interface Work {
+    void run() throws VirtqueueException;
+  }
+
+  /**
+   * Works on requests after {@link #enter}, and leaves. What goes wrong fails the device before
+   * that, so that a reset which waits for it comes later: a mistake of the driver; or one of the
+   * host, or out of threads or memory, of which {@code broken} is told first and then the caller.
+   */
+  final void workAndLeave(Work work, Runnable broken) {
+    boolean returned = false;
+    try {
+      work.run();
+      returned = true;
+    } catch (VirtqueueException e) {
+      returned = true;
+      fail();
+    } finally {
+      if (!returned) {
+        broken.run();
+        fail();
+      }
+      leave();
+    }
+  }
+
   /** The driver has made a mistake: nothing happens until it resets the device (2.1.2). */
   protected final void fail() {
     boolean tell;
