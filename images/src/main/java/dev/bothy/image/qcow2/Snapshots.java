@@ -51,7 +51,6 @@ final class Snapshots {
     references.clearFlags(map.l1());
     metadata.flush(true);
     references.add(l1);
-    references.updateFlags();
     Snapshot snapshot = new Snapshot(newId(entries), name, Instant.now(), header.size(), 0);
     entries.add(SnapshotTable.entry(snapshot, l1Offset, l1.length));
     replaceTable(entries);
