@@ -1,5 +1,6 @@
 package dev.bothy;
 
+import dev.bothy.device.pci.PciTestDevice;
 import dev.bothy.device.virtio.ConsolePort;
 import dev.bothy.device.virtio.VirtioBalloon;
 import dev.bothy.device.virtio.VirtioBlock;
@@ -47,6 +48,11 @@ final class Cards implements AutoCloseable {
 
   List<PciCard> cards() {
     return List.copyOf(cards);
+  }
+
+  /** The PCI function that conformance guests look for. */
+  void addTestDevice() {
+    cards.add(host -> new PciTestDevice());
   }
 
   /**

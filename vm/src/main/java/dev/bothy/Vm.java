@@ -26,7 +26,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
-import java.util.stream.Collectors;
 
 /**
  * A virtual x86-64 PC. Made by a {@link #builder}, {@link #start started} once, ended by its guest,
@@ -212,6 +211,7 @@ public final class Vm implements AutoCloseable {
     private boolean cache;
     private boolean reboot = true;
     private boolean debugExit;
+    private boolean testDevice;
     private Duration timeout;
     private OutputStream consoleStream;
     private final List<Disk> disks = new ArrayList<>();
@@ -292,19 +292,9 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
-    /** The processors' model by name: "v2". */
-    public Builder cpu(String modelName) {
-      model =
-          CpuModel.byName(modelName)
-              .orElseThrow(
-                  () ->
-                      new IllegalArgumentException(
-                          "no processor model \""
-                              + modelName
-                              + "\": give one of "
-                              + CpuModel.all().stream()
-                                  .map(CpuModel::name)
-                                  .collect(Collectors.joining(", "))));
+    /** The processors' model as {@link CpuModel#parse} reads it: "v2", "v2,-x2apic". */
+    public Builder cpu(String text) {
+      model = CpuModel.parse(text);
       return this;
     }
 
@@ -344,6 +334,15 @@ public final class Vm implements AutoCloseable {
     /** True: a write to port 0xF4 ends the machine. */
     public Builder debugExit(boolean value) {
       debugExit = value;
+      return this;
+    }
+
+    /**
+     * True: the devices that conformance guests want: registers, interrupt lines and memory to try
+     * the machine out with, a PCI function for the same, and the firmware configuration device.
+     */
+    public Builder testDevice(boolean value) {
+      testDevice = value;
       return this;
     }
 
@@ -494,6 +493,9 @@ public final class Vm implements AutoCloseable {
       } catch (IOException e) {
         throw new VmException(e.getMessage(), e);
       }
+      if (testDevice) {
+        cards.addTestDevice();
+      }
       AtomicReference<VirtioBalloon> made = new AtomicReference<>();
       if (balloon && !engine.equals(Engines.VERIFY)) {
         cards.addBalloon(made::set);
@@ -506,7 +508,8 @@ public final class Vm implements AutoCloseable {
                 .withCpus(cpus)
                 .withModel(model)
                 .withReboot(reboot)
-                .withDebugExit(debugExit);
+                .withDebugExit(debugExit)
+                .withTestDevice(testDevice);
         if (engine.equals(Engines.VERIFY) && cpus == 1) {
           // However slow it is, the guest's timeouts hold; and what is found once is found again.
           options = options.withCountedClock(Engines.VERIFY_NANOS);

@@ -7,8 +7,8 @@ import java.util.Arrays;
 
 /**
  * Runs a benchmark: {@code CHECKOUT
- * boot|compare|disks|fuzz|io|memory|network|programs|shares|soak|system|verify [option]...}; the
- * launchers in {@code bench/} call it.
+ * boot|compare|conformance|disks|fuzz|io|memory|network|programs|shares|soak|system|verify
+ * [option]...}; the launchers in {@code bench/} call it.
  */
 public final class Main {
   private Main() {}
@@ -21,6 +21,7 @@ public final class Main {
       switch (arguments[1]) {
         case "boot" -> Boot.run(home, folder, options);
         case "compare" -> Compare.run(home, folder, options);
+        case "conformance" -> Conformance.run(home, folder, options);
         case "disks" -> Disks.run(home, folder, options);
         case "io" -> Io.run(home, folder, options);
         case "fuzz" -> Fuzz.run(folder, options);

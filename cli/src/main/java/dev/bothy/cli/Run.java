@@ -35,7 +35,11 @@ final class Run implements Command.Action {
               + " stops at the first difference.");
 
   private final Option cpu =
-      syntax.option("--cpu", "MODEL", "Model of the processors: v2 (default: v2).");
+      syntax.option(
+          "--cpu",
+          "MODEL[,...]",
+          "Model of the processors: v1, v2 or max (default: v2), and, behind commas, +FEATURE or"
+              + " -FEATURE for what they are to have besides or to lack.");
 
   private final Option cpus = syntax.option("--cpus", "N", "Number of processors (default: 1).");
 
@@ -113,6 +117,11 @@ final class Run implements Command.Action {
 
   private final Option debugExit =
       syntax.flag("--debug-exit", "A guest's write to port 0xf4 ends Bothy with a status.");
+
+  private final Option testDevice =
+      syntax.flag(
+          "--test-device",
+          "The devices that conformance guests try a machine out with, among them a PCI function.");
 
   private final Option timeout =
       syntax.option("--timeout", "SECONDS", "End after that long, with status 124.");
@@ -227,6 +236,7 @@ final class Run implements Command.Action {
         Vm.builder()
             .reboot(!noReboot.given())
             .debugExit(debugExit.given())
+            .testDevice(testDevice.given())
             .cache(!noCache.given())
             .balloon(!noBalloon.given())
             .append(append.value().orElse(""))

@@ -20,11 +20,13 @@ import dev.bothy.device.platform.I8042;
 import dev.bothy.device.platform.PostPort;
 import dev.bothy.device.platform.ResetControl;
 import dev.bothy.device.platform.SystemControlPortA;
+import dev.bothy.device.platform.TestDevice;
 import dev.bothy.device.serial.Uart16550;
 import dev.bothy.device.timer.Pit;
 import dev.bothy.device.timer.Rtc;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /** Every device, wired as on a board with two processors. */
 final class TestBoard {
@@ -55,6 +57,7 @@ final class TestBoard {
     ResetControl resetControl = new ResetControl(() -> endings++);
     SystemControlPortA portA = new SystemControlPortA(() -> endings++);
     PostPort post = new PostPort();
+    TestDevice test = new TestDevice(IntStream.range(0, 24).mapToObj(router::any).toList());
     card.connectInterrupt(router.pci(1, 0), InterruptRouter.pciInterruptLine(1, 0));
     pci.add(1, 0, card);
     pic.attach(ports);
@@ -67,6 +70,7 @@ final class TestBoard {
     ports.map("reset", ResetControl.PORT, 1, resetControl);
     ports.map("port92", SystemControlPortA.PORT, 1, portA);
     ports.map("post", PostPort.PORT, 1, post);
+    test.attach(ports, mmio);
     ports.map("debug-exit", DebugExit.PORT, DebugExit.LENGTH, new DebugExit(code -> endings++));
     mmio.map("ecam", 0xfeb0_0000L, PciHost.ECAM_LENGTH, pci.ecam());
     mmio.map("ioapic", IoApic.BASE, IoApic.LENGTH, ioApic);
@@ -75,9 +79,11 @@ final class TestBoard {
     stateful.addAll(List.of(bus.localApic(0), bus.localApic(1), pic, ioApic, router));
     stateful.addAll(List.of(pit, rtc, i8042, uart, pm, pci, resetControl, portA, post));
     stateful.addAll(pci.functions());
+    stateful.add(test);
     resets.addAll(List.of(bus.localApic(0)::reset, bus.localApic(1)::reset, pic::reset));
     resets.addAll(List.of(ioApic::reset, pit::reset, rtc::reset, i8042::reset, uart::reset));
     resets.addAll(List.of(pm::reset, pci::reset, resetControl::reset, portA::reset, post::reset));
+    resets.add(test::reset);
   }
 
   List<byte[]> save() {

@@ -19,6 +19,7 @@ import dev.bothy.device.platform.I8042;
 import dev.bothy.device.platform.PostPort;
 import dev.bothy.device.platform.ResetControl;
 import dev.bothy.device.platform.SystemControlPortA;
+import dev.bothy.device.platform.TestDevice;
 import dev.bothy.device.serial.SerialOutput;
 import dev.bothy.device.serial.Uart16550;
 import dev.bothy.device.timer.Pit;
@@ -28,6 +29,7 @@ import dev.bothy.machine.boot.BootEnvironment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntConsumer;
+import java.util.stream.IntStream;
 
 /**
  * The devices of the machine and how they are wired; and what firmware would have done before it
@@ -67,6 +69,7 @@ final class Board {
 
   private final GuestMemory memory;
   private final int cpus;
+  private final boolean firmwareConfiguration;
   private final ApicBus apics;
   private final InterruptRouter router;
   private final Uart16550 serial;
@@ -94,6 +97,9 @@ final class Board {
       Requests requests) {
     this.memory = memory;
     this.cpus = options.cpus();
+    // Guests that end with a status, or want test devices, are conformance guests: they ask this
+    // device for the number of processors.
+    firmwareConfiguration = options.debugExit() || options.testDevice();
     apics = new ApicBus(clock, cpus);
     for (int i = 0; i < cpus; i++) {
       stateful.add(apics.localApic(i));
@@ -146,15 +152,20 @@ final class Board {
             post::reset));
     if (options.debugExit()) {
       IntConsumer exit = requests::debugExit;
-      DebugExit debugExit = new DebugExit(exit);
-      ports.map("debug-exit", DebugExit.PORT, DebugExit.LENGTH, debugExit);
-      // Guests that end this way are conformance guests: they ask this device for the number of
-      // processors.
-      FirmwareConfiguration configuration =
-          new FirmwareConfiguration(options.memory(), options.cpus());
+      ports.map("debug-exit", DebugExit.PORT, DebugExit.LENGTH, new DebugExit(exit));
+    }
+    if (firmwareConfiguration) {
+      FirmwareConfiguration configuration = new FirmwareConfiguration(memory, cpus);
       ports.map("fw-cfg", FirmwareConfiguration.BASE, FirmwareConfiguration.LENGTH, configuration);
       stateful.add(configuration);
       resets.add(configuration::reset);
+    }
+    if (options.testDevice()) {
+      TestDevice test =
+          new TestDevice(IntStream.range(0, TestDevice.LINES).mapToObj(router::any).toList());
+      test.attach(ports, mmio);
+      stateful.add(test);
+      resets.add(test::reset);
     }
   }
 
@@ -217,7 +228,7 @@ final class Board {
     memory.writeShort(MemoryMap.BDA_EBDA_SEGMENT, (int) (MemoryMap.BASE_MEMORY_END >> 4));
     memory.writeShort(MemoryMap.BDA_BASE_MEMORY_KIB, (int) (MemoryMap.BASE_MEMORY_END >> 10));
     memory.write(MemoryMap.REAL_MODE_RESET, RESET_STUB);
-    long rsdp = AcpiTables.write(memory, cpus, pci.devices());
+    long rsdp = AcpiTables.write(memory, cpus, pci.devices(), firmwareConfiguration);
     return new BootEnvironment(memory, MemoryMap.ranges(memory), rsdp);
   }
 

@@ -18,6 +18,7 @@ import java.util.Objects;
  * @param serial where COM1 sends
  * @param reboot false: a reset ends the machine
  * @param debugExit true: a write to port 0xF4 ends the machine
+ * @param testDevice true: it has the devices of conformance guests
  * @param nanosPerInstruction 0: guest time is the host's; above 0: a test clock by the number of
  *     instructions, for one vCPU
  * @param cards at most {@link #MAX_CARDS}, for PCI devices 1 to 31 in this order, and then for the
@@ -33,6 +34,7 @@ public record MachineOptions(
     SerialOutput serial,
     boolean reboot,
     boolean debugExit,
+    boolean testDevice,
     long nanosPerInstruction,
     List<PciCard> cards) {
   /** As many as APIC ids in xAPIC mode. */
@@ -64,43 +66,50 @@ public record MachineOptions(
     }
   }
 
-  /** One processor, model v2, host clock, restarts on reset, no debug exit, no cards. */
+  /**
+   * One processor, model v2, host clock, restarts on reset, no debug exit, no test devices, no
+   * cards.
+   */
   public static MachineOptions of(
       long memory, EngineFactory engine, BootSource boot, SerialOutput serial) {
     return new MachineOptions(
-        "bothy", memory, 1, CpuModel.V2, engine, boot, serial, true, false, 0, List.of());
+        "bothy", memory, 1, CpuModel.V2, engine, boot, serial, true, false, false, 0, List.of());
   }
 
   public MachineOptions withName(String value) {
-    return with(value, cpus, model, reboot, debugExit, nanosPerInstruction, cards);
+    return with(value, cpus, model, reboot, debugExit, testDevice, nanosPerInstruction, cards);
   }
 
   public MachineOptions withCpus(int value) {
-    return with(name, value, model, reboot, debugExit, nanosPerInstruction, cards);
+    return with(name, value, model, reboot, debugExit, testDevice, nanosPerInstruction, cards);
   }
 
   public MachineOptions withModel(CpuModel value) {
-    return with(name, cpus, value, reboot, debugExit, nanosPerInstruction, cards);
+    return with(name, cpus, value, reboot, debugExit, testDevice, nanosPerInstruction, cards);
   }
 
   public MachineOptions withReboot(boolean value) {
-    return with(name, cpus, model, value, debugExit, nanosPerInstruction, cards);
+    return with(name, cpus, model, value, debugExit, testDevice, nanosPerInstruction, cards);
   }
 
   public MachineOptions withDebugExit(boolean value) {
-    return with(name, cpus, model, reboot, value, nanosPerInstruction, cards);
+    return with(name, cpus, model, reboot, value, testDevice, nanosPerInstruction, cards);
+  }
+
+  public MachineOptions withTestDevice(boolean value) {
+    return with(name, cpus, model, reboot, debugExit, value, nanosPerInstruction, cards);
   }
 
   /** Time counts {@code value} nanoseconds for each instruction. */
   public MachineOptions withCountedClock(long value) {
-    return with(name, cpus, model, reboot, debugExit, value, cards);
+    return with(name, cpus, model, reboot, debugExit, testDevice, value, cards);
   }
 
   /** With one more PCI function. */
   public MachineOptions withCard(PciCard card) {
     List<PciCard> all = new ArrayList<>(cards);
     all.add(card);
-    return with(name, cpus, model, reboot, debugExit, nanosPerInstruction, all);
+    return with(name, cpus, model, reboot, debugExit, testDevice, nanosPerInstruction, all);
   }
 
   /** The same with other values of what {@link #of} does not ask for. */
@@ -110,6 +119,7 @@ public record MachineOptions(
       CpuModel model,
       boolean reboot,
       boolean debugExit,
+      boolean testDevice,
       long nanosPerInstruction,
       List<PciCard> cards) {
     return new MachineOptions(
@@ -122,6 +132,7 @@ public record MachineOptions(
         serial,
         reboot,
         debugExit,
+        testDevice,
         nanosPerInstruction,
         cards);
   }

@@ -88,6 +88,14 @@ class GuestTest {
   }
 
   @Test
+  void testDevicesAreThereForThoseWhoAskForThem() throws Exception {
+    // 5 to port 0xE0, which port 0xE8 reads again, and to the debug exit.
+    MachineOptions options = options("b005e6e031c0e4e8e6f4f4").withDebugExit(true);
+    assertEquals(new MachineExit.DebugExit(5), run(options.withTestDevice(true)));
+    assertEquals(new MachineExit.DebugExit(0xff), run(options));
+  }
+
+  @Test
   void aGuestResetsTheMachine() throws Exception {
     for (String reset :
         new String[] {

@@ -1,5 +1,9 @@
 package dev.bothy.core.cpu;
 
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.Optional;
+
 /** CPUID feature bits that a model may have and that gate instructions or behaviour. */
 public enum CpuFeature {
   FPU,
@@ -78,5 +82,14 @@ public enum CpuFeature {
   LZCNT,
   SSE4A,
   MISALIGNSSE,
-  PREFETCHW
+  PREFETCHW;
+
+  /**
+   * The feature of that name; case and the difference between {@code -}, {@code _} and {@code .} do
+   * not count.
+   */
+  public static Optional<CpuFeature> byName(String name) {
+    String plain = name.toUpperCase(Locale.ROOT).replace('-', '_').replace('.', '_');
+    return Arrays.stream(values()).filter(feature -> feature.name().equals(plain)).findFirst();
+  }
 }

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /**
  * A named processor: what CPUID says. Vendor AuthenticAMD in every model. Immutable.
@@ -21,6 +22,37 @@ public record CpuModel(String name, Set<CpuFeature> features) {
   public CpuModel {
     features = Set.copyOf(features);
   }
+
+  /** x86-64-v1: what every processor with 64 bits has. */
+  public static final CpuModel V1 =
+      new CpuModel(
+          "v1",
+          EnumSet.of(
+              CpuFeature.FPU,
+              CpuFeature.DE,
+              CpuFeature.PSE,
+              CpuFeature.TSC,
+              CpuFeature.MSR,
+              CpuFeature.PAE,
+              CpuFeature.MCE,
+              CpuFeature.CX8,
+              CpuFeature.APIC,
+              CpuFeature.SEP,
+              CpuFeature.MTRR,
+              CpuFeature.PGE,
+              CpuFeature.MCA,
+              CpuFeature.CMOV,
+              CpuFeature.PAT,
+              CpuFeature.PSE36,
+              CpuFeature.CLFSH,
+              CpuFeature.MMX,
+              CpuFeature.FXSR,
+              CpuFeature.SSE,
+              CpuFeature.SSE2,
+              CpuFeature.HYPERVISOR,
+              CpuFeature.SYSCALL,
+              CpuFeature.NX,
+              CpuFeature.LM));
 
   /** x86-64-v2 and what a current kernel likes to have besides. */
   public static final CpuModel V2 =
@@ -40,13 +72,60 @@ public record CpuModel(String name, Set<CpuFeature> features) {
                   CpuFeature.MISALIGNSSE,
                   CpuFeature.FXSR_OPT)));
 
-  /** Every model that {@code --cpu} takes. */
+  /** Everything that there is. */
+  public static final CpuModel MAX = new CpuModel("max", V2.features);
+
+  /** The models that {@code --cpu} takes. */
   public static List<CpuModel> all() {
-    return List.of(V2);
+    return List.of(V1, V2, MAX);
   }
 
   public static Optional<CpuModel> byName(String name) {
     return all().stream().filter(m -> m.name.equals(name.toLowerCase(Locale.ROOT))).findFirst();
+  }
+
+  /**
+   * The model that {@code --cpu} names: {@code NAME[,+FEATURE|,-FEATURE]...}, as {@code
+   * v2,-x2apic}. Case and the difference between {@code -}, {@code _} and {@code .} in a feature's
+   * name do not count.
+   *
+   * @throws IllegalArgumentException in one line, if there is no such model or feature
+   */
+  public static CpuModel parse(String text) {
+    String[] words = text.split(",", -1);
+    CpuModel model =
+        byName(words[0])
+            .orElseThrow(
+                () ->
+                    new IllegalArgumentException(
+                        "no processor model \""
+                            + words[0]
+                            + "\": give one of "
+                            + all().stream()
+                                .map(CpuModel::name)
+                                .collect(Collectors.joining(", "))));
+    for (int i = 1; i < words.length; i++) {
+      model = model.with(words[i]);
+    }
+    return model;
+  }
+
+  private CpuModel with(String word) {
+    boolean signed = word.startsWith("+") || word.startsWith("-");
+    CpuFeature feature =
+        CpuFeature.byName(signed ? word.substring(1) : "")
+            .filter(MAX::has)
+            .orElseThrow(
+                () ->
+                    new IllegalArgumentException(
+                        "no processor here can have \"" + word + "\": give +FEATURE or -FEATURE"));
+    EnumSet<CpuFeature> all = EnumSet.copyOf(features);
+    if (word.startsWith("+")) {
+      all.add(feature);
+    } else {
+      all.remove(feature);
+    }
+    return new CpuModel(name + "," + word.toLowerCase(Locale.ROOT), all);
   }
 
   public boolean has(CpuFeature feature) {

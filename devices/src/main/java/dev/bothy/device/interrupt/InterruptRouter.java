@@ -79,6 +79,20 @@ public final class InterruptRouter implements Stateful {
     return ioApic.pin(gsi);
   }
 
+  /**
+   * The wire of any interrupt, 0 to 23, for a test device: what {@link #isa}, {@link #pci} and
+   * {@link #gsi} would give. Where a wire is one device's, whoever drives it last decides.
+   */
+  public IrqLine any(int interrupt) {
+    if (interrupt == 2) {
+      return IrqLine.NONE; // the second 8259
+    }
+    if (interrupt < 16) {
+      return isa(interrupt);
+    }
+    return interrupt < PCI_GSI + 4 ? links[interrupt - PCI_GSI].newSource() : gsi(interrupt);
+  }
+
   @Override
   public String stateName() {
     return "interrupt-router";

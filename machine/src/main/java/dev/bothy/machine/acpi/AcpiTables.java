@@ -4,6 +4,7 @@ import dev.bothy.core.GuestMemory;
 import dev.bothy.device.interrupt.IoApic;
 import dev.bothy.device.pci.PciHost;
 import dev.bothy.device.platform.AcpiPm;
+import dev.bothy.device.platform.FirmwareConfiguration;
 import dev.bothy.device.platform.ResetControl;
 import dev.bothy.machine.MemoryMap;
 import java.nio.ByteBuffer;
@@ -53,14 +54,16 @@ public final class AcpiTables {
    *
    * @param cpus number of processors
    * @param pciDevices numbers of the devices on PCI bus 0
+   * @param firmwareConfiguration true if there is a {@link FirmwareConfiguration}
    * @return the address of the root pointer
    */
-  public static long write(GuestMemory memory, int cpus, List<Integer> pciDevices) {
+  public static long write(
+      GuestMemory memory, int cpus, List<Integer> pciDevices, boolean firmwareConfiguration) {
     long rsdp = MemoryMap.FIRMWARE_START;
     long facs = rsdp + 64;
     long next = facs + FACS_SIZE;
 
-    byte[] dsdt = table("DSDT", 2, dsdt(pciDevices));
+    byte[] dsdt = table("DSDT", 2, dsdt(pciDevices, firmwareConfiguration));
     long dsdtAddress = next;
     next = place(memory, next, dsdt);
     long fadtAddress = next;
@@ -185,7 +188,7 @@ public final class AcpiTables {
             Aml.little(0, 4)));
   }
 
-  private static byte[] dsdt(List<Integer> pciDevices) {
+  private static byte[] dsdt(List<Integer> pciDevices, boolean firmwareConfiguration) {
     return Aml.join(
         Aml.name(
             "_S5",
@@ -210,7 +213,19 @@ public final class AcpiTables {
                 Aml.ports(0x92, 1),
                 Aml.ports(0x4d0, 2),
                 Aml.memory(MemoryMap.PCI_CONFIG, PciHost.ECAM_LENGTH),
-                Aml.ports(AcpiPm.BASE, AcpiPm.LENGTH))));
+                Aml.ports(AcpiPm.BASE, AcpiPm.LENGTH)),
+            firmwareConfiguration ? firmwareConfiguration() : new byte[0]));
+  }
+
+  /** As drivers look for it. */
+  private static byte[] firmwareConfiguration() {
+    return Aml.device(
+        "FWCF",
+        Aml.name("_HID", Aml.string("QEMU0002")),
+        Aml.name("_STA", Aml.integer(0xb)),
+        Aml.name(
+            "_CRS",
+            Aml.resources(Aml.ports(FirmwareConfiguration.BASE, FirmwareConfiguration.LENGTH))));
   }
 
   private static byte[] isaDevice(String name, String id, byte[]... resources) {

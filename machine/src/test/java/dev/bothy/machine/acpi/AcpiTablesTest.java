@@ -50,7 +50,7 @@ class AcpiTablesTest {
   @Test
   void everyTableAddsUpToZeroAndLiesInTheFirmwareArea() {
     try (GuestMemory memory = new GuestMemory(2 << 20)) {
-      long rsdp = AcpiTables.write(memory, MachineOptions.MAX_CPUS, ALL_DEVICES);
+      long rsdp = AcpiTables.write(memory, MachineOptions.MAX_CPUS, ALL_DEVICES, true);
       assertEquals(0, rsdp % 16);
       assertEquals(0, sum(memory, rsdp, 20));
       assertEquals(0, sum(memory, rsdp, RSDP_LENGTH));
@@ -69,7 +69,7 @@ class AcpiTablesTest {
   @Test
   void theOldRootTableNamesTheSameTables() {
     try (GuestMemory memory = new GuestMemory(2 << 20)) {
-      long rsdp = AcpiTables.write(memory, 1, List.of(0));
+      long rsdp = AcpiTables.write(memory, 1, List.of(0), false);
       long rsdt = memory.readInt(rsdp + 16);
       long xsdt = memory.readLong(rsdp + 24);
       assertEquals(0, sum(memory, rsdt, memory.readInt(rsdt + 4)));
@@ -84,7 +84,7 @@ class AcpiTablesTest {
   @Test
   void oneLocalApicIsListedForEachProcessor() {
     try (GuestMemory memory = new GuestMemory(2 << 20)) {
-      long madt = tables(memory, AcpiTables.write(memory, 3, List.of(0))).get("APIC");
+      long madt = tables(memory, AcpiTables.write(memory, 3, List.of(0), false)).get("APIC");
       int processors = 0;
       int end = memory.readInt(madt + 4);
       int at = 44;

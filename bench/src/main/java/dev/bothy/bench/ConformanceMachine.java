@@ -1,0 +1,79 @@
+package dev.bothy.bench;
+
+import dev.bothy.core.cpu.CpuModel;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What a conformance test asks of its machine in QEMU's words, in Bothy's.
+ *
+ * @param cpu for {@code --cpu}
+ * @param memory for {@code --memory}
+ * @param lacking why there is no such machine; empty if there is
+ */
+record ConformanceMachine(String cpu, String memory, String lacking) {
+  private static final String DEFAULT_CPU = "v2";
+  private static final String DEFAULT_MEMORY = "128M";
+
+  /** QEMU's processors, and which of ours is like them. */
+  private static final Map<String, String> MODELS =
+      Map.of(
+          "max", "max",
+          "host", "max",
+          "qemu64", "v1,+sse3,+cx16,+lahf_lm",
+          "Opteron_G1", "v1,+sse3",
+          "IvyBridge", "v2",
+          "Skylake-Server", "max");
+
+  /**
+   * Words behind QEMU's {@code -cpu} that ask for nothing that could be missing: guests learn the
+   * vendor and the width of addresses from CPUID.
+   */
+  private static final List<String> HARMLESS =
+      List.of("host-phys-bits", "host-phys-bits=off", "migratable=no");
+
+  /** The machine for {@code options}. */
+  static ConformanceMachine of(List<String> options) {
+    String cpu = DEFAULT_CPU;
+    String memory = DEFAULT_MEMORY;
+    List<String> lacking = new ArrayList<>();
+    for (int i = 0; i < options.size(); i++) {
+      String value = i + 1 < options.size() ? options.get(i + 1) : "";
+      switch (options.get(i)) {
+        case "-cpu" -> cpu = cpu(value, lacking);
+        case "-m" -> memory = value.matches("[0-9]+") ? value + "M" : value.toUpperCase();
+        case "-device" -> lacking.add("device " + value.replaceAll(",.*", ""));
+        default -> {
+          // The others choose how KVM does something, or are values.
+        }
+      }
+    }
+    return new ConformanceMachine(cpu, memory, String.join(", ", lacking));
+  }
+
+  private static String cpu(String text, List<String> lacking) {
+    String[] words = text.split(",");
+    String model = MODELS.get(words[0]);
+    if (model == null) {
+      lacking.add("processor " + words[0]);
+      return DEFAULT_CPU;
+    }
+    for (int i = 1; i < words.length; i++) {
+      String word = words[i];
+      if (HARMLESS.contains(word) || word.startsWith("vendor=")) {
+        continue;
+      }
+      String with = model + "," + word;
+      try {
+        CpuModel.parse(with);
+        model = with;
+      } catch (IllegalArgumentException e) {
+        if (!word.startsWith("-")) {
+          lacking.add(word.startsWith("+") ? word.substring(1) : word);
+        }
+      }
+    }
+    return model;
+  }
+}
