@@ -16,15 +16,23 @@ record ConformanceMachine(String cpu, String memory, String lacking) {
   private static final String DEFAULT_CPU = "v2";
   private static final String DEFAULT_MEMORY = "128M";
 
+  private static final String MAX = "max,+pku,+pks";
+
   /** QEMU's processors, and which of ours is like them. */
   private static final Map<String, String> MODELS =
       Map.of(
-          "max", "max",
-          "host", "max",
-          "qemu64", "v1,+sse3,+cx16,+lahf_lm",
-          "Opteron_G1", "v1,+sse3",
-          "IvyBridge", "v2",
-          "Skylake-Server", "max");
+          "max",
+          MAX,
+          "host",
+          MAX,
+          "qemu64",
+          "v1,+sse3,+cx16,+lahf_lm",
+          "Opteron_G1",
+          "v1,+sse3",
+          "IvyBridge",
+          "v2",
+          "Skylake-Server",
+          MAX);
 
   /**
    * Words behind QEMU's {@code -cpu} that ask for nothing that could be missing: guests learn the

@@ -45,6 +45,14 @@ public interface LocalInterruptController extends BusDevice, Stateful {
    */
   void setTscOffset(long ticks);
 
+  /**
+   * Sends an interrupt command as a write of the command register does, but for that register.
+   *
+   * @param command the register's lower half
+   * @param destination an APIC id, if the command has no shorthand
+   */
+  void sendCommand(int command, int destination);
+
   /** Initial APIC id. */
   int id();
 

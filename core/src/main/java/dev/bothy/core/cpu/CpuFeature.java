@@ -63,6 +63,7 @@ public enum CpuFeature {
   SHA,
   UMIP,
   PKU,
+  PKS,
   LA57,
   RDPID,
   FSRM,

@@ -67,6 +67,7 @@ public record CpuModel(String name, Set<CpuFeature> features) {
                   CpuFeature.AVX2,
                   CpuFeature.F16C,
                   CpuFeature.PKU,
+                  CpuFeature.PKS,
                   CpuFeature.LA57,
                   CpuFeature.SSE4A,
                   CpuFeature.MISALIGNSSE,
@@ -74,6 +75,9 @@ public record CpuModel(String name, Set<CpuFeature> features) {
 
   /** Everything that there is. */
   public static final CpuModel MAX = new CpuModel("max", V2.features);
+
+  /** What else a model may be given: kernels would want PKRU in what XSAVE saves. */
+  private static final Set<CpuFeature> MORE = Set.of(CpuFeature.PKU, CpuFeature.PKS);
 
   /** The models that {@code --cpu} takes. */
   public static List<CpuModel> all() {
@@ -114,7 +118,7 @@ public record CpuModel(String name, Set<CpuFeature> features) {
     boolean signed = word.startsWith("+") || word.startsWith("-");
     CpuFeature feature =
         CpuFeature.byName(signed ? word.substring(1) : "")
-            .filter(MAX::has)
+            .filter(found -> MAX.has(found) || MORE.contains(found))
             .orElseThrow(
                 () ->
                     new IllegalArgumentException(

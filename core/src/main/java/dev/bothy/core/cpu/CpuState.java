@@ -140,7 +140,10 @@ public final class CpuState implements AutoCloseable {
   /** 1 while NMIs are blocked (from delivery to IRET). 4 bytes. */
   public static final int NMI_BLOCKED = 0x36c;
 
-  /** NMIs waiting: 0 or 1. 4 bytes. */
+  /**
+   * NMIs waiting: 0 to 2. As many as have come at once while none is served: two processors may
+   * each send one. 4 bytes.
+   */
   public static final int NMI_PENDING = 0x370;
 
   /** Debug exception causes (DR6 bits) held over for the next instruction boundary. 4 bytes. */
@@ -166,6 +169,11 @@ public final class CpuState implements AutoCloseable {
   public static final int X87_DP = 0x398;
   public static final int X87_CS = 0x3a0;
   public static final int X87_DS = 0x3a4;
+
+  /** Rights by protection key, of user pages and of supervisor pages. 4 bytes each. */
+  public static final int PKRU = 0x3a8;
+
+  public static final int PKRS = 0x3ac;
 
   /**
    * Physical registers R0 to R7, 16 bytes each: significand 8 bytes, then sign and exponent 2

@@ -1,37 +1,6 @@
 package dev.bothy.device.interrupt;
 
-import static dev.bothy.device.interrupt.ApicRegisters.ARBITRATION_PRIORITY;
-import static dev.bothy.device.interrupt.ApicRegisters.BASE_ADDRESS;
-import static dev.bothy.device.interrupt.ApicRegisters.BASE_BITS;
-import static dev.bothy.device.interrupt.ApicRegisters.BASE_BOOT_PROCESSOR;
-import static dev.bothy.device.interrupt.ApicRegisters.BASE_ENABLE;
-import static dev.bothy.device.interrupt.ApicRegisters.BASE_X2APIC;
-import static dev.bothy.device.interrupt.ApicRegisters.COMMAND;
-import static dev.bothy.device.interrupt.ApicRegisters.COMMAND_HIGH;
-import static dev.bothy.device.interrupt.ApicRegisters.CURRENT_COUNT;
-import static dev.bothy.device.interrupt.ApicRegisters.DESTINATION_FORMAT;
-import static dev.bothy.device.interrupt.ApicRegisters.DIVIDE;
-import static dev.bothy.device.interrupt.ApicRegisters.EOI;
-import static dev.bothy.device.interrupt.ApicRegisters.ERROR_STATUS;
-import static dev.bothy.device.interrupt.ApicRegisters.ID;
-import static dev.bothy.device.interrupt.ApicRegisters.INITIAL_COUNT;
-import static dev.bothy.device.interrupt.ApicRegisters.IN_SERVICE;
-import static dev.bothy.device.interrupt.ApicRegisters.LOGICAL_DESTINATION;
-import static dev.bothy.device.interrupt.ApicRegisters.LVT_ERROR;
-import static dev.bothy.device.interrupt.ApicRegisters.LVT_LINT0;
-import static dev.bothy.device.interrupt.ApicRegisters.LVT_LINT1;
-import static dev.bothy.device.interrupt.ApicRegisters.LVT_PERFORMANCE;
-import static dev.bothy.device.interrupt.ApicRegisters.LVT_THERMAL;
-import static dev.bothy.device.interrupt.ApicRegisters.LVT_TIMER;
-import static dev.bothy.device.interrupt.ApicRegisters.PROCESSOR_PRIORITY;
-import static dev.bothy.device.interrupt.ApicRegisters.REMOTE_READ;
-import static dev.bothy.device.interrupt.ApicRegisters.REQUESTS;
-import static dev.bothy.device.interrupt.ApicRegisters.SELF_IPI;
-import static dev.bothy.device.interrupt.ApicRegisters.SPURIOUS_VECTOR;
-import static dev.bothy.device.interrupt.ApicRegisters.SPURIOUS_WRITABLE;
-import static dev.bothy.device.interrupt.ApicRegisters.TASK_PRIORITY;
-import static dev.bothy.device.interrupt.ApicRegisters.TRIGGER_MODE;
-import static dev.bothy.device.interrupt.ApicRegisters.VERSION;
+import static dev.bothy.device.interrupt.ApicRegisters.*;
 
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.MachineClock;
@@ -78,6 +47,9 @@ public final class LocalApic implements LocalInterruptController {
 
   /** Written under the lock. */
   private volatile long base;
+
+  /** The id in xAPIC mode, which software may change. */
+  private int changedId;
 
   private int taskPriority;
   private int logicalDestination;
@@ -141,7 +113,7 @@ public final class LocalApic implements LocalInterruptController {
     synchronized (this) {
       switch (register) {
         case ID:
-          return isX2Apic() ? id : id << 24;
+          return isX2Apic() ? id : changedId << 24;
         case VERSION:
           return VERSION_VALUE;
         case TASK_PRIORITY:
@@ -209,6 +181,7 @@ public final class LocalApic implements LocalInterruptController {
         taskPriority = value & 0xff;
         update();
       }
+      case ID -> changedId = value >>> 24;
       case LOGICAL_DESTINATION -> logicalDestination = value & 0xff00_0000;
       case DESTINATION_FORMAT -> destinationFormat = value | 0x0fff_ffff;
       case SPURIOUS_VECTOR -> {
@@ -227,7 +200,7 @@ public final class LocalApic implements LocalInterruptController {
           writeLvt(register, value);
       case INITIAL_COUNT -> timer.setInitialCount(value & 0xffff_ffffL);
       case DIVIDE -> timer.setDivide(value);
-      case ID, VERSION, ARBITRATION_PRIORITY, PROCESSOR_PRIORITY, REMOTE_READ, CURRENT_COUNT -> {
+      case VERSION, ARBITRATION_PRIORITY, PROCESSOR_PRIORITY, REMOTE_READ, CURRENT_COUNT -> {
         // Read-only: dropped.
       }
       default -> {
@@ -265,9 +238,11 @@ public final class LocalApic implements LocalInterruptController {
       boolean wasOn = isOn();
       base = value;
       if (wasOn && !isOn()) {
+        changedId = id;
         clear();
       } else if (isX2Apic() && !wasX2Apic) {
         logicalDestination = ApicRegisters.clusterDestination(id);
+        changedId = id;
         commandHigh = 0;
       }
       update();
@@ -342,7 +317,8 @@ public final class LocalApic implements LocalInterruptController {
 
   // Interrupts going out.
 
-  private void sendCommand(int word, int destination) {
+  @Override
+  public void sendCommand(int word, int destination) {
     DeliveryMode mode = DeliveryMode.ofWord(word);
     int vector = word & 0xff;
     boolean level = (word & COMMAND_LEVEL_TRIGGER) != 0;
@@ -403,7 +379,7 @@ public final class LocalApic implements LocalInterruptController {
       return true;
     }
     if (!logical) {
-      return destination == id;
+      return destination == (isX2Apic() ? id : changedId);
     }
     return isX2Apic()
         ? ApicRegisters.matchesCluster(logicalDestination, destination)
@@ -615,6 +591,7 @@ public final class LocalApic implements LocalInterruptController {
   @Override
   public synchronized void reset() {
     base = DEFAULT_BASE | BASE_ENABLE | (id == 0 ? BASE_BOOT_PROCESSOR : 0);
+    changedId = id;
     clear();
   }
 
@@ -660,7 +637,11 @@ public final class LocalApic implements LocalInterruptController {
 
   @Override
   public synchronized void save(StateWriter out) {
-    out.putLong(base).putInt(taskPriority).putInt(logicalDestination).putInt(destinationFormat);
+    out.putLong(base)
+        .putInt(changedId)
+        .putInt(taskPriority)
+        .putInt(logicalDestination)
+        .putInt(destinationFormat);
     out.putInt(spuriousVector).putInt(errorStatus).putInt(errorsSeen);
     out.putInt(command).putInt(commandHigh);
     lvt.save(out);
@@ -675,6 +656,7 @@ public final class LocalApic implements LocalInterruptController {
   public void load(StateReader in) throws StateException {
     synchronized (this) {
       base = in.getLong() & BASE_BITS;
+      changedId = in.getInt(0, 0xff);
       taskPriority = in.getInt(0, 0xff);
       logicalDestination = in.getInt();
       destinationFormat = in.getInt();

@@ -390,4 +390,30 @@ class LocalApicTest {
     bus.pulseNmi();
     assertTrue(events.contains("0 nmi") && !events.contains("1 nmi"));
   }
+
+  @Test
+  void theIdIsSoftwaresUntilTheApicIsSwitchedOff() {
+    LocalApic apic = bus.localApic(1);
+    write(1, 0x20, 2 << 24);
+    assertEquals(2 << 24, read(1, 0x20));
+    assertTrue(apic.matches(2, false, false));
+    assertFalse(apic.matches(1, false, false));
+    assertTrue(bus.localApic(2).matches(2, false, false), "both have it");
+    assertEquals(1, apic.id(), "CPUID's");
+    apic.init();
+    assertTrue(apic.matches(2, false, false), "INIT leaves it");
+    apic.setApicBase(0xfee0_0c00L);
+    assertTrue(apic.matches(1, false, false), "not in x2APIC mode");
+    apic.setApicBase(0xfee0_0000L);
+    apic.setApicBase(0xfee0_0800L);
+    assertEquals(1 << 24, read(1, 0x20));
+  }
+
+  @Test
+  void aCommandIsSentWithoutTheCommandRegister() {
+    write(3, SVR, 0x1ff);
+    bus.localApic(0).sendCommand(0x4051, 3);
+    assertEquals(1 << 0x11, read(3, IRR + 0x20));
+    assertEquals(0, read(0, ICR));
+  }
 }

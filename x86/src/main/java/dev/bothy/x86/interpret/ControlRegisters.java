@@ -132,6 +132,12 @@ final class ControlRegisters {
     if (model.has(CpuFeature.SMAP)) {
       bits |= Bits.CR4_SMAP;
     }
+    if (model.has(CpuFeature.PKU)) {
+      bits |= Bits.CR4_PKE;
+    }
+    if (model.has(CpuFeature.PKS)) {
+      bits |= Bits.CR4_PKS;
+    }
     return bits;
   }
 
@@ -149,8 +155,18 @@ final class ControlRegisters {
     }
     putLong(cpu.state + CpuState.CR4, value);
     long paging =
-        Bits.CR4_PSE | Bits.CR4_PAE | Bits.CR4_PGE | Bits.CR4_PCIDE | Bits.CR4_SMEP | Bits.CR4_SMAP;
+        Bits.CR4_PSE
+            | Bits.CR4_PAE
+            | Bits.CR4_PGE
+            | Bits.CR4_PCIDE
+            | Bits.CR4_SMEP
+            | Bits.CR4_SMAP
+            | Bits.CR4_PKE
+            | Bits.CR4_PKS;
     cpu.updatePaging(((old ^ value) & paging) != 0);
+    if (((old ^ value) & Bits.CR4_PKE) != 0) {
+      CpuidAnswers.forget(cpu);
+    }
   }
 
   static void writeEfer(Processor cpu, long value) {

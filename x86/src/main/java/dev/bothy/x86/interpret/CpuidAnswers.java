@@ -46,8 +46,13 @@ final class CpuidAnswers {
     long enabled = getLong(cpu.state + CpuState.XCR0);
     if (getLong(at) != enabled) {
       putLong(at, enabled);
-      long size = EngineArea.CPUID_XCR0 - EngineArea.CPUID_LEAVES;
-      RawMemory.segment(cpu.state + EngineArea.CPUID_LEAVES, size).fill((byte) 0);
+      forget(cpu);
     }
+  }
+
+  /** Forgets all: something else has changed that CPUID tells. */
+  static void forget(Processor cpu) {
+    long size = EngineArea.CPUID_XCR0 - EngineArea.CPUID_LEAVES;
+    RawMemory.segment(cpu.state + EngineArea.CPUID_LEAVES, size).fill((byte) 0);
   }
 }

@@ -84,7 +84,7 @@ final class CpuidLeaves {
   };
   private static final CpuFeature[] LEAF7_ECX = {
     null, null, UMIP, PKU, null, null, null, null, null, null, null, null, null, null, null, null,
-    LA57, null, null, null, null, null, RDPID, null, null, null, null, null, null, null, null, null
+    LA57, null, null, null, null, null, RDPID, null, null, null, null, null, null, null, null, PKS
   };
   private static final CpuFeature[] EXTENDED_EDX = {
     FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, null, SYSCALL, MTRR, PGE, MCA, CMOV, PAT,
@@ -148,6 +148,9 @@ final class CpuidLeaves {
    * them, so that kernels need not clear them before each XRSTOR.
    */
   private static final int ERROR_POINTERS = 1 << 2;
+
+  /** The operating system has set CR4.PKE. */
+  private static final int OSPKE = 1 << 4;
 
   private CpuidLeaves() {}
 
@@ -216,7 +219,9 @@ final class CpuidLeaves {
       case 5 -> set(out, 0, 0, 0, 0);
       case 7 -> {
         if (sub == 0) {
-          set(out, 0, bits(model, LEAF7_EBX), bits(model, LEAF7_ECX), model.has(FSRM) ? 1 << 4 : 0);
+          boolean keys = (getLong(cpu.state + CpuState.CR4) & Bits.CR4_PKE) != 0;
+          int ecx = bits(model, LEAF7_ECX) | (keys ? OSPKE : 0);
+          set(out, 0, bits(model, LEAF7_EBX), ecx, model.has(FSRM) ? 1 << 4 : 0);
         }
       }
       case 0xb -> {

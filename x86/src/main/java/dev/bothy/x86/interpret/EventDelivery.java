@@ -416,7 +416,9 @@ final class EventDelivery {
   static void processSignals(Processor cpu) {
     int pending = cpu.engineSignals.getAndSet(0);
     if ((pending & Processor.SIGNAL_NMI) != 0) {
-      putInt(cpu.state + CpuState.NMI_PENDING, 1);
+      int come = (pending & Processor.SIGNAL_NMI_AGAIN) != 0 ? 2 : 1;
+      int waiting = getInt(cpu.state + CpuState.NMI_PENDING) + come;
+      putInt(cpu.state + CpuState.NMI_PENDING, Math.min(waiting, cpu.nmiBlocked ? 1 : 2));
     }
     if ((pending & Processor.SIGNAL_INIT) != 0) {
       ResetState.init(cpu);

@@ -93,6 +93,8 @@ final class GeneralNodes {
           VMCALL,
           RDRAND,
           RDSEED,
+          RDPKRU,
+          WRPKRU,
           RSM ->
           true;
       default -> false;
@@ -137,6 +139,7 @@ final class GeneralNodes {
           MWAIT,
           VMMCALL,
           VMCALL,
+          WRPKRU,
           RSM ->
           true;
       default -> false;

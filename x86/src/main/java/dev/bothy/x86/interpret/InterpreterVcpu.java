@@ -86,13 +86,22 @@ final class InterpreterVcpu implements Vcpu {
    */
   private void signal(int bits, int forgotten) {
     processor.engineSignals.accumulateAndGet(bits, (old, more) -> old & ~forgotten | more);
+    tell();
+  }
+
+  private void tell() {
     processor.setAttention(CpuState.ATTENTION_EVENT);
     machine.wakeUp().wake(index);
   }
 
   @Override
   public void nmi() {
-    signal(Processor.SIGNAL_NMI, 0);
+    processor.engineSignals.getAndUpdate(
+        old ->
+            (old & Processor.SIGNAL_NMI) != 0
+                ? old | Processor.SIGNAL_NMI_AGAIN
+                : old | Processor.SIGNAL_NMI);
+    tell();
   }
 
   @Override

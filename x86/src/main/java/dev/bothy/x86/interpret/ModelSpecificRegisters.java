@@ -1,5 +1,6 @@
 package dev.bothy.x86.interpret;
 
+import static dev.bothy.host.RawMemory.getInt;
 import static dev.bothy.host.RawMemory.getLong;
 import static dev.bothy.host.RawMemory.putLong;
 
@@ -46,6 +47,10 @@ final class ModelSpecificRegisters {
 
   /** Extended PCI configuration through port 0xCF8: set, so that nobody tries to set it. */
   private static final long ENABLE_CF8_EXTENDED = 1L << 46;
+
+  private static final int TSC_DEADLINE = 0x6e0;
+  private static final int PKRS = 0x6e1;
+  private static final long APIC_BASE_X2APIC = 1 << 10;
 
   static final int KVM_WALL_CLOCK = 0x4b56_4d00;
   static final int KVM_SYSTEM_TIME = 0x4b56_4d01;
@@ -94,7 +99,23 @@ final class ModelSpecificRegisters {
     };
   }
 
+  /** #GP for a register that comes with a feature which the model lacks. */
+  private static void checkFeature(Processor cpu, int index) {
+    CpuFeature needed =
+        switch (index) {
+          case TSC_ADJUST -> CpuFeature.TSC_ADJUST;
+          case TSC_AUX -> CpuFeature.RDTSCP;
+          case TSC_DEADLINE -> CpuFeature.TSC_DEADLINE;
+          case PKRS -> CpuFeature.PKS;
+          default -> null;
+        };
+    if (needed != null && !cpu.model.has(needed)) {
+      throw cpu.gp();
+    }
+  }
+
   static long read(Processor cpu, int index) {
+    checkFeature(cpu, index);
     if (cpu.apic.ownsMsr(index)) {
       OptionalLong value = cpu.apic.readMsr(index);
       if (value.isEmpty()) {
@@ -118,6 +139,7 @@ final class ModelSpecificRegisters {
       case NORTHBRIDGE_CONFIGURATION -> ENABLE_CF8_EXTENDED;
       case MCG_CAP, SYSCFG, 0x17 -> 0;
       case DEBUG_CTL -> getLong(cpu.state + CpuState.DEBUG_CTL);
+      case PKRS -> getInt(cpu.state + CpuState.PKRS) & 0xffff_ffffL;
       case KVM_SYSTEM_TIME, KVM_SYSTEM_TIME_OLD -> getLong(cpu.state + CpuState.KVM_SYSTEM_TIME);
       case KVM_WALL_CLOCK, KVM_WALL_CLOCK_OLD -> getLong(cpu.state + CpuState.KVM_WALL_CLOCK);
       default -> {
@@ -174,6 +196,7 @@ final class ModelSpecificRegisters {
   }
 
   static void write(Processor cpu, int index, long value) {
+    checkFeature(cpu, index);
     if (cpu.apic.ownsMsr(index)) {
       if (!cpu.apic.writeMsr(index, value)) {
         throw cpu.gp();
@@ -210,13 +233,20 @@ final class ModelSpecificRegisters {
         setTscOffset(cpu, getLong(cpu.state + CpuState.TSC_OFFSET) + delta, true);
       }
       case APIC_BASE -> {
-        if (!cpu.apic.setApicBase(value)) {
+        boolean unknown = (value & APIC_BASE_X2APIC) != 0 && !cpu.model.has(CpuFeature.X2APIC);
+        if (unknown || !cpu.apic.setApicBase(value)) {
           throw cpu.gp();
         }
         cpu.flushAll();
         cpu.requestAttention();
       }
       case EFER -> ControlRegisters.writeEfer(cpu, value);
+      case PKRS -> {
+        if (value >>> 32 != 0) {
+          throw cpu.gp();
+        }
+        ProtectionKeys.write(cpu, CpuState.PKRS, (int) value);
+      }
       case PATCH_LEVEL, HWCR, NORTHBRIDGE_CONFIGURATION, SYSCFG, MCG_CAP, 0xc001_0020, 0x79 -> {
         // Accepted, no effect: microcode, and switches of hardware that is not there.
       }

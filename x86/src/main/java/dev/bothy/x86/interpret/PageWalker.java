@@ -38,6 +38,11 @@ final class PageWalker {
   private boolean smap;
   private boolean nxe;
 
+  /** Pages have protection keys: those of user code, those of the supervisor. */
+  private boolean userKeys;
+
+  private boolean supervisorKeys;
+
   /** Rights and kind of the page that the last successful {@link #walk} found. */
   private int walked;
 
@@ -54,11 +59,13 @@ final class PageWalker {
     smep = (cr4 & Bits.CR4_SMEP) != 0;
     smap = (cr4 & Bits.CR4_SMAP) != 0;
     nxe = (efer & Bits.EFER_NXE) != 0 && pae;
+    userKeys = (cr4 & Bits.CR4_PKE) != 0;
+    supervisorKeys = (cr4 & Bits.CR4_PKS) != 0;
   }
 
   /** {@link EngineArea#REFILL_FLAGS} but for what is beyond paging. */
   int refillFlags() {
-    return (cpu.longMode && nxe ? EngineArea.REFILL_ALLOWED : 0)
+    return (cpu.longMode && nxe && !userKeys && !supervisorKeys ? EngineArea.REFILL_ALLOWED : 0)
         | (smep ? EngineArea.REFILL_SMEP : 0)
         | (smap ? EngineArea.REFILL_SMAP : 0)
         | (pge ? EngineArea.REFILL_GLOBAL : 0);
@@ -74,6 +81,9 @@ final class PageWalker {
   boolean smap() {
     return smap;
   }
+
+  /** Of a page fault's error code. */
+  private static final int PROTECTION_KEY = 1 << 5;
 
   /** No address: a page fault. */
   static final long REFUSED = -1;
@@ -190,13 +200,13 @@ final class PageWalker {
       }
       rights = narrow(rights, e3);
       if ((e3 & 0x80) != 0) {
-        if (!judge(linear, access, table, rights)) {
+        if (!judge(linear, access, table, rights, e3)) {
           return REFUSED;
         }
         if (!setBits(at4, e4, 0x20) || !finish(at3, e3, access)) {
           return CHANGED;
         }
-        walked |= rights | LARGE;
+        found(rights | LARGE, table, e3);
         return e3 & ADDRESS_BITS & ~0x3fff_ffffL | linear & 0x3fff_ffffL;
       }
     } else {
@@ -234,7 +244,7 @@ final class PageWalker {
       }
       rights = narrow(rights, e1);
     }
-    if (!judge(linear, access, table, rights)) {
+    if (!judge(linear, access, table, rights, large ? e2 : e1)) {
       return REFUSED;
     }
     if (cpu.longMode && (!setBits(at4, e4, 0x20) || !setBits(at3, e3, 0x20))) {
@@ -244,13 +254,13 @@ final class PageWalker {
       if (!finish(at2, e2, access)) {
         return CHANGED;
       }
-      walked |= rights | LARGE;
+      found(rights | LARGE, table, e2);
       return e2 & ADDRESS_BITS & ~0x1f_ffffL | linear & 0x1f_ffffL;
     }
     if (!setBits(at2, e2, 0x20) || !finish(at1, e1, access)) {
       return CHANGED;
     }
-    walked |= rights;
+    found(rights, table, e1);
     return e1 & ADDRESS_BITS & PAGE | linear & 0xfff;
   }
 
@@ -274,6 +284,37 @@ final class PageWalker {
     long bits = access == PagingCpu.WRITE ? 0x60 : 0x20;
     walked = kept((int) (entry | bits));
     return setBits(at, entry, bits);
+  }
+
+  /** Completes {@link #walked}: what the key forbids is written with a walk each time. */
+  private void found(int rights, int table, long entry) {
+    walked |= rights;
+    if (keyRefuses(PagingCpu.WRITE, table, rights, entry)) {
+      walked &= ~DIRTY;
+    }
+  }
+
+  /** True if the protection key of a page's last entry forbids the access. */
+  private boolean keyRefuses(int access, int table, int rights, long entry) {
+    if (!userKeys && !supervisorKeys || !cpu.longMode || access == PagingCpu.FETCH) {
+      return false;
+    }
+    boolean userPage = (rights & USER_PAGE) != 0;
+    if (userPage ? !userKeys : !supervisorKeys) {
+      return false;
+    }
+    int register = getInt(cpu.state + (userPage ? CpuState.PKRU : CpuState.PKRS));
+    boolean protect = table == PagingCpu.USER || writeProtect;
+    return ProtectionKeys.refuses(register, entry, access == PagingCpu.WRITE, protect);
+  }
+
+  /** False, with the fault noted, if rights or the key of the last entry forbid the access. */
+  private boolean judge(long linear, int access, int table, int rights, long entry) {
+    if (!keyRefuses(access, table, rights, entry)) {
+      return judge(linear, access, table, rights);
+    }
+    refuse(linear, 1 | PROTECTION_KEY, access, table == PagingCpu.USER);
+    return false;
   }
 
   /** False, with the fault noted, if the rights do not allow the access. */

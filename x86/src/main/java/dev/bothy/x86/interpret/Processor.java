@@ -107,6 +107,9 @@ final class Processor extends SegmentingCpu {
   static final int SIGNAL_INIT = 0x200;
   static final int SIGNAL_NMI = 0x400;
 
+  /** One more NMI than {@link #SIGNAL_NMI} alone. */
+  static final int SIGNAL_NMI_AGAIN = 0x800;
+
   private final PostedPages posted = new PostedPages();
 
   // Statistics.
@@ -431,7 +434,7 @@ final class Processor extends SegmentingCpu {
     }
     if (!shadowed) {
       if (getInt(state + CpuState.NMI_PENDING) != 0 && !nmiBlocked) {
-        putInt(state + CpuState.NMI_PENDING, 0);
+        putInt(state + CpuState.NMI_PENDING, getInt(state + CpuState.NMI_PENDING) > 1 ? 1 : 0);
         nmiBlocked = true;
         wake();
         EventDelivery.interrupt(this, GuestFault.NMI);

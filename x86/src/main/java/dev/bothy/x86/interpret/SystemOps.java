@@ -71,7 +71,8 @@ final class SystemOps {
           Thread.onSpinWait();
         }
       }
-      case VMMCALL, VMCALL -> hypercall(cpu);
+      case VMMCALL, VMCALL -> Hypercalls.execute(cpu);
+      case RDPKRU, WRPKRU -> ProtectionKeys.execute(cpu, i);
       case RDRAND, RDSEED -> {
         Operands.write(cpu, i, 0, RandomSource.next(cpu));
         cpu.setArithmeticFlags(Bits.CF);
@@ -291,10 +292,5 @@ final class SystemOps {
       }
       putLong(at, value);
     }
-  }
-
-  /** KVM hypercalls: none is offered; every number answers -ENOSYS, from user mode -EPERM. */
-  private static void hypercall(Processor cpu) {
-    cpu.setGpr(CpuState.RAX, cpu.cpl == 0 ? -1000 : -1);
   }
 }

@@ -24,6 +24,7 @@ final class Journal {
     OWNS_MSR("question for APIC MSR"),
     READ_MSR("read of APIC MSR"),
     WRITE_MSR("write to APIC MSR"),
+    SEND_COMMAND("command of the APIC"),
     TSC_OFFSET("change of the TSC's offset"),
     APIC_INIT("INIT of the APIC"),
     NANOS("look at the clock"),

@@ -114,6 +114,14 @@ final class TapedApic implements LocalInterruptController {
   }
 
   @Override
+  public void sendCommand(int command, int destination) {
+    tape.turn(Journal.Kind.SEND_COMMAND, command & 0xffff_ffffL, 0, destination);
+    if (tape.asks()) {
+      real.sendCommand(command, destination);
+    }
+  }
+
+  @Override
   public int id() {
     return real.id();
   }

@@ -2,6 +2,7 @@ package dev.bothy.x86.directed;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.x86.EngineUnderTest;
 import java.util.function.Consumer;
 import org.junit.jupiter.params.Parameter;
@@ -16,6 +17,11 @@ abstract class EngineTest {
 
   final TestMachine newMachine() {
     return newMachine(1);
+  }
+
+  /** One processor of the model that {@link CpuModel#parse} makes of {@code model}. */
+  final TestMachine newMachine(String model) {
+    return new TestMachine(engine, CpuModel.parse(model), 1);
   }
 
   final TestMachine newMachine(int cpus) {

@@ -301,6 +301,20 @@ class ExceptionTest extends EngineTest {
   }
 
   @Test
+  void twoNmisThatComeAtOnceAreServedOneAfterTheOther() {
+    try (var m = newMachine()) {
+      m.long64(0);
+      m.memory.write(HANDLERS + 32, new Assembler(64, HANDLERS + 32).inc(RBX).iret().toBytes());
+      m.code(64, m.assembler(64).nop().nop().hlt());
+      for (int i = 0; i < 3; i++) {
+        m.cpu.nmi();
+      }
+      m.run();
+      assertEquals(2, m.gpr(RBX), "no more than two wait");
+    }
+  }
+
+  @Test
   void nmiWakesAHaltedProcessorWhateverTheInterruptFlag() {
     try (var m = newMachine()) {
       m.long64(0);

@@ -3,7 +3,9 @@ package dev.bothy.x86.directed;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
+import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.List;
 import java.util.OptionalLong;
 
 /**
@@ -14,6 +16,11 @@ final class StubApic implements LocalInterruptController {
   private final int id;
   private final BitSet requests = new BitSet(256);
   private volatile int priority;
+  private volatile long base = 0xfee0_0900L;
+
+  /** Commands sent without the command register: destination, then command. */
+  final List<Long> commands = new ArrayList<>();
+
   volatile int inits;
 
   StubApic(int id) {
@@ -45,12 +52,13 @@ final class StubApic implements LocalInterruptController {
 
   @Override
   public long apicBase() {
-    return 0xfee0_0900L;
+    return base;
   }
 
   @Override
   public boolean setApicBase(long value) {
-    return value == apicBase();
+    base = value;
+    return true;
   }
 
   @Override
@@ -85,6 +93,11 @@ final class StubApic implements LocalInterruptController {
 
   @Override
   public void setTscOffset(long ticks) {}
+
+  @Override
+  public synchronized void sendCommand(int command, int destination) {
+    commands.add((long) destination << 32 | command & 0xffff_ffffL);
+  }
 
   @Override
   public int id() {

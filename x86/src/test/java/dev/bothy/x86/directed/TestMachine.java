@@ -111,7 +111,11 @@ final class TestMachine implements AutoCloseable {
   private final boolean counts;
 
   TestMachine(EngineUnderTest tested, int count) {
-    this(tested::create, tested.counts(), new FrozenClock(), true, count);
+    this(tested, CpuModel.V2, count);
+  }
+
+  TestMachine(EngineUnderTest tested, CpuModel model, int count) {
+    this(tested::create, tested.counts(), new FrozenClock(), true, model, count);
   }
 
   /** {@code counts}: {@link #run} sets a budget; else it only looks at the clock. */
@@ -121,12 +125,22 @@ final class TestMachine implements AutoCloseable {
       MachineClock clock,
       boolean deterministic,
       int count) {
+    this(maker, counts, clock, deterministic, CpuModel.V2, count);
+  }
+
+  private TestMachine(
+      Function<Engine.Environment, Engine> maker,
+      boolean counts,
+      MachineClock clock,
+      boolean deterministic,
+      CpuModel model,
+      int count) {
     this.counts = counts;
     ports.map("ports", 0x100, 0x1000, new Ports());
     engine =
         maker.apply(
             new Engine.Environment(
-                memory, ports, mmio, clock, CpuModel.V2, count, deterministic, vcpu -> {}));
+                memory, ports, mmio, clock, model, count, deterministic, vcpu -> {}));
     cpus = new Vcpu[count];
     apics = new StubApic[count];
     for (int i = 0; i < count; i++) {

@@ -59,6 +59,9 @@ final class SilentApic implements LocalInterruptController {
   public void setTscOffset(long ticks) {}
 
   @Override
+  public void sendCommand(int command, int destination) {}
+
+  @Override
   public int id() {
     return 0;
   }

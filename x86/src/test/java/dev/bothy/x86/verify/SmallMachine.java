@@ -221,6 +221,9 @@ final class SmallMachine implements AutoCloseable {
     public void setTscOffset(long ticks) {}
 
     @Override
+    public void sendCommand(int command, int destination) {}
+
+    @Override
     public int id() {
       return 0;
     }

@@ -1,0 +1,64 @@
+package dev.bothy.x86.interpret;
+
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.putInt;
+
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
+
+/**
+ * Protection keys: AMD64 APM volume 2, section 5.6.7 for those of user pages; Intel SDM volume 3,
+ * section 4.6.2 also for those of supervisor pages. PKRU and PKRS have two bits for each of sixteen
+ * keys: no access, and no writing.
+ */
+final class ProtectionKeys {
+  /** Where an entry's key is. */
+  private static final int SHIFT = 59;
+
+  private static final int NO_ACCESS = 1;
+  private static final int NO_WRITING = 2;
+
+  private ProtectionKeys() {}
+
+  /** RDPKRU and WRPKRU. */
+  static void execute(Processor cpu, Instruction i) {
+    if ((getLong(cpu.state + CpuState.CR4) & Bits.CR4_PKE) == 0) {
+      throw cpu.ud();
+    }
+    boolean write = i.op == Op.WRPKRU;
+    if ((int) cpu.gpr(CpuState.RCX) != 0 || write && (int) cpu.gpr(CpuState.RDX) != 0) {
+      throw cpu.gp();
+    }
+    if (write) {
+      write(cpu, CpuState.PKRU, (int) cpu.gpr(CpuState.RAX));
+    } else {
+      cpu.setGpr32(CpuState.RAX, getInt(cpu.state + CpuState.PKRU));
+      cpu.setGpr32(CpuState.RDX, 0);
+    }
+  }
+
+  /** Sets PKRU or PKRS, which TLB entries depend on. */
+  static void write(Processor cpu, int register, int value) {
+    if (getInt(cpu.state + register) != value) {
+      putInt(cpu.state + register, value);
+      cpu.flushAll();
+    }
+  }
+
+  /** What {@code rights}, PKRU or PKRS, keep from a page with that last entry: 0 if nothing. */
+  private static int forbidden(int rights, long entry) {
+    return rights >>> ((int) (entry >>> SHIFT) & 15) * 2 & 3;
+  }
+
+  /**
+   * True if the page's key forbids the data access.
+   *
+   * @param protect writing is forbidden to this access: it is user code's, or CR0.WP is set
+   */
+  static boolean refuses(int rights, long entry, boolean write, boolean protect) {
+    int forbidden = forbidden(rights, entry);
+    return (forbidden & NO_ACCESS) != 0 || write && protect && (forbidden & NO_WRITING) != 0;
+  }
+}

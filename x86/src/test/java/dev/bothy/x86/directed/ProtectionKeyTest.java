@@ -1,0 +1,166 @@
+package dev.bothy.x86.directed;
+
+import static dev.bothy.x86.directed.TestMachine.*;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.bothy.core.cpu.CpuState;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class ProtectionKeyTest extends EngineTest {
+  private static final String MODEL = "v2,+pku,+pks";
+  private static final long PAGE = DATA + 0x5000;
+  private static final long KEY = 3L << 59;
+  private static final int NO_ACCESS = 1 << 6;
+  private static final int NO_WRITING = 1 << 7;
+  private static final long PKE = 1 << 22;
+  private static final long PKS = 1 << 24;
+  private static final long WP = 1 << 16;
+  private static final String WRPKRU = "0f 01 ef";
+  private static final String RDPKRU = "0f 01 ee";
+  private static final int PKRS_MSR = 0x6e1;
+
+  @ParameterizedTest
+  @CsvSource({
+    // CPL, access, page bits, register that forbids, what it forbids, CR0.WP, error code or -1
+    "3, r, 7, user, access, wp, 0x25",
+    "3, w, 7, user, access, wp, 0x27",
+    "3, r, 7, user, writing, wp, -1",
+    "3, w, 7, user, writing, wp, 0x27",
+    "3, w, 7, user, writing, -, 0x27",
+    "3, w, 5, user, writing, wp, 0x27",
+    "3, w, 5, user, nothing, wp, 7",
+    "3, x, 7, user, access, wp, -1",
+    "3, r, 7, supervisor, access, wp, -1",
+    "0, r, 7, user, access, wp, 0x21",
+    "0, w, 7, user, writing, wp, 0x23",
+    "0, w, 7, user, writing, -, -1",
+    "0, w, 7, user, access, -, 0x23",
+    "0, x, 7, user, access, wp, -1",
+    "0, r, 3, user, access, wp, -1",
+    "0, r, 3, supervisor, access, wp, 0x21",
+    "0, w, 3, supervisor, writing, wp, 0x23",
+    "0, w, 3, supervisor, writing, -, -1",
+    "0, r, 3, supervisor, writing, wp, -1",
+    "0, x, 3, supervisor, access, wp, -1",
+    "0, r, 7, supervisor, access, wp, -1",
+    "0, r, 6, user, access, wp, 0"
+  })
+  void keysForbidDataAccesses(
+      int cpl, char kind, long bits, String whose, String what, String protect, String error) {
+    try (var m = newMachine(MODEL)) {
+      CpuState s = m.long64(cpl);
+      m.page(PAGE, PAGE, bits | KEY);
+      s.set(CpuState.CR4, CR4_LONG | PKE | PKS);
+      s.set(CpuState.CR0, protect.equals("wp") ? CR0_PAGING : CR0_PAGING & ~WP);
+      int rights = what.equals("access") ? NO_ACCESS : what.equals("writing") ? NO_WRITING : 0;
+      s.setInt32(whose.equals("user") ? CpuState.PKRU : CpuState.PKRS, rights);
+      s.setGpr(RBX, PAGE);
+      m.memory.writeShort(PAGE, 0x0b0f); // ud2: what a jump there finds
+      String access = kind == 'r' ? "48 8b 03" : kind == 'w' ? "48 89 03" : "ff e3";
+      m.code(64, m.assembler(64).nop().hex(access).hex("0f 0b"));
+      m.run();
+      int expected = Integer.decode(error);
+      assertEquals(expected < 0 ? 6 : 14, m.vector());
+      if (expected >= 0) {
+        assertEquals(expected, m.stack(8, 0));
+        assertEquals(PAGE, m.state().get(CpuState.CR2));
+      }
+    }
+  }
+
+  /** The page has been read, written and fetched from before: nothing of that counts any more. */
+  @ParameterizedTest
+  @CsvSource({"0x40, 48 8b 03, 5", "0x80, 48 89 03, 7"})
+  void whatTheRegisterSaysHoldsAtOnce(String rights, String access, int error) {
+    try (var m = newMachine(MODEL)) {
+      CpuState s = m.long64(3);
+      m.page(PAGE, PAGE, P | W | U | KEY);
+      s.set(CpuState.CR4, CR4_LONG | PKE);
+      s.setGpr(RBX, PAGE);
+      s.setGpr(RCX, 0);
+      s.setGpr(RDX, 0);
+      m.code(
+          64,
+          m.assembler(64)
+              .mov(RSI, 100)
+              .label("loop")
+              .hex("48 8b 03 48 89 03")
+              .mov(RAX, 0)
+              .hex(WRPKRU)
+              .dec(RSI)
+              .jnz("loop")
+              .mov(RAX, Integer.decode(rights))
+              .hex(WRPKRU)
+              .mov(RAX, 0)
+              .hex(RDPKRU)
+              .mov(RSI, 1234)
+              .hex(access)
+              .hex("0f 0b"));
+      m.run();
+      assertEquals(14, m.vector());
+      assertEquals(0x20 | error, m.stack(8, 0));
+      assertEquals((long) Integer.decode(rights), m.gpr(RAX), "as read back");
+      assertEquals(1234, m.gpr(RSI));
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    // model, CR4, RCX, RDX, code, vector
+    "v2, 0, 0, 0, 0f 01 ee, 6",
+    "v2+, 0, 0, 0, 0f 01 ee, 6",
+    "v2+, pke, 1, 0, 0f 01 ee, 13",
+    "v2+, pke, 0, 1, 0f 01 ef, 13",
+    "v2+, pke, 0, 1, 0f 01 ee, 3"
+  })
+  void theInstructionsCheckTheirOperands(
+      String model, String control, long rcx, long rdx, String code, int vector) {
+    try (var m = newMachine(model.equals("v2") ? "v2" : MODEL)) {
+      CpuState s = m.long64(3);
+      s.set(CpuState.CR4, CR4_LONG | (control.equals("pke") ? PKE : 0));
+      s.setGpr(RCX, rcx);
+      s.setGpr(RDX, rdx);
+      m.code(64, m.assembler(64).hex(code).hex("cc"));
+      m.run();
+      assertEquals(vector, m.vector());
+    }
+  }
+
+  @Test
+  void processorsWithoutKeysHaveNeitherTheBitsNorTheRegister() {
+    for (String code : new String[] {"0f 22 e0", "0f 32", "0f 30"}) {
+      try (var m = newMachine("v2")) {
+        CpuState s = m.long64(0);
+        s.setGpr(RAX, code.equals("0f 22 e0") ? CR4_LONG | PKS : 0);
+        s.setGpr(RCX, PKRS_MSR);
+        m.code(64, m.assembler(64).hex(code).hex("cc"));
+        m.run();
+        assertEquals(13, m.vector(), code);
+      }
+    }
+  }
+
+  @Test
+  void cpuidTellsThatTheSystemUsesKeys() {
+    try (var m = newMachine(MODEL)) {
+      CpuState s = m.long64(0);
+      s.setGpr(RSI, CR4_LONG | PKE);
+      m.code(
+          64,
+          m.assembler(64)
+              .mov(RAX, 7)
+              .mov(RCX, 0)
+              .hex("0f a2 89 cf")
+              .hex("0f 22 e6") // mov cr4, rsi
+              .mov(RAX, 7)
+              .mov(RCX, 0)
+              .hex("0f a2")
+              .hlt());
+      m.run();
+      assertEquals(1 << 3, m.gpr(RDI) & 3 << 3);
+      assertEquals(3 << 3, m.gpr(RCX) & 3 << 3);
+    }
+  }
+}
