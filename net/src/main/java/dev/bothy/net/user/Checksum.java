@@ -21,7 +21,17 @@ final class Checksum {
 
   /** The sum of bytes of an array. */
   static int sum(byte[] bytes, int from, int length) {
-    return sum(MemorySegment.ofArray(bytes), from, length);
+    long sum = 0;
+    int at = from;
+    int end = from + length;
+    for (; at + 4 <= end; at += 4) {
+      sum += Wire.get32(bytes, at) & 0xffff_ffffL;
+    }
+    if (at + 2 <= end) {
+      sum += Wire.get16(bytes, at);
+      at += 2;
+    }
+    return fold(at < end ? sum + (Wire.get8(bytes, at) << 8) : sum);
   }
 
   /** The sum of bytes in memory. */
@@ -32,11 +42,17 @@ final class Checksum {
     long high = 0;
     long at = from;
     long end = from + length;
-    for (; at + 16 <= end; at += 16) {
+    for (; at + 32 <= end; at += 32) {
       long first = memory.get(LONG, at);
       long second = memory.get(LONG, at + 8);
-      low += (first & 0xffff_ffffL) + (second & 0xffff_ffffL);
-      high += (first >>> 32) + (second >>> 32);
+      long third = memory.get(LONG, at + 16);
+      long fourth = memory.get(LONG, at + 24);
+      low +=
+          (first & 0xffff_ffffL)
+              + (second & 0xffff_ffffL)
+              + (third & 0xffff_ffffL)
+              + (fourth & 0xffff_ffffL);
+      high += (first >>> 32) + (second >>> 32) + (third >>> 32) + (fourth >>> 32);
     }
     long sum = low + high;
     for (; at + 4 <= end; at += 4) {

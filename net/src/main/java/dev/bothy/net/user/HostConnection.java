@@ -16,6 +16,9 @@ final class HostConnection implements HostStream {
   /** Bytes of one read or write. */
   private static final int BULK = 2 * ChunkPool.CHUNK;
 
+  /** Less room is not worth a turn of the reading thread: most of the buffer waits to be sent. */
+  private static final int ENOUGH = BULK;
+
   /** What an idle connection has in place of chunks. */
   private static final int TRICKLE = 2048;
 
@@ -79,7 +82,9 @@ final class HostConnection implements HostStream {
 
   @Override
   public void writable() {
-    room.signal();
+    if (connection.room() >= ENOUGH) {
+      room.signal();
+    }
   }
 
   @Override
@@ -124,7 +129,7 @@ final class HostConnection implements HostStream {
         ByteBuffer[] views = null;
         turn.begin();
         try {
-          while (!aborted && connection.room() == 0) {
+          while (!aborted && connection.room() < ENOUGH) {
             room.await();
           }
           if (aborted) {
