@@ -29,7 +29,7 @@ import java.util.List;
  *
  * <p>Thread-safe. Requests may be served by several threads at once.
  */
-public final class FuseServer implements AutoCloseable {
+public final class FuseServer implements FuseFolder, AutoCloseable {
   private static final int MAJOR = 7;
   private static final int MINOR = 38;
   private static final int LEAST_MINOR = 31;
@@ -96,16 +96,7 @@ public final class FuseServer implements AutoCloseable {
     return new FuseServer(SharedFolder.open(folder, readOnly));
   }
 
-  /**
-   * Serves one request. May wait for the host's file system.
-   *
-   * @param request what the guest has written, in order: native memory that it may change
-   *     meanwhile. Each header is read once
-   * @param reply where the answer goes, in order: native memory; may be empty for requests that
-   *     have none
-   * @return bytes written to {@code reply}; 0 for requests without an answer, and for malformed
-   *     ones if there is no room for an error. Never throws for what a guest did
-   */
+  @Override
   public int serve(List<MemorySegment> request, List<MemorySegment> reply) {
     FuseReply out = new FuseReply(reply);
     if (!folder.root().use()) {
@@ -226,30 +217,21 @@ public final class FuseServer implements AutoCloseable {
     return 0;
   }
 
-  /**
-   * The guest's driver was reset: forgets all nodes and closes what was open. Requests that are
-   * under way end as they would have, without leaving anything behind.
-   */
+  /** Requests that are under way end as they would have, without leaving anything behind. */
+  @Override
   public synchronized void reset() {
     Session before = session;
     session = new Session(folder);
     before.close();
   }
 
-  /**
-   * Saves what the guest knows: nodes by their paths, and what is open. Called while no request is
-   * being served.
-   */
+  /** Nodes by their paths, and what is open. */
+  @Override
   public void save(StateWriter out) {
     new SavedSession(folder).save(session, out);
   }
 
-  /**
-   * Replaces what the guest knows by what was saved, and opens what was open. What is no longer
-   * there answers ESTALE, or EBADF if it was open. Called while no request is being served.
-   *
-   * @throws StateException if the state is damaged; nothing has changed then
-   */
+  @Override
   public synchronized void load(StateReader in) throws StateException {
     Session loaded = new SavedSession(folder).load(in);
     Session before = session;

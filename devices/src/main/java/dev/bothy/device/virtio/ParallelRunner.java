@@ -207,8 +207,25 @@ final class ParallelRunner implements QueueRunner, Runnable {
   }
 
   private void watchLater() {
-    CompletableFuture.delayedExecutor(WATCH_MILLIS, TimeUnit.MILLISECONDS, executor)
-        .execute(this::watch);
+    execute(
+        CompletableFuture.delayedExecutor(
+            WATCH_MILLIS, TimeUnit.MILLISECONDS, task -> execute(executor, task)),
+        this::watch);
+  }
+
+  /** If there is no thread to watch on, the next one that is started for requests begins anew. */
+  private void execute(Executor by, Runnable watch) {
+    boolean started = false;
+    try {
+      by.execute(watch);
+      started = true;
+    } finally {
+      if (!started) {
+        synchronized (this) {
+          watched = false;
+        }
+      }
+    }
   }
 
   /** If nothing has been done lately, all threads wait for slow requests. */

@@ -15,6 +15,9 @@ final class SerialRunner implements QueueRunner, Runnable {
   private final VirtioDevice.Work work = this::serve;
   private final Runnable broken = this::endTurns;
 
+  /** Who has asked the executor for a thread, until that has begun. */
+  private volatile Thread starting;
+
   SerialRunner(VirtioDevice device, Virtqueue queue, Executor executor) {
     this.device = device;
     this.queue = queue;
@@ -24,12 +27,29 @@ final class SerialRunner implements QueueRunner, Runnable {
   @Override
   public void kick() {
     if (turns.getAndIncrement() == 0) {
+      start();
+    }
+  }
+
+  private void start() {
+    Thread self = Thread.currentThread();
+    starting = self;
+    boolean started = false;
+    try {
       executor.execute(this);
+      started = true;
+    } finally {
+      // What has begun and broke has ended its turns already, and may be served again by now.
+      if (!started && starting == self) {
+        endTurns();
+        device.fail();
+      }
     }
   }
 
   @Override
   public void run() {
+    starting = null;
     int seen;
     do {
       seen = turns.get();

@@ -4,16 +4,14 @@ import dev.bothy.core.GuestMemory;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
-import dev.bothy.share.FuseServer;
-import java.lang.foreign.MemorySegment;
+import dev.bothy.share.FuseFolder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
-import java.util.List;
 import java.util.concurrent.Executor;
 
 /**
  * File system device: Virtual I/O Device (VIRTIO) 1.2, section 5.11. Its requests are those of
- * FUSE, which it hands to a {@link FuseServer} and knows nothing about. One queue is for requests
+ * FUSE, which it hands to a {@link FuseFolder} and knows nothing about. One queue is for requests
  * that must not wait for others, FORGET and INTERRUPT; the others are for all the rest. No
  * notifications, no DAX window.
  *
@@ -36,40 +34,7 @@ public final class VirtioFs extends VirtioDevice {
   private static final int REQUEST_QUEUES = TAG_LENGTH;
   private static final int CONFIG_SIZE = REQUEST_QUEUES + 4;
 
-  /** What serves the requests, as {@link FuseServer} does it. */
-  interface Folder {
-    int serve(List<MemorySegment> request, List<MemorySegment> reply);
-
-    void reset();
-
-    void save(StateWriter out);
-
-    void load(StateReader in) throws StateException;
-  }
-
-  private record Served(FuseServer server) implements Folder {
-    @Override
-    public int serve(List<MemorySegment> request, List<MemorySegment> reply) {
-      return server.serve(request, reply);
-    }
-
-    @Override
-    public void reset() {
-      server.reset();
-    }
-
-    @Override
-    public void save(StateWriter out) {
-      server.save(out);
-    }
-
-    @Override
-    public void load(StateReader in) throws StateException {
-      server.load(in);
-    }
-  }
-
-  private final Folder folder;
+  private final FuseFolder folder;
   private final byte[] tag;
   private final int requestQueues;
 
@@ -83,15 +48,10 @@ public final class VirtioFs extends VirtioDevice {
   public VirtioFs(
       GuestMemory memory,
       Executor io,
-      FuseServer folder,
+      FuseFolder folder,
       String tag,
       int requestQueues,
       int atOnce) {
-    this(memory, io, new Served(folder), tag, requestQueues, atOnce);
-  }
-
-  VirtioFs(
-      GuestMemory memory, Executor io, Folder folder, String tag, int requestQueues, int atOnce) {
     super("virtio-fs", DEVICE, PACKED_RINGS, 1 + requestQueues, QUEUE_SIZE, memory, io, atOnce);
     this.folder = folder;
     byte[] bytes = tag.getBytes(StandardCharsets.UTF_8);

@@ -11,9 +11,7 @@ import dev.bothy.device.virtio.VirtioBlock.WriteErrors;
 import dev.bothy.image.MemoryDevice;
 import dev.bothy.net.Frame;
 import dev.bothy.net.MacAddress;
-import dev.bothy.net.Network;
-import dev.bothy.net.NetworkCard;
-import dev.bothy.net.Offloads;
+import dev.bothy.share.FuseFolder;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
@@ -169,10 +167,10 @@ public final class DriverFuzz implements LongConsumer {
   }
 
   private VirtioDevice network() {
-    Sink sink = new Sink();
-    VirtioNet net = new VirtioNet(memory, Runnable::run, sink, MacAddress.ofCard(0), 2);
+    TestNetwork network = new TestNetwork(0);
+    VirtioNet net = new VirtioNet(memory, Runnable::run, network, MacAddress.ofCard(0), 2);
     net.plugIn();
-    fromOutside = () -> sink.card.receive(Frame.of(new byte[random.nextInt(3000)]));
+    fromOutside = () -> network.card.receive(Frame.of(new byte[random.nextInt(3000)]));
     return net;
   }
 
@@ -190,39 +188,8 @@ public final class DriverFuzz implements LongConsumer {
     return console;
   }
 
-  /** Takes all frames, and reads every byte of them. */
-  private static final class Sink implements Network {
-    NetworkCard card;
-
-    @Override
-    public void attach(NetworkCard value) {
-      card = value;
-    }
-
-    @Override
-    public void transmit(Frame frame) {
-      if (frame.length() != frame.toArray().length) {
-        throw new AssertionError("a frame of " + frame.length() + " bytes");
-      }
-    }
-
-    @Override
-    public void receiveReady() {}
-
-    @Override
-    public void accept(Offloads offloads) {}
-
-    @Override
-    public boolean linkUp() {
-      return true;
-    }
-
-    @Override
-    public void close() {}
-  }
-
   /** Gives requests back. */
-  private static final class EchoFolder implements VirtioFs.Folder {
+  private static final class EchoFolder implements FuseFolder {
     @Override
     public int serve(List<MemorySegment> request, List<MemorySegment> reply) {
       int length = 0;

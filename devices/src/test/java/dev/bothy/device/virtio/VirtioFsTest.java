@@ -13,6 +13,7 @@ import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import dev.bothy.device.virtio.DriverRing.Piece;
 import dev.bothy.device.virtio.DriverRing.Used;
+import dev.bothy.share.FuseFolder;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayDeque;
@@ -24,6 +25,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -50,7 +52,7 @@ class VirtioFsTest {
   private VirtioDriver driver;
 
   /** Gives requests back; those that are slow wait for a permit. */
-  private static final class TestFolder implements VirtioFs.Folder {
+  private static final class TestFolder implements FuseFolder {
     final AtomicInteger underWay = new AtomicInteger();
     final AtomicInteger most = new AtomicInteger();
     final Semaphore begun = new Semaphore(0);
@@ -481,6 +483,26 @@ class VirtioFsTest {
       }
     } while ((driver.status() & VirtioDevice.NEEDS_RESET) == 0);
     left.set(Integer.MAX_VALUE);
+    slowRequestsBeginTogetherAfterAReset(1);
+  }
+
+  @Test
+  void slowRequestsAreNoticedAfterThereWasNoThreadToWatchOn() throws Exception {
+    AtomicBoolean without = new AtomicBoolean(true);
+    Semaphore refused = new Semaphore(0);
+    make(
+        task -> {
+          if (!(task instanceof ParallelRunner) && without.get()) {
+            refused.release();
+            throw new RejectedExecutionException("as the test wants it");
+          }
+          Thread.ofVirtual().start(task);
+        },
+        4);
+    driver.start(PACKED);
+    // One for each queue.
+    assertTrue(refused.tryAcquire(2, 60, TimeUnit.SECONDS));
+    without.set(false);
     slowRequestsBeginTogetherAfterAReset(1);
   }
 }

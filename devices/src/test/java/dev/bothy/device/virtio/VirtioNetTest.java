@@ -12,12 +12,9 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.device.virtio.DriverRing.Piece;
 import dev.bothy.net.Frame;
 import dev.bothy.net.MacAddress;
-import dev.bothy.net.Network;
-import dev.bothy.net.NetworkCard;
 import dev.bothy.net.Offload;
 import dev.bothy.net.Offloads;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -32,55 +29,9 @@ class VirtioNetTest {
   private static final long MERGEABLE = 1L << 15;
 
   private final GuestMemory memory = new GuestMemory(8 << 20);
-  private final TestNetwork network = new TestNetwork();
+  private final TestNetwork network = new TestNetwork(Integer.MAX_VALUE);
   private VirtioNet device;
   private VirtioDriver driver;
-
-  /** A cable whose other end the test holds. */
-  private static final class TestNetwork implements Network {
-    final List<Frame> sent = new ArrayList<>();
-    NetworkCard card;
-    Offloads offloads = Offloads.NONE;
-    int ready;
-    int resets;
-    boolean up = true;
-    boolean closed;
-
-    @Override
-    public void attach(NetworkCard value) {
-      card = value;
-    }
-
-    @Override
-    public void transmit(Frame frame) {
-      sent.add(frame.copy());
-    }
-
-    @Override
-    public void receiveReady() {
-      ready++;
-    }
-
-    @Override
-    public void accept(Offloads value) {
-      offloads = value;
-    }
-
-    @Override
-    public void reset() {
-      resets++;
-    }
-
-    @Override
-    public boolean linkUp() {
-      return up;
-    }
-
-    @Override
-    public void close() {
-      closed = true;
-    }
-  }
 
   private void make(int pairs, long features) {
     device = new VirtioNet(memory, Runnable::run, network, MacAddress.ofCard(0), pairs);
