@@ -12,6 +12,11 @@ public final class ImageException extends IOException {
     HOST_ERROR,
     /** The host's disk, or the user's share of it, is full. */
     NO_SPACE,
+    /**
+     * The host could not make durable what was written: some of it may be lost, and no later flush
+     * of this image succeeds. A host tells of that once, so trying again would only hide it.
+     */
+    LOST,
     /** The file is not there. */
     NOT_FOUND,
     /** No permission for the file. */
@@ -40,6 +45,11 @@ public final class ImageException extends IOException {
   public ImageException(Trouble trouble, String message, Throwable cause) {
     super(oneLine(message), cause);
     this.trouble = trouble;
+  }
+
+  /** A flush that failed, as what it means for what was written before. */
+  public static ImageException lost(IOException flush) {
+    return new ImageException(Trouble.LOST, String.valueOf(flush.getMessage()), flush);
   }
 
   /** Names from images and the host may have anything in them. */

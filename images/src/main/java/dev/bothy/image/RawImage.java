@@ -122,11 +122,11 @@ public final class RawImage implements DiskImage {
       }
     } catch (IOException e) {
       syncFailed = true;
-      throw e;
+      throw ImageException.lost(e);
     }
     if (syncFailed) {
       throw new ImageException(
-          Trouble.HOST_ERROR,
+          Trouble.LOST,
           storage.name() + ": an earlier flush failed, and what was written may be lost");
     }
   }

@@ -107,10 +107,10 @@ class RawImageTest {
     disk.write(0, MemorySegment.ofArray(pattern(512)));
     disk.flush();
     storage.failing = true;
-    assertTrouble(Trouble.HOST_ERROR, disk::flush);
+    assertTrouble(Trouble.LOST, disk::flush);
     storage.failing = false;
-    assertTrouble(Trouble.HOST_ERROR, disk::flush);
-    assertTrouble(Trouble.HOST_ERROR, disk::close);
+    assertTrouble(Trouble.LOST, disk::flush);
+    assertTrouble(Trouble.LOST, disk::close);
     assertTrue(storage.closed);
   }
 

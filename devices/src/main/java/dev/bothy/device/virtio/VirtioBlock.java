@@ -81,7 +81,12 @@ public final class VirtioBlock extends VirtioDevice {
   public enum WriteErrors {
     /** The guest gets an I/O error. */
     REPORT,
-    /** The machine is paused, and the request is done again when it goes on. */
+    /**
+     * The machine is paused, and the request is done again when it goes on: as often as it fails
+     * while that can be cured, as by room on a full host. What a host has failed to make durable is
+     * lost, which nothing cures: of that the machine's user is told by one pause, and then the
+     * guest by an I/O error for each write and flush that follows.
+     */
     PAUSE
   }
 
@@ -108,6 +113,9 @@ public final class VirtioBlock extends VirtioDevice {
 
   /** A write has failed, and the machine is going to pause. */
   private final AtomicBoolean stalled = new AtomicBoolean();
+
+  /** There has been a pause because what was written is lost. */
+  private final AtomicBoolean lossTold = new AtomicBoolean();
 
   /**
    * @param disk remains the caller's, to be closed after this device
@@ -210,7 +218,7 @@ public final class VirtioBlock extends VirtioDevice {
     try {
       status = perform(type, request, answer.slice(0, answer.length() - 1));
     } catch (ImageException e) {
-      if (writeErrors == WriteErrors.PAUSE && type != IN && curable(e)) {
+      if (writeErrors == WriteErrors.PAUSE && type != IN && worthAPause(e)) {
         queue.putBack(chain);
         if (!stalled.getAndSet(true)) {
           pauseMachine.accept(e);
@@ -226,10 +234,11 @@ public final class VirtioBlock extends VirtioDevice {
     return true;
   }
 
-  /** True for what may be different when it is tried again. */
-  private static boolean curable(ImageException e) {
+  /** True for what may be different when it is tried again, and for the first news of a loss. */
+  private boolean worthAPause(ImageException e) {
     return switch (e.trouble()) {
       case NO_SPACE, HOST_ERROR -> true;
+      case LOST -> !lossTold.getAndSet(true);
       default -> false;
     };
   }

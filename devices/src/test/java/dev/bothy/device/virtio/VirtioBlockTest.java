@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.core.GuestMemory;
@@ -22,7 +23,9 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -321,6 +324,50 @@ class VirtioBlockTest {
     // Reads are not what this is about.
     disk.trouble = ImageException.Trouble.HOST_ERROR;
     assertEquals(1, request(0, 0, 0, Piece.in(DATA, 512)));
+  }
+
+  @Test
+  void aLossPausesTheMachineOnceAndThenIsTheGuests() {
+    make(Cache.WRITEBACK, WriteErrors.PAUSE, 1, Runnable::run);
+    driver.start(-1);
+    disk.trouble = ImageException.Trouble.LOST;
+    memory.writeLong(HEADER, 4);
+    driver.send(0, Piece.out(HEADER, 16), Piece.in(STATUS, 1));
+    assertNull(driver.rings.get(0).poll());
+    assertEquals(List.of("trouble"), pauses);
+    device.suspend();
+    device.resume();
+    assertEquals(1, driver.await(0).written());
+    assertEquals(1, memory.readByte(STATUS));
+    assertEquals(1, request(0, 4, 0));
+    assertEquals(1, pauses.size());
+    // Room is another matter.
+    disk.trouble = ImageException.Trouble.NO_SPACE;
+    driver.send(0, Piece.out(HEADER, 16), Piece.in(STATUS, 1));
+    assertNull(driver.rings.get(0).poll());
+    assertEquals(2, pauses.size());
+  }
+
+  /** An executor that has no thread for the first {@code refusals} tasks. */
+  private static Executor refusing(int refusals) {
+    AtomicInteger left = new AtomicInteger(refusals);
+    return task -> {
+      if (left.getAndDecrement() > 0) {
+        throw new RejectedExecutionException("no thread");
+      }
+      task.run();
+    };
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 8})
+  void afterAnExecutorRefusedTheDeviceNeedsAResetAndThenServesAgain(int atOnce) {
+    make(Cache.WRITEBACK, WriteErrors.REPORT, 1, atOnce, refusing(1));
+    assertThrows(RejectedExecutionException.class, () -> driver.start(-1));
+    assertEquals(64, driver.status() & 64);
+    driver.start(-1);
+    assertEquals(0, request(0, 4, 0));
+    assertEquals(List.of("flush"), disk.calls);
   }
 
   @Test

@@ -1,7 +1,7 @@
 package dev.bothy.image.qcow2;
 
 import static dev.bothy.image.ImageException.Trouble.CORRUPT;
-import static dev.bothy.image.ImageException.Trouble.HOST_ERROR;
+import static dev.bothy.image.ImageException.Trouble.LOST;
 
 import dev.bothy.image.ImageException;
 import dev.bothy.image.storage.Storage;
@@ -119,13 +119,13 @@ final class Metadata {
       storage.sync();
     } catch (IOException e) {
       failed = true;
-      throw e;
+      throw ImageException.lost(e);
     }
   }
 
   void checkAlive() throws ImageException {
     if (failed || header.unknown()) {
-      throw new ImageException(HOST_ERROR, "an earlier flush failed; nothing is written any more");
+      throw new ImageException(LOST, "an earlier flush failed; nothing is written any more");
     }
   }
 

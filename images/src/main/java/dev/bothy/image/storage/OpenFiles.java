@@ -115,6 +115,10 @@ final class OpenFiles {
       return shared;
     } catch (IOException | RuntimeException e) {
       file.close();
+      // Whoever has locked what we had just made may have begun to write to it.
+      if (make && !(e instanceof ImageException image && image.trouble() == Trouble.IN_USE)) {
+        Files.deleteIfExists(path);
+      }
       throw e;
     }
   }
