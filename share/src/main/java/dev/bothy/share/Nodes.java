@@ -229,6 +229,8 @@ final class Nodes {
     drop(node, folder, name);
     if (last) {
       node.gone = true;
+      // Where birth is not known, the host's next file may be told from it by nothing.
+      byIdentity.remove(node.identity, node);
       List<Node.Name> names = node.names;
       setNames(node, List.of());
       names.forEach(gone -> leave(gone.folder()));

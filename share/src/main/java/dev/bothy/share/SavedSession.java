@@ -5,10 +5,15 @@ import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import dev.bothy.host.FolderCalls;
 import java.lang.foreign.Arena;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.Deque;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * What a guest knows of a folder, as it is saved: every node with the names it was seen under,
@@ -89,8 +94,13 @@ final class SavedSession {
     session.handles().startAt(nextHandle);
     try (Arena arena = Arena.ofConfined()) {
       FolderCalls calls = new FolderCalls(arena);
-      for (SavedNode saved : nodes.values()) {
-        identify(saved, session, sameFolder, calls);
+      Set<Node> there = new HashSet<>(Set.of(session.nodes().root()));
+      for (SavedNode saved : fromTheRoot(nodes, in)) {
+        // What is not there has nothing in it: a way is walked only as far as others were.
+        if (saved.node.names.stream().anyMatch(name -> there.contains(name.folder()))
+            && identify(saved, session, sameFolder, calls)) {
+          there.add(saved.node);
+        }
       }
       for (SavedHandle saved : handles) {
         reopen(saved, nodes, session, calls);
@@ -182,20 +192,52 @@ final class SavedSession {
     }
   }
 
-  private void identify(SavedNode saved, Session session, boolean sameFolder, FolderCalls calls) {
-    if (saved.identity == null) {
-      return;
+  /** The nodes by their depth, so that each comes after those that it is in. */
+  private static List<SavedNode> fromTheRoot(Map<Long, SavedNode> nodes, StateReader in)
+      throws StateException {
+    Map<Long, Integer> depths = new HashMap<>();
+    depths.put(Node.ROOT, 0);
+    for (SavedNode start : nodes.values()) {
+      // Folders first, without recursion: a damaged state may have any number in each other.
+      Deque<SavedNode> way = new ArrayDeque<>(List.of(start));
+      while (!way.isEmpty()) {
+        SavedNode saved = way.peek();
+        int depth = 0;
+        for (SavedName name : saved.names) {
+          Integer above = depths.get(name.folder);
+          if (above == null) {
+            way.push(nodes.get(name.folder));
+          }
+          depth = above == null || depth < 0 ? -1 : Math.max(depth, above + 1);
+        }
+        if (depth >= 0) {
+          depths.put(way.pop().node.id, depth);
+        } else if (way.size() > nodes.size() + NAMES) {
+          throw in.damaged("folders that are in each other");
+        }
+      }
     }
+    return nodes.values().stream()
+        .sorted(Comparator.comparingInt(saved -> depths.get(saved.node.id)))
+        .toList();
+  }
+
+  /** True if there is something where the node was seen, be it the same or not. */
+  private boolean identify(
+      SavedNode saved, Session session, boolean sameFolder, FolderCalls calls) {
+    boolean there = false;
     try (Arena arena = Arena.ofConfined()) {
       Request request = new Request(folder, session, calls, arena, null, null);
       for (List<byte[]> way : session.nodes().ways(saved.node)) {
         try (Descriptor found = request.walk(way)) {
+          there = true;
           FileIdentity identity = folder.identity(request.status(found));
-          if (sameFolder
-              ? identity.equals(saved.identity)
-              : identity.type() == saved.identity.type()) {
+          if (saved.identity != null
+              && (sameFolder
+                  ? identity.equals(saved.identity)
+                  : identity.type() == saved.identity.type())) {
             session.nodes().identify(saved.node, identity);
-            return;
+            return true;
           }
         } catch (FuseException e) {
           // Another name may lead there.
@@ -204,6 +246,7 @@ final class SavedSession {
     } catch (FuseException e) {
       // It is gone, which the guest will be told when it asks.
     }
+    return there;
   }
 
   private void reopen(

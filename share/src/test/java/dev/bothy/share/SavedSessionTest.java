@@ -187,4 +187,39 @@ class SavedSessionTest {
     client.getattr(made.node()).ok();
     assertEquals(descriptors, FuseServerTest.descriptors());
   }
+
+  /**
+   * The state of a guest that knows so many folders, each in the one before, the first in {@code
+   * top}.
+   */
+  private static byte[] nested(int folders, long top) {
+    StateWriter out = new StateWriter();
+    out.putBoolean(true).putLong(1).putLong(2).putLong(3).putInt(0040000);
+    out.putLong(ROOT + 1 + folders).putInt(folders);
+    for (int i = 0; i < folders; i++) {
+      out.putLong(ROOT + 1 + i).putLong(1).putBoolean(true);
+      out.putLong(1).putLong(100 + i).putLong(0).putInt(0040000);
+      out.putInt(1).putLong(i == 0 ? top : ROOT + i).putBytes(FuseClient.bytes("d"));
+    }
+    return out.putLong(1).putInt(0).toByteArray();
+  }
+
+  @Test
+  void foldersInEachOtherAreRefused() throws Exception {
+    for (int folders : new int[] {1, 2, 3, 100_000}) {
+      byte[] state = nested(folders, ROOT + folders);
+      assertThrows(StateException.class, () -> load(server, state));
+    }
+    client.mkdir(ROOT, "d", 0755).ok();
+  }
+
+  @Test
+  void anyNumberOfFoldersWithinFoldersIsLoadedAsFarAsThereAreSuch() throws Exception {
+    int folders = 300_000;
+    Files.createDirectories(folder.resolve("d/d/d"));
+    load(server, nested(folders, ROOT));
+    client.getattr(ROOT + 3).ok();
+    assertEquals(-Errno.ESTALE, client.getattr(ROOT + 4).error());
+    assertEquals(-Errno.ENAMETOOLONG, client.getattr(ROOT + folders).error());
+  }
 }
