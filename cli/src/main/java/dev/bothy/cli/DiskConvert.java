@@ -6,7 +6,6 @@ import dev.bothy.image.ImageException;
 import dev.bothy.image.ImageFormat;
 import dev.bothy.image.Images;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -45,38 +44,23 @@ final class DiskConvert extends DiskAction {
     return ExitStatus.OK;
   }
 
-  /** What is left unfinished, by an error or a signal, is removed. */
   private void copy(DiskImage image, Path source, Path target, ImageFormat kind)
       throws IOException {
-    DiskImage copy = Images.create(target, kind, image.size(), qcow2.layout());
-    Thread remove = new Thread(() -> removeQuietly(target));
-    Runtime.getRuntime().addShutdownHook(remove);
-    boolean complete = false;
-    try (DiskProgress progress = progress("converting")) {
-      try (copy) {
-        if (compress.given()) {
-          Conversion.compressed(image, copy, progress);
-        } else {
-          Conversion.plain(image, copy, progress);
+    try (UnfinishedFile file = new UnfinishedFile(target)) {
+      DiskImage copy = file.make(() -> Images.create(target, kind, image.size(), qcow2.layout()));
+      try (DiskProgress progress = progress("converting")) {
+        try (copy) {
+          if (compress.given()) {
+            Conversion.compressed(image, copy, progress);
+          } else {
+            Conversion.plain(image, copy, progress);
+          }
         }
+        file.finished();
+      } catch (ImageException e) {
+        // Errors of files name them; what is left is about what the source contains.
+        throw Images.names(target, e) ? e : Images.named(source, e);
       }
-      complete = true;
-    } catch (ImageException e) {
-      // Errors of files name them; what is left is about what the source contains.
-      throw Images.names(target, e) ? e : Images.named(source, e);
-    } finally {
-      Runtime.getRuntime().removeShutdownHook(remove);
-      if (!complete) {
-        removeQuietly(target);
-      }
-    }
-  }
-
-  private static void removeQuietly(Path file) {
-    try {
-      Files.deleteIfExists(file);
-    } catch (IOException e) {
-      System.err.println("bothy: " + file + " is unfinished and cannot be removed");
     }
   }
 }
