@@ -1,13 +1,8 @@
 package dev.bothy.bench;
 
-import dev.bothy.guest.DefaultGuest;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.List;
 
 /**
@@ -21,34 +16,36 @@ record DebianDisk(Path kernel, Path initrd, String append, Path image) {
   static DebianDisk prepare(Path home) throws IOException, InterruptedException {
     Path scripts = home.resolve("bench/debian");
     Path script = scripts.resolve("system");
-    Path cache = Files.createDirectories(DefaultGuest.cacheFolder());
-    try (FileChannel lockFile =
-            FileChannel.open(
-                cache.resolve("system-lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-        FileLock _ = lockFile.lock()) {
-      String sum = DebianRoot.sum(List.of(script, scripts.resolve("archive")));
-      Path folder = cache.resolve("system-" + sum);
-      if (!Files.isDirectory(folder)) {
-        System.err.println("bench: making a Debian disk in " + folder + ", this once");
-        Path work = cache.resolve("system-work");
-        DebianRoot.delete(work);
-        Files.createDirectories(work);
-        DebianRoot.make(script, work);
-        Path raw = work.resolve("disk.raw");
-        DebianRoot.command(
-            home.resolve("bothy").toString(),
-            "disk",
-            "convert",
-            raw.toString(),
-            work.resolve("disk.qcow2").toString());
-        Files.delete(raw);
-        Files.move(work, folder, StandardCopyOption.ATOMIC_MOVE);
-      }
-      return new DebianDisk(
-          folder.resolve("vmlinuz"),
-          folder.resolve("initrd"),
-          Files.readString(folder.resolve("append")).strip(),
-          folder.resolve("disk.qcow2"));
-    }
+    return KeptFolder.locked(
+        "system",
+        cache -> {
+          Path folder =
+              KeptFolder.get(
+                  cache,
+                  "system",
+                  DebianRoot.sum(List.of(script, scripts.resolve("archive"))),
+                  work -> {
+                    System.err.println("bench: making a Debian disk in " + cache + ", this once");
+                    make(home, script, work);
+                  });
+          return new DebianDisk(
+              folder.resolve("vmlinuz"),
+              folder.resolve("initrd"),
+              Files.readString(folder.resolve("append")).strip(),
+              folder.resolve("disk.qcow2"));
+        });
+  }
+
+  private static void make(Path home, Path script, Path work)
+      throws IOException, InterruptedException {
+    DebianRoot.make(script, work);
+    Path raw = work.resolve("disk.raw");
+    DebianRoot.command(
+        home.resolve("bothy").toString(),
+        "disk",
+        "convert",
+        raw.toString(),
+        work.resolve("disk.qcow2").toString());
+    Files.delete(raw);
   }
 }

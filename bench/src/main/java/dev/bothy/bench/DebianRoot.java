@@ -6,8 +6,6 @@ import dev.bothy.guest.Progress;
 import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -39,35 +37,27 @@ record DebianRoot(Path kernel, Path initrd, Path root, Path bench) {
   static DebianRoot prepare(Path home) throws IOException, InterruptedException {
     Path kernel = DefaultGuest.prepare(Progress.NONE).kernel();
     Path scripts = home.resolve("bench/debian");
-    Path cache = Files.createDirectories(DefaultGuest.cacheFolder());
-    try (FileChannel lockFile =
-            FileChannel.open(
-                cache.resolve("debian-lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-        FileLock _ = lockFile.lock()) {
-      Path debian =
-          cache.resolve(
-              "debian-" + sum(List.of(scripts.resolve("root"), scripts.resolve("archive"))));
-      if (!Files.isDirectory(debian)) {
-        System.err.println("bench: making a Debian root in " + debian + ", this once");
-        Path work = cache.resolve("debian-work");
-        delete(work);
-        Files.createDirectories(work);
-        make(scripts.resolve("root"), work);
-        Files.move(work, debian, StandardCopyOption.ATOMIC_MOVE);
-      }
-      List<Path> files = files(scripts.resolve("guest"));
-      Path ready = debian.resolve("bench-" + sum(files));
-      if (!Files.isDirectory(ready)) {
-        Path work = debian.resolve("bench-work");
-        delete(work);
-        lay(scripts, files, debian, work);
-        Files.move(work, ready, StandardCopyOption.ATOMIC_MOVE);
-        deleteOld(debian, ready);
-      }
-      Files.setLastModifiedTime(ready, FileTime.from(Instant.now()));
-      return new DebianRoot(
-          kernel, ready.resolve("initrd"), debian.resolve("root"), ready.resolve("bench"));
-    }
+    return KeptFolder.locked(
+        "debian",
+        cache -> {
+          Path debian =
+              KeptFolder.get(
+                  cache,
+                  "debian",
+                  sum(List.of(scripts.resolve("root"), scripts.resolve("archive"))),
+                  work -> {
+                    System.err.println("bench: making a Debian root in " + cache + ", this once");
+                    make(scripts.resolve("root"), work);
+                  });
+          List<Path> files = files(scripts.resolve("guest"));
+          Path ready =
+              KeptFolder.get(
+                  debian, "bench", sum(files), work -> lay(scripts, files, debian, work));
+          deleteOld(debian, ready);
+          Files.setLastModifiedTime(ready, FileTime.from(Instant.now()));
+          return new DebianRoot(
+              kernel, ready.resolve("initrd"), debian.resolve("root"), ready.resolve("bench"));
+        });
   }
 
   /** The folder of the workloads' files, and the archive of everything. */

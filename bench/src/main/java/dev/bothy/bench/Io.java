@@ -91,11 +91,19 @@ final class Io {
         Files.createTempDirectory(
             Path.of(options.text("disks", preset.toString())), "bothy-bench-io");
     Path work = Files.createTempDirectory(folder, "io");
-    try {
-      new Io(home, work, disks, DebianRoot.prepare(home), options).run();
-    } finally {
-      DebianRoot.delete(disks);
-      DebianRoot.delete(work);
+    Thread atEnd = new Thread(() -> deleteQuietly(disks, work));
+    // Disks in memory must not stay there, however this process is ended.
+    Runtime.getRuntime().addShutdownHook(atEnd);
+    new Io(home, work, disks, DebianRoot.prepare(home), options).run();
+  }
+
+  private static void deleteQuietly(Path... folders) {
+    for (Path folder : folders) {
+      try {
+        DebianRoot.delete(folder);
+      } catch (IOException e) {
+        System.err.println("bench: " + folder + " cannot be removed: " + e.getMessage());
+      }
     }
   }
 
