@@ -4,15 +4,14 @@ import dev.bothy.image.storage.Storage;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 
 /**
- * Pieces of tables (of 4 KiB, or a cluster if that is less) in memory, the least recently used
- * leaving first. Changed pieces stay until they are written, which {@link Metadata} does in the
- * order that a power cut asks for. Looking up is thread-safe; changing pieces wants the image's
- * exclusive lock.
+ * Pieces of tables (of 4 KiB, or a cluster if that is less) in memory; the oldest that was not used
+ * again leaves first. Changed pieces stay until they are written, which {@link Metadata} does in
+ * the order that a power cut asks for. Looking up wants the image's shared lock, changing pieces
+ * its exclusive one.
  */
 final class PieceCache {
   /** A piece of a table; its bytes are as they stand in the file. */
@@ -21,6 +20,9 @@ final class PieceCache {
     final byte[] bytes;
     private boolean dirty;
     private boolean underway;
+
+    /** Looked up again since it came or was last spared. Written without a lock: a hint. */
+    private boolean used;
 
     private Piece(long offset, byte[] bytes) {
       this.offset = offset;
@@ -34,17 +36,22 @@ final class PieceCache {
   private final Storage storage;
   private final int pieceSize;
   private final int capacity;
-  private final LinkedHashMap<Long, Piece> pieces = new LinkedHashMap<>(16, 0.75f, true);
+  private final LinkedHashMap<Long, Piece> pieces = new LinkedHashMap<>();
   private final List<Piece> dirty = new ArrayList<>();
   private List<Copy> underway = List.of();
 
-  /** The one that was looked up last. */
-  private Piece last;
+  /**
+   * Pieces by the low bits of their number, to be found without a lock. Slots change under this
+   * cache's lock, and a piece's bytes only while nobody looks up; so whoever finds a piece that has
+   * just left finds what the file has.
+   */
+  private final Piece[] slots;
 
   PieceCache(Storage storage, int pieceSize, int capacityBytes) {
     this.storage = storage;
     this.pieceSize = pieceSize;
     this.capacity = capacityBytes / pieceSize;
+    this.slots = new Piece[Integer.highestOneBit(capacity)];
   }
 
   int pieceSize() {
@@ -52,11 +59,23 @@ final class PieceCache {
   }
 
   /** The piece that holds the file's byte {@code offset}. */
-  synchronized Piece at(long offset) throws IOException {
+  Piece at(long offset) throws IOException {
     long start = offset & -pieceSize;
-    if (last != null && last.offset == start) {
-      return last;
+    Piece piece = slots[slot(start)];
+    if (piece == null || piece.offset != start) {
+      return find(start);
     }
+    if (!piece.used) {
+      piece.used = true;
+    }
+    return piece;
+  }
+
+  private int slot(long start) {
+    return (int) (start / pieceSize) & slots.length - 1;
+  }
+
+  private synchronized Piece find(long start) throws IOException {
     Piece piece = pieces.get(start);
     if (piece == null) {
       makeRoom();
@@ -65,18 +84,27 @@ final class PieceCache {
       piece = new Piece(start, bytes);
       pieces.put(start, piece);
     }
-    last = piece;
+    slots[slot(start)] = piece;
     return piece;
   }
 
   private void makeRoom() {
-    last = null;
-    Iterator<Piece> eldest = pieces.values().iterator();
-    while (pieces.size() >= capacity && eldest.hasNext()) {
-      Piece piece = eldest.next();
-      if (!piece.dirty && !piece.underway) {
-        eldest.remove();
+    // Once to spare those that are used, once to find that they were not used meanwhile.
+    for (int left = 2 * pieces.size(); pieces.size() >= capacity && left > 0; left--) {
+      Piece eldest = pieces.pollFirstEntry().getValue();
+      if (eldest.dirty || eldest.underway || eldest.used) {
+        eldest.used = false;
+        pieces.put(eldest.offset, eldest);
+      } else {
+        leave(eldest);
       }
+    }
+  }
+
+  private void leave(Piece piece) {
+    int slot = slot(piece.offset);
+    if (slots[slot] == piece) {
+      slots[slot] = null;
     }
   }
 
@@ -99,10 +127,13 @@ final class PieceCache {
 
   /** Forgets pieces of a range of the file that is about to be written past this cache. */
   synchronized void forget(long offset, long length) {
-    last = null;
     for (long at = offset; at < offset + length; at += pieceSize) {
       Piece piece = pieces.remove(at);
-      if (piece != null && piece.dirty) {
+      if (piece == null) {
+        continue;
+      }
+      leave(piece);
+      if (piece.dirty) {
         dirty.remove(piece);
       }
     }
