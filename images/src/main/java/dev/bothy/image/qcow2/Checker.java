@@ -108,20 +108,21 @@ final class Checker {
         geometry.offsetOf(references.end()));
   }
 
-  private void corruption(String what, boolean mended) {
+  private void corruption(boolean mended, String what, Object... of) {
     corruptions++;
-    note("error: " + what, mended);
+    note("error: ", mended, what, of);
   }
 
-  private void leak(String what, boolean mended) {
+  private void leak(boolean mended, String what, Object... of) {
     leaks++;
-    note("leak: " + what, mended);
+    note("leak: ", mended, what, of);
   }
 
-  private void note(String line, boolean mended) {
+  /** A small image can have millions of findings: only those that are told become text. */
+  private void note(String kind, boolean mended, String what, Object... of) {
     repaired += mended ? 1 : 0;
     if (findings.size() < MOST_FINDINGS) {
-      findings.add(mended ? line + " (mended)" : line);
+      findings.add(kind + what.formatted(of) + (mended ? " (mended)" : ""));
     }
   }
 
@@ -136,11 +137,11 @@ final class Checker {
       return true;
     }
     if ((offset & geometry.clusterSize() - 1) != 0 || offset < 0) {
-      corruption("%s at 0x%x is not aligned".formatted(what, offset), false);
+      corruption(false, "%s at 0x%x is not aligned", what, offset);
       return false;
     }
     if (clusters > fileEnd || first > fileEnd - clusters) {
-      corruption("%s at 0x%x lies behind the end of the file".formatted(what, offset), false);
+      corruption(false, "%s at 0x%x lies behind the end of the file", what, offset);
       return false;
     }
     boolean fresh = true;
@@ -161,7 +162,7 @@ final class Checker {
     boolean fresh = refer(offset, clusters, what);
     if (corruptions == before) {
       if (!fresh) {
-        corruption("%s at 0x%x is something else too".formatted(what, offset), false);
+        corruption(false, "%s at 0x%x is something else too", what, offset);
       }
       for (long c = geometry.clusterOf(offset);
           clusters > 0 && c < geometry.clusterOf(offset) + clusters;
@@ -179,7 +180,7 @@ final class Checker {
     long first = geometry.clusterOf(offset);
     for (long c = first; corruptions == before && c < first + clusters; c++) {
       if (tableClusters.get(c) != 0) {
-        corruption("%s at 0x%x is a table too".formatted(what, offset), false);
+        corruption(false, "%s at 0x%x is a table too", what, offset);
       }
     }
   }
@@ -198,7 +199,7 @@ final class Checker {
         continue;
       }
       if (seen.add(geometry.clusterOf(l2)) > 1) {
-        corruption("the L2 table at 0x%x stands in an L1 table twice".formatted(l2), false);
+        corruption(false, "the L2 table at 0x%x stands in an L1 table twice", l2);
         continue;
       }
       storage.read(l2, MemorySegment.ofArray(table));
@@ -217,7 +218,7 @@ final class Checker {
       if ((bitmap & bitmap >>> 32 & ClusterMap.ALL_ALLOCATED) != 0
           || (bitmap & ClusterMap.ALL_ALLOCATED) != 0 && (entry & ClusterMap.OFFSET) == 0
           || !geometry.extended() && !geometry.zeroFlag() && (entry & ClusterMap.ZERO) != 0) {
-        corruption("L2 entry 0x%x with bitmap 0x%x".formatted(entry, bitmap), false);
+        corruption(false, "L2 entry 0x%x with bitmap 0x%x", entry, bitmap);
       }
       if ((entry & ClusterMap.OFFSET) != 0) {
         referContent(entry & ClusterMap.OFFSET, 1, "a cluster");
@@ -257,11 +258,11 @@ final class Checker {
         continue;
       }
       boolean mend = repair && counts.covers(cluster) && wanted <= counts.highest();
-      String what = "cluster %d counts %d references and has %d".formatted(cluster, count, wanted);
+      String what = "cluster %d counts %d references and has %d";
       if (count < wanted) {
-        corruption(what, mend);
+        corruption(mend, what, cluster, count, wanted);
       } else {
-        leak(what, mend);
+        leak(mend, what, cluster, count, wanted);
       }
       if (mend) {
         counts.set(cluster, wanted);
@@ -342,14 +343,12 @@ final class Checker {
     if (alone == ((entry & ClusterMap.COPIED) != 0)) {
       return false;
     }
-    String what =
-        "the entry of cluster %d says that it is %s"
-            .formatted(geometry.clusterOf(offset), alone ? "shared" : "not shared");
+    long cluster = geometry.clusterOf(offset);
     if (alone) {
       // Costs a copy when it is next written.
-      leak(what, repair);
+      leak(repair, "the entry of cluster %d says that it is shared", cluster);
     } else {
-      corruption(what, repair);
+      corruption(repair, "the entry of cluster %d says that it is not shared", cluster);
     }
     return true;
   }

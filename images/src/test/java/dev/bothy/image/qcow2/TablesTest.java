@@ -11,6 +11,7 @@ import dev.bothy.image.ImageException;
 import dev.bothy.image.Progress;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -55,6 +56,36 @@ class TablesTest {
     try (Qcow2Image disk = Qcow2Image.open(file, null, false)) {
       assertEquals(blocks, disk.check(false, Progress.NONE).corruptions());
     }
+  }
+
+  @Test
+  void aMillionFindingsTakeLittleMemory() throws Exception {
+    SparseStorage file = new SparseStorage();
+    new Qcow2Layout(3, 128 << 10, 1, false, false, false, "", "").write(file, 1 << 20);
+    byte[] counts = new byte[(128 << 10) - 16];
+    Arrays.fill(counts, (byte) -1);
+    long block = new Refcounts(file, Header.read(file), () -> {}).table()[0];
+    file.write(block + 16, MemorySegment.ofArray(counts));
+    try (Qcow2Image disk = Qcow2Image.open(file, null, false)) {
+      long before = allocatedBytes();
+      CheckReport report = disk.check(false, Progress.NONE);
+      long taken = allocatedBytes() - before;
+      assertEquals(8L * counts.length, report.leaks());
+      assertTrue(report.findings().size() < 1000);
+      assertTrue(taken < 256 << 20, "took " + taken + " bytes");
+    }
+  }
+
+  /** Bytes that this thread has allocated; the room itself reads no module that knows. */
+  private static long allocatedBytes() throws ReflectiveOperationException {
+    Object threads =
+        Class.forName("java.lang.management.ManagementFactory")
+            .getMethod("getThreadMXBean")
+            .invoke(null);
+    return (long)
+        Class.forName("com.sun.management.ThreadMXBean")
+            .getMethod("getCurrentThreadAllocatedBytes")
+            .invoke(threads);
   }
 
   @Test
