@@ -124,7 +124,10 @@ abstract sealed class DiskAction implements Command.Action
 
   /** The whole number of an option. */
   static int number(Option option, int preset) {
-    String word = option.value().orElse(Integer.toString(preset));
+    if (option.value().isEmpty()) {
+      return preset;
+    }
+    String word = option.value().get();
     long number = size(word);
     if (number > Integer.MAX_VALUE) {
       throw new WrongUsage(option.name() + ": " + word + " is too much");

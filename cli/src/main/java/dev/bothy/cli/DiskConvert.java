@@ -47,7 +47,8 @@ final class DiskConvert extends DiskAction {
   private void copy(DiskImage image, Path source, Path target, ImageFormat kind)
       throws IOException {
     try (UnfinishedFile file = new UnfinishedFile(target)) {
-      DiskImage copy = file.make(() -> Images.create(target, kind, image.size(), qcow2.layout()));
+      DiskImage copy =
+          file.make(() -> Images.createForCopy(target, kind, image.size(), qcow2.layout()));
       try (DiskProgress progress = progress("converting")) {
         try (copy) {
           if (compress.given()) {

@@ -82,6 +82,9 @@ final class Train implements Command.Action {
       Main.execute("disk", "snapshot", qcow2, "create", "now");
       Main.execute("disk", "check", packed);
       Main.execute("disk", "info", "--json", qcow2);
+      try (DiskProgress shown = new DiskProgress(System.err, false, "training")) {
+        shown.show(1, 2);
+      }
     } finally {
       try (Stream<Path> files = Files.list(folder)) {
         for (Path file : files.toList()) {

@@ -3,6 +3,7 @@ package dev.bothy.host;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.StructLayout;
 import java.lang.foreign.ValueLayout;
@@ -19,8 +20,8 @@ import java.util.Set;
  */
 final class LibraryFunction {
   private static final StructLayout STATE = Linker.Option.captureStateLayout();
-  private static final long ERRNO =
-      STATE.byteOffset(java.lang.foreign.MemoryLayout.PathElement.groupElement("errno"));
+
+  private static final long ERRNO = errnoOffset();
 
   private static final MethodHandle CALL =
       Linker.nativeLinker()
@@ -40,6 +41,18 @@ final class LibraryFunction {
    */
   LibraryFunction(String name) {
     address = NativeFunction.address(name);
+  }
+
+  /** By hand, as a path through a layout costs a start milliseconds. */
+  private static long errnoOffset() {
+    long offset = 0;
+    for (MemoryLayout member : STATE.memberLayouts()) {
+      if (member.name().filter("errno"::equals).isPresent()) {
+        return offset;
+      }
+      offset += member.byteSize();
+    }
+    throw new AssertionError("no errno in " + STATE);
   }
 
   /** True if functions with a variable number of arguments can be called here. */

@@ -1,32 +1,37 @@
 package dev.bothy.image;
 
+import dev.bothy.host.Uninterrupted;
 import dev.bothy.image.ImageException.Trouble;
 import dev.bothy.image.qcow2.ClusterCompressor;
 import dev.bothy.image.qcow2.Qcow2Image;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayDeque;
+import java.nio.ByteBuffer;
+import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 
 /**
- * Copies what is on one disk to a new image, leaving out zeros: some threads read, and compress,
- * one writes in the disk's order. What is copied is not flushed: a copy that was interrupted is
- * worth nothing anyway, and the host writes a finished one in its own time.
+ * Copies what is on one disk to a new image, leaving out zeros. Some threads do it, each a part of
+ * the disk at a time, which it reads, compresses and, in its turn, writes: so the image has the
+ * disk's order, and what is written still lies in that processor's cache. What is copied is not
+ * flushed: a copy that was interrupted is worth nothing anyway, and the host writes a finished one
+ * in its own time.
  */
 public final class Conversion {
-  private static final int BUFFER = 1 << 20;
+  /** Large, so that little is done for a byte. */
+  private static final int BUFFER = 2 << 20;
 
-  // Some to wait for the host's disk; more do not make it faster: one thread has to write it all.
-  private static final int FEWEST_THREADS = 4;
+  /** Of clusters that are compressed, which takes much longer than to hand them on. */
+  private static final int BUFFER_TO_COMPRESS = 1 << 18;
+
+  // Some to wait for the host's disk; more do not make it faster: what is written goes one by one.
+  private static final int FEWEST_THREADS = 3;
   private static final int MOST_THREADS = 8;
+
+  private static final Duration BETWEEN_PROGRESS = Duration.ofMillis(50);
 
   /** Zeros of that length, and at multiples of it, are left out. */
   private static final int GRAIN = 4096;
@@ -43,16 +48,23 @@ public final class Conversion {
     Content read(long offset, MemorySegment buffer) throws IOException;
   }
 
-  /** A part that is being read. */
-  private record Part(long end, MemorySegment buffer, Future<Content> content) {}
+  /** A part of the disk; they are numbered in the disk's order. */
+  private record Part(long number, long offset, long end) {}
 
   private final BlockDevice source;
   private final Progress progress;
   private final int bufferSize;
   private final Reader reader;
+  private final Object taking = new Object();
 
-  /** Parts in the disk's order. */
-  private final Deque<Part> underWay = new ArrayDeque<>();
+  // Guarded by the above.
+  private long taken;
+  private long next;
+
+  // Guarded by this.
+  private long turn;
+  private long done;
+  private Throwable failure;
 
   private Conversion(BlockDevice source, Progress progress, int bufferSize, Reader reader) {
     this.source = source;
@@ -76,29 +88,37 @@ public final class Conversion {
             Math.max(BUFFER, source.optimalSize()),
             (offset, buffer) -> {
               source.read(offset, buffer);
-              return () -> writeNonZero(target, offset, buffer);
+              List<MemorySegment> data = data(buffer);
+              return () -> {
+                for (MemorySegment part : data) {
+                  target.write(offset + (part.address() - buffer.address()), part);
+                }
+              };
             })
         .run();
   }
 
-  private static void writeNonZero(DiskImage target, long offset, MemorySegment bytes)
-      throws IOException {
-    long length = bytes.byteSize();
-    long from = 0;
-    while (from < length) {
-      while (from < length && isZero(bytes, from)) {
-        from += GRAIN;
+  /** What of a buffer is not to be left out. */
+  private static List<MemorySegment> data(MemorySegment bytes) {
+    List<MemorySegment> parts = new ArrayList<>();
+    // Looks at bytes in fewer steps than a segment, which counts until this has been compiled.
+    ByteBuffer buffer = bytes.asByteBuffer();
+    int length = buffer.limit();
+    int from = -1;
+    for (int at = 0; at < length; at += GRAIN) {
+      // Most of what is not zero shows it at once.
+      boolean zero = buffer.get(at) == 0 && isZero(bytes, at);
+      if (zero && from >= 0) {
+        parts.add(bytes.asSlice(from, at - from));
+        from = -1;
+      } else if (!zero && from < 0) {
+        from = at;
       }
-      long end = from;
-      while (end < length && !isZero(bytes, end)) {
-        end += GRAIN;
-      }
-      if (from < length) {
-        end = Math.min(end, length);
-        target.write(offset + from, bytes.asSlice(from, end - from));
-      }
-      from = end;
     }
+    if (from >= 0) {
+      parts.add(bytes.asSlice(from));
+    }
+    return parts;
   }
 
   private static boolean isZero(MemorySegment bytes, long from) {
@@ -117,7 +137,7 @@ public final class Conversion {
       throw new ImageException(Trouble.REFUSED, "only qcow2 images can be compressed");
     }
     qcow2.setBarriers(false);
-    int buffer = Math.max(BUFFER / 4, Math.max(source.optimalSize(), qcow2.optimalSize()));
+    int buffer = Math.max(BUFFER_TO_COMPRESS, Math.max(source.optimalSize(), qcow2.optimalSize()));
     new Conversion(source, progress, buffer, (at, bytes) -> pack(source, qcow2, at, bytes)).run();
   }
 
@@ -162,50 +182,70 @@ public final class Conversion {
   }
 
   private void run() throws IOException {
-    int threads =
-        Math.clamp(2L * Runtime.getRuntime().availableProcessors(), FEWEST_THREADS, MOST_THREADS);
-    // Closed when the threads have ended, whatever happens: they use the buffers.
-    try (Arena arena = Arena.ofShared();
-        ExecutorService pool =
-            Executors.newFixedThreadPool(
-                threads, Thread.ofPlatform().name("bothy-convert-", 1).daemon().factory())) {
-      try {
-        copy(pool, arena, 2 * threads);
-      } finally {
-        underWay.forEach(part -> part.content().cancel(false));
+    int count =
+        Math.clamp(Runtime.getRuntime().availableProcessors() + 1L, FEWEST_THREADS, MOST_THREADS);
+    List<Thread> threads = new ArrayList<>();
+    for (int i = 1; i <= count; i++) {
+      threads.add(Thread.ofPlatform().name("bothy-convert-" + i).daemon().start(this::work));
+    }
+    try {
+      for (Thread thread : threads) {
+        while (!thread.join(BETWEEN_PROGRESS)) {
+          progress.update(done(), source.size());
+        }
       }
     } catch (InterruptedException e) {
+      fail(new ImageException(Trouble.HOST_ERROR, "interrupted", e));
+      threads.forEach(Uninterrupted::join);
       Thread.currentThread().interrupt();
-      throw new ImageException(Trouble.HOST_ERROR, "interrupted", e);
+    }
+    end();
+    progress.update(source.size(), source.size());
+  }
+
+  private synchronized long done() {
+    return done;
+  }
+
+  private synchronized void end() throws IOException {
+    switch (failure) {
+      case null -> {}
+      case IOException e -> throw e;
+      default -> throw new IllegalStateException(failure);
     }
   }
 
-  private void copy(ExecutorService pool, Arena arena, int buffers)
-      throws IOException, InterruptedException {
-    Deque<MemorySegment> free = new ArrayDeque<>();
-    for (int i = 0; i < buffers; i++) {
-      free.add(arena.allocate(bufferSize, GRAIN));
-    }
-    long size = source.size();
-    for (long at = 0; at < size; ) {
-      long zero = wholeBuffers(source.zeroes(at, size - at), at, size);
-      if (zero > 0) {
-        at += zero;
-        continue;
+  /** What each thread does. */
+  private void work() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment buffer = arena.allocate(bufferSize, GRAIN);
+      for (Part part = take(); part != null; part = take()) {
+        Content content = reader.read(part.offset(), buffer.asSlice(0, part.end() - part.offset()));
+        if (!isTurnOf(part)) {
+          return;
+        }
+        content.write();
+        passTurn(part);
       }
-      if (free.isEmpty()) {
-        free.add(writeFirst());
+    } catch (IOException | RuntimeException | Error e) {
+      fail(e);
+    }
+  }
+
+  /** The next part that is not known to be zero; null if there is none. */
+  private Part take() throws IOException {
+    synchronized (taking) {
+      long size = source.size();
+      while (next < size) {
+        long offset = next;
+        long zero = wholeBuffers(source.zeroes(offset, size - offset), offset, size);
+        next = zero > 0 ? offset + zero : Math.min(offset + bufferSize, size);
+        if (zero == 0) {
+          return new Part(taken++, offset, next);
+        }
       }
-      long offset = at;
-      MemorySegment buffer = free.remove();
-      MemorySegment bytes = buffer.asSlice(0, Math.min(bufferSize, size - at));
-      at += bytes.byteSize();
-      underWay.add(new Part(at, buffer, pool.submit(() -> reader.read(offset, bytes))));
+      return null;
     }
-    while (!underWay.isEmpty()) {
-      writeFirst();
-    }
-    progress.update(size, size);
   }
 
   /** How much of known zeros to leave out: parts begin at multiples of their size. */
@@ -213,18 +253,22 @@ public final class Conversion {
     return at + zero == size ? zero : Ranges.roundDown(zero, bufferSize);
   }
 
-  /** Writes the first of the parts that are under way; its buffer is free then. */
-  private MemorySegment writeFirst() throws IOException, InterruptedException {
-    Part part = underWay.remove();
-    try {
-      part.content().get().write();
-    } catch (ExecutionException e) {
-      if (e.getCause() instanceof IOException io) {
-        throw io;
-      }
-      throw new IllegalStateException(e.getCause());
+  /** Waits until all parts before have been written; false if they cannot be. */
+  private boolean isTurnOf(Part part) {
+    Uninterrupted.awaitWhile(this, () -> failure == null && turn != part.number());
+    synchronized (this) {
+      return failure == null;
     }
-    progress.update(part.end(), source.size());
-    return part.buffer();
+  }
+
+  private synchronized void passTurn(Part written) {
+    turn++;
+    done = written.end();
+    notifyAll();
+  }
+
+  private synchronized void fail(Throwable e) {
+    failure = failure == null ? e : failure;
+    notifyAll();
   }
 }

@@ -157,6 +157,23 @@ public final class Images {
    */
   public static DiskImage create(Path path, ImageFormat format, long size, Qcow2Layout layout)
       throws IOException {
+    return create(path, format, size, layout, true);
+  }
+
+  /**
+   * As {@link #create}, for an image that is worth nothing until it is complete: its barriers are
+   * off from the start, see {@link DiskImage#setBarriers}.
+   */
+  public static DiskImage createForCopy(
+      Path path, ImageFormat format, long size, Qcow2Layout layout) throws IOException {
+    DiskImage image = create(path, format, size, layout, false);
+    image.setBarriers(false);
+    return image;
+  }
+
+  private static DiskImage create(
+      Path path, ImageFormat format, long size, Qcow2Layout layout, boolean barriers)
+      throws IOException {
     if (size < 0) {
       throw new ImageException(Trouble.REFUSED, "a disk cannot have " + size + " bytes");
     }
@@ -165,7 +182,7 @@ public final class Images {
     }
     FileStorage storage = FileStorage.create(path);
     try {
-      layout.write(storage, size);
+      layout.write(storage, size, barriers);
       return Qcow2Image.open(
           storage, (name, as) -> backing(path, name, as, new ArrayList<>()), false);
     } catch (IOException | RuntimeException e) {

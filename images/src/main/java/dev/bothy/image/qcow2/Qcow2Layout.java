@@ -71,13 +71,25 @@ public record Qcow2Layout(
    * @throws ImageException if there is no such image
    */
   public void write(Storage storage, long size) throws IOException {
+    write(storage, size, true);
+  }
+
+  /**
+   * As {@link #write(Storage, long)}.
+   *
+   * @param barriers false: a power cut may leave a header whose tables are not there
+   */
+  public void write(Storage storage, long size, boolean barriers) throws IOException {
     check();
     Geometry geometry = new Geometry(log(clusterSize), log(refcountBits), extendedL2, version > 2);
     long entries = geometry.l1Entries(size);
-    refuse(
-        entries > Header.MOST_L1_ENTRIES,
-        "with clusters of %d bytes a disk can have at most %d bytes"
-            .formatted(clusterSize, (long) Header.MOST_L1_ENTRIES << geometry.l1Bits()));
+    if (entries > Header.MOST_L1_ENTRIES) {
+      // Formatted only if it is wanted: the first such text costs a start milliseconds.
+      throw new ImageException(
+          REFUSED,
+          "with clusters of %d bytes a disk can have at most %d bytes"
+              .formatted(clusterSize, (long) Header.MOST_L1_ENTRIES << geometry.l1Bits()));
+    }
     long l1Clusters = Math.max(1, geometry.clusters(8 * entries));
     long blocks = 1;
     long tableClusters = 1;
@@ -102,7 +114,9 @@ public record Qcow2Layout(
     for (long c = 0; c < l1Clusters; c++) {
       storage.write(geometry.offsetOf(l1 + c), MemorySegment.ofArray(new byte[clusterSize]));
     }
-    storage.sync();
+    if (barriers) {
+      storage.sync();
+    }
     byte[] header = header(size);
     BigEndian.putInt(header, Header.L1_SIZE, Math.toIntExact(entries));
     BigEndian.putLong(header, Header.L1_OFFSET, geometry.offsetOf(l1));
