@@ -14,6 +14,16 @@ public interface LocalInterruptController extends BusDevice, Stateful {
   /** Takes the highest pending interrupt: its vector, or -1 if it has gone. */
   int acknowledge();
 
+  /**
+   * Undoes {@link #acknowledge} for an interrupt that the processor has not taken after all: it is
+   * pending again. The processor does not run.
+   *
+   * @return false if that cannot be undone; the processor then keeps it
+   */
+  default boolean giveBack(int vector) {
+    return false;
+  }
+
   /** The IA32_APIC_BASE MSR. */
   long apicBase();
 

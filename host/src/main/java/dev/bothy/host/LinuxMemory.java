@@ -49,8 +49,18 @@ final class LinuxMemory {
     return again.value();
   }
 
+  /** Maps the first bytes of a device, to be read and written; the address. */
+  static long mapDevice(int descriptor, long size) throws IOException {
+    return map(size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor);
+  }
+
   private static long map(long size, int protection, int flags) throws IOException {
-    var mapping = MMAP.call(0, size, protection, flags, -1, 0);
+    return map(size, protection, flags, -1);
+  }
+
+  private static long map(long size, int protection, int flags, int descriptor)
+      throws IOException {
+    var mapping = MMAP.call(0, size, protection, flags, descriptor, 0);
     if (mapping.value() == -1) {
       throw failure("mmap", mapping);
     }

@@ -100,6 +100,12 @@ public final class ApicBus implements MsiSink {
     return pair == null ? -1 : pair.acknowledge();
   }
 
+  /** Undoes {@link #acknowledgeExternal}; false if nobody has such a vector in service. */
+  boolean giveBackExternal(int vector) {
+    Pic pair = pic;
+    return pair != null && pair.giveBack(vector);
+  }
+
   /** Message-signalled interrupt (Intel SDM volume 3, 11.11). */
   @Override
   public void send(long address, int data) {

@@ -532,6 +532,19 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   @Override
+  public boolean giveBack(int vector) {
+    synchronized (this) {
+      if (inService.contains(vector)) {
+        inService.remove(vector);
+        requests.add(vector);
+        update();
+        return true;
+      }
+    }
+    return bus.giveBackExternal(vector);
+  }
+
+  @Override
   public synchronized int taskPriority() {
     return taskPriority >>> 4;
   }

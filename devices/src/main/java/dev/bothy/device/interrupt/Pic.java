@@ -71,6 +71,24 @@ public final class Pic implements Stateful {
     return vector;
   }
 
+  /** Undoes an INTA cycle; false unless {@code vector} is that of an input in service. */
+  boolean giveBack(int vector) {
+    synchronized (this) {
+      boolean ofMaster = master.base == (vector & 0xf8) && master.giveBack(vector & 7);
+      boolean ofSlave =
+          !ofMaster && slave.base == (vector & 0xf8) && slave.giveBack(vector & 7);
+      if (!ofMaster && !ofSlave) {
+        return false;
+      }
+      if (ofSlave) {
+        master.giveBack(CASCADE);
+      }
+      update();
+    }
+    intr.drive();
+    return true;
+  }
+
   private void update() {
     master.drive(CASCADE, slave.request() >= 0);
     output = master.request() >= 0;
@@ -191,6 +209,16 @@ public final class Pic implements Stateful {
         inService |= bit;
       }
       return input;
+    }
+
+    boolean giveBack(int input) {
+      int bit = 1 << input;
+      boolean served = (inService & bit) != 0;
+      if (served) {
+        inService &= ~bit;
+        requests |= bit & ~(level | following);
+      }
+      return served;
     }
 
     int read(int port) {

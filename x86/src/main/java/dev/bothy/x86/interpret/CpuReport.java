@@ -1,19 +1,13 @@
 package dev.bothy.x86.interpret;
 
-import static dev.bothy.host.RawMemory.getInt;
 import static dev.bothy.host.RawMemory.getLong;
 
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.RegisterText;
 import java.util.Arrays;
 
 /** Registers and code bytes as text, for people. */
 final class CpuReport {
-  private static final String[] NAMES = {
-    "RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8 ", "R9 ", "R10", "R11", "R12",
-    "R13", "R14", "R15"
-  };
-  private static final String[] SEGMENTS = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
-
   private static final int FRAMES = 16;
 
   private CpuReport() {}
@@ -38,44 +32,8 @@ final class CpuReport {
   }
 
   static String of(Processor cpu) {
-    StringBuilder out = new StringBuilder();
-    for (int i = 0; i < 16; i++) {
-      out.append(NAMES[i]).append('=').append(hex(cpu.gpr(i))).append(i % 4 == 3 ? '\n' : ' ');
-    }
-    out.append("RIP=").append(hex(getLong(cpu.ripAt)));
-    out.append(" RFLAGS=").append(hex(cpu.rflags() & 0xffff_ffffL));
-    out.append(" CPL=").append(cpu.cpl).append(" vCPU ").append(cpu.index).append('\n');
-    out.append("CR0=").append(hex(getLong(cpu.state + CpuState.CR0)));
-    out.append(" CR2=").append(hex(getLong(cpu.state + CpuState.CR2)));
-    out.append(" CR3=").append(hex(getLong(cpu.state + CpuState.CR3)));
-    out.append(" CR4=").append(hex(getLong(cpu.state + CpuState.CR4)));
-    out.append(" EFER=").append(hex(getLong(cpu.state + CpuState.EFER))).append('\n');
-    for (int s = 0; s < SEGMENTS.length; s++) {
-      out.append(
-          String.format(
-              "%s=%04x base %x limit %x attributes %04x%s",
-              SEGMENTS[s],
-              cpu.segmentSelector(s),
-              cpu.segmentBase(s),
-              cpu.segmentLimit(s),
-              cpu.segmentAttributes(s),
-              s % 2 == 1 ? "\n" : "; "));
-    }
-    out.append("IDTR base ").append(hex(getLong(cpu.state + CpuState.IDTR_BASE)));
-    out.append(" limit ").append(Integer.toHexString(getInt(cpu.state + CpuState.IDTR_LIMIT)));
-    out.append("; GDTR base ").append(hex(getLong(cpu.state + CpuState.GDTR_BASE)));
-    out.append(" limit ")
-        .append(Integer.toHexString(getInt(cpu.state + CpuState.GDTR_LIMIT)))
-        .append('\n');
-    out.append("code at RIP:");
-    byte[] code = code(cpu, 16);
-    for (byte value : code) {
-      out.append(String.format(" %02x", value));
-    }
-    if (code.length < 16) {
-      out.append(" (not mapped)");
-    }
-    return out.append('\n').toString();
+    StateTransfer.store(cpu);
+    return RegisterText.of(cpu.state, cpu.index, code(cpu, 16));
   }
 
   /** The bytes at RIP, up to {@code most}, as far as they are mapped. */
@@ -92,9 +50,5 @@ final class CpuReport {
       }
     }
     return bytes;
-  }
-
-  private static String hex(long value) {
-    return String.format("%016x", value);
   }
 }

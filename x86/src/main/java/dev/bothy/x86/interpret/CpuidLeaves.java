@@ -7,9 +7,26 @@ import dev.bothy.core.MachineClock;
 import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.CpuidLeaf;
+import java.util.ArrayList;
+import java.util.List;
 
 /** What CPUID answers: AMD64 APM volume 3, appendix E; hypervisor leaves as KVM defines them. */
-final class CpuidLeaves {
+public final class CpuidLeaves {
+  /** All that depends on who asks. */
+  private record Asker(
+      CpuModel model, int cpus, int apicId, boolean apicEnabled, boolean osxsave, long xcr0) {
+    static Asker of(Processor cpu) {
+      return new Asker(
+          cpu.model,
+          cpu.machine.cpus(),
+          cpu.apic.id(),
+          (cpu.apic.apicBase() & 0x800) != 0,
+          (getLong(cpu.state + CpuState.CR4) & Bits.CR4_OSXSAVE) != 0,
+          getLong(cpu.state + CpuState.XCR0));
+    }
+  }
+
   private static final CpuFeature[] LEAF1_EDX = {
     FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, null, SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36,
     null, CLFSH, null, null, null, MMX, FXSR, SSE, SSE2, null, null, null, null, null
@@ -125,6 +142,12 @@ final class CpuidLeaves {
     null
   };
 
+  private static final int HYPERVISOR_FIRST = 0x4000_0000;
+  private static final int EXTENDED_FIRST = 0x8000_0000;
+
+  /** More than any leaf has. */
+  private static final int SUBLEAVES = 3;
+
   private static final String VENDOR = "AuthenticAMD";
   private static final String HYPERVISOR_NAME = "KVMKVMKVM\0\0\0";
 
@@ -177,7 +200,7 @@ final class CpuidLeaves {
     int leaf = (int) cpu.gpr(CpuState.RAX);
     int sub = (int) cpu.gpr(CpuState.RCX);
     int[] out = new int[4];
-    leaf(cpu, leaf, sub, out);
+    leaf(Asker.of(cpu), leaf, sub, out);
     CpuidAnswers.check(cpu);
     CpuidAnswers.note(cpu, leaf, sub, out);
     cpu.setGpr32(CpuState.RAX, out[0]);
@@ -193,23 +216,47 @@ final class CpuidLeaves {
     out[3] = d;
   }
 
-  private static void leaf(Processor cpu, int leaf, int sub, int[] out) {
+  /**
+   * All answers that a processor of {@code model} gives after RESET, one of {@code cpus} in its
+   * machine.
+   */
+  public static List<CpuidLeaf> all(CpuModel model, int cpus, int apicId) {
+    Asker asker = new Asker(model, cpus, apicId, true, false, 1);
+    List<CpuidLeaf> leaves = new ArrayList<>();
+    for (int first : new int[] {0, HYPERVISOR_FIRST, EXTENDED_FIRST}) {
+      int[] out = new int[4];
+      leaf(asker, first, 0, out);
+      for (int leaf = first; leaf <= out[0]; leaf++) {
+        // Intel's own are not asked for on a processor that is not Intel's.
+        boolean several = leaf == 7 || leaf == 0xb || leaf == 0xd;
+        for (int sub = 0; sub < (several ? SUBLEAVES : 1); sub++) {
+          int[] words = new int[4];
+          leaf(asker, leaf, sub, words);
+          leaves.add(
+              new CpuidLeaf(leaf, sub, several, words[0], words[1], words[2], words[3]));
+        }
+      }
+    }
+    return leaves;
+  }
+
+  private static void leaf(Asker cpu, int leaf, int sub, int[] out) {
     CpuModel model = cpu.model;
-    int cpus = cpu.machine.cpus();
+    int cpus = cpu.cpus;
     switch (leaf) {
       case 0 -> set(out, 0x0d, word(VENDOR, 0), word(VENDOR, 8), word(VENDOR, 4));
       // Family 17h, model 31h, stepping 0.
       case 1 -> {
         int ecx = bits(model, LEAF1_ECX);
-        if ((getLong(cpu.state + CpuState.CR4) & Bits.CR4_OSXSAVE) != 0) {
+        if (cpu.osxsave) {
           ecx |= 1 << 27;
         }
         int edx = bits(model, LEAF1_EDX) | (cpus > 1 ? 1 << 28 : 0);
-        if ((cpu.apic.apicBase() & 0x800) == 0) {
+        if (!cpu.apicEnabled) {
           edx &= ~(1 << 9);
         }
         int logical = Math.min(255, Math.max(1, cpus));
-        set(out, 0x0083_0f10, cpu.apic.id() << 24 | logical << 16 | 8 << 8, ecx, edx);
+        set(out, 0x0083_0f10, cpu.apicId << 24 | logical << 16 | 8 << 8, ecx, edx);
       }
       case 2, 3, 4, 6, 8, 9, 0xa, 0xc -> {
         if (leaf == 6) {
@@ -227,11 +274,11 @@ final class CpuidLeaves {
       case 0xb -> {
         int shift = cpus == 1 ? 0 : 32 - Integer.numberOfLeadingZeros(cpus - 1);
         if (sub == 0) {
-          set(out, 0, 1, 0x100, cpu.apic.id());
+          set(out, 0, 1, 0x100, cpu.apicId);
         } else if (sub == 1) {
-          set(out, shift, cpus, 0x201, cpu.apic.id());
+          set(out, shift, cpus, 0x201, cpu.apicId);
         } else {
-          set(out, 0, 0, sub & 0xff, cpu.apic.id());
+          set(out, 0, 0, sub & 0xff, cpu.apicId);
         }
       }
       case 0xd -> {
@@ -279,10 +326,10 @@ final class CpuidLeaves {
     }
   }
 
-  private static void xsave(Processor cpu, int sub, int[] out) {
+  private static void xsave(Asker cpu, int sub, int[] out) {
     CpuModel model = cpu.model;
     boolean avx = model.has(AVX);
-    long enabled = getLong(cpu.state + CpuState.XCR0);
+    long enabled = cpu.xcr0;
     switch (sub) {
       case 0 -> {
         int known = XsaveLayout.X87 | XsaveLayout.SSE | (avx ? XsaveLayout.AVX : 0);

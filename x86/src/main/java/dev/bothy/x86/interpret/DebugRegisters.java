@@ -192,12 +192,4 @@ final class DebugRegisters {
     set(cpu, 7, dr(cpu, 7) & ~GENERAL_DETECT);
     set(cpu, 6, dr(cpu, 6) & ~0xfL | DR6_FIXED | bits);
   }
-
-  static void reset(Processor cpu) {
-    for (int n = 0; n < 4; n++) {
-      set(cpu, n, 0);
-    }
-    set(cpu, 6, DR6_FIXED);
-    set(cpu, 7, DR7_FIXED);
-  }
 }

@@ -1,0 +1,153 @@
+package dev.bothy.kvm;
+
+import static dev.bothy.kvm.KvmHeader.*;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import dev.bothy.core.cpu.CpuidLeaf;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/** Answers of CPUID, as KVM tells them and wants them. Immutable. */
+record CpuidTable(List<CpuidLeaf> leaves) {
+  private static final int FEATURES = 1;
+  private static final int STRUCTURED_FEATURES = 7;
+  private static final int XSAVE = 0xd;
+  private static final int PARAVIRTUAL_FEATURES = 0x4000_0001;
+  private static final int FREQUENCIES = 0x4000_0010;
+  private static final int EXTENDED_FEATURES = 0x8000_0001;
+  private static final int SIZES = 0x8000_0008;
+  private static final int MORE_FEATURES = 0x8000_0021;
+
+  /** In ECX of {@link #FEATURES}. */
+  static final int X2APIC = 1 << 21;
+
+  static final int TSC_DEADLINE = 1 << 24;
+
+  /** Those that are not of the processor but of who is below it: it shows what it is told to. */
+  private static final int HYPERVISOR = 1 << 31;
+
+  /** In EDX of {@link #FEATURES}: says what the topology is. */
+  private static final int HTT = 1 << 28;
+
+  /** In ECX of {@link #EXTENDED_FEATURES}: likewise. */
+  private static final int CMP_LEGACY = 1 << 1;
+
+  CpuidTable {
+    leaves = List.copyOf(leaves);
+  }
+
+  /** What KVM has filled in. */
+  static CpuidTable of(MemorySegment list) {
+    List<CpuidLeaf> leaves = new ArrayList<>();
+    for (int i = 0; i < list.get(JAVA_INT, KvmCpuid2.NENT); i++) {
+      long at = KvmCpuid2.ENTRIES + (long) i * KvmCpuidEntry2.SIZE;
+      leaves.add(
+          new CpuidLeaf(
+              list.get(JAVA_INT, at + KvmCpuidEntry2.FUNCTION),
+              list.get(JAVA_INT, at + KvmCpuidEntry2.INDEX),
+              (list.get(JAVA_INT, at + KvmCpuidEntry2.FLAGS) & KVM_CPUID_FLAG_SIGNIFCANT_INDEX)
+                  != 0,
+              list.get(JAVA_INT, at + KvmCpuidEntry2.EAX),
+              list.get(JAVA_INT, at + KvmCpuidEntry2.EBX),
+              list.get(JAVA_INT, at + KvmCpuidEntry2.ECX),
+              list.get(JAVA_INT, at + KvmCpuidEntry2.EDX)));
+    }
+    return new CpuidTable(leaves);
+  }
+
+  /** For KVM to read. */
+  MemorySegment toSegment(Arena arena) {
+    MemorySegment list =
+        arena.allocate(KvmCpuid2.SIZE + (long) leaves.size() * KvmCpuidEntry2.SIZE, 8);
+    list.set(JAVA_INT, KvmCpuid2.NENT, leaves.size());
+    for (int i = 0; i < leaves.size(); i++) {
+      CpuidLeaf leaf = leaves.get(i);
+      long at = KvmCpuid2.ENTRIES + (long) i * KvmCpuidEntry2.SIZE;
+      list.set(JAVA_INT, at + KvmCpuidEntry2.FUNCTION, leaf.leaf());
+      list.set(JAVA_INT, at + KvmCpuidEntry2.INDEX, leaf.subleaf());
+      list.set(
+          JAVA_INT,
+          at + KvmCpuidEntry2.FLAGS,
+          leaf.hasSubleaves() ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0);
+      list.set(JAVA_INT, at + KvmCpuidEntry2.EAX, leaf.eax());
+      list.set(JAVA_INT, at + KvmCpuidEntry2.EBX, leaf.ebx());
+      list.set(JAVA_INT, at + KvmCpuidEntry2.ECX, leaf.ecx());
+      list.set(JAVA_INT, at + KvmCpuidEntry2.EDX, leaf.edx());
+    }
+    return list;
+  }
+
+  Optional<CpuidLeaf> find(int leaf, int subleaf) {
+    return leaves.stream()
+        .filter(l -> l.leaf() == leaf && (!l.hasSubleaves() || l.subleaf() == subleaf))
+        .findFirst();
+  }
+
+  /**
+   * This table with the features that {@code host} does not have taken out: what is a feature and
+   * what is not is told apart leaf by leaf.
+   *
+   * @param ours bits of ECX of leaf 1 that this process has itself, whatever the host says
+   * @param tscKhz rate of the time-stamp counter
+   */
+  CpuidTable filtered(CpuidTable host, int ours, int tscKhz) {
+    List<CpuidLeaf> filtered = new ArrayList<>();
+    for (CpuidLeaf leaf : leaves) {
+      CpuidLeaf has =
+          host.find(leaf.leaf(), leaf.subleaf()).orElse(leaf.with(0, 0, 0, 0));
+      filtered.add(
+          switch (leaf.leaf()) {
+            case FEATURES ->
+                leaf.with(
+                    leaf.eax(),
+                    leaf.ebx(),
+                    leaf.ecx() & (has.ecx() & ~(X2APIC | TSC_DEADLINE) | HYPERVISOR | ours),
+                    leaf.edx() & (has.edx() | HTT));
+            case STRUCTURED_FEATURES, XSAVE -> filter(leaf, has);
+            case PARAVIRTUAL_FEATURES ->
+                leaf.with(leaf.eax() & has.eax(), leaf.ebx(), leaf.ecx(), leaf.edx());
+            case FREQUENCIES -> leaf.with(tscKhz, leaf.ebx(), leaf.ecx(), leaf.edx());
+            case EXTENDED_FEATURES ->
+                leaf.with(
+                    leaf.eax(),
+                    leaf.ebx(),
+                    leaf.ecx() & (has.ecx() | CMP_LEGACY),
+                    leaf.edx() & has.edx());
+            case SIZES -> leaf.with(leaf.eax(), leaf.ebx() & has.ebx(), leaf.ecx(), leaf.edx());
+            case MORE_FEATURES ->
+                leaf.with(leaf.eax() & has.eax(), leaf.ebx(), leaf.ecx(), leaf.edx());
+            default -> leaf;
+          });
+    }
+    return new CpuidTable(filtered);
+  }
+
+  private CpuidLeaf filter(CpuidLeaf leaf, CpuidLeaf has) {
+    if (leaf.leaf() == STRUCTURED_FEATURES) {
+      return leaf.with(
+          leaf.eax(), leaf.ebx() & has.ebx(), leaf.ecx() & has.ecx(), leaf.edx() & has.edx());
+    }
+    // XSAVE: components, then instructions; sizes are as they are.
+    return leaf.subleaf() < 2
+        ? leaf.with(leaf.eax() & has.eax(), leaf.ebx(), leaf.ecx(), leaf.edx())
+        : leaf;
+  }
+
+  /** Bits of features that this table has and {@code other} has not. */
+  int lost(CpuidTable other) {
+    int bits = 0;
+    for (int leaf : new int[] {FEATURES, STRUCTURED_FEATURES, EXTENDED_FEATURES}) {
+      CpuidLeaf mine = find(leaf, 0).orElseThrow();
+      CpuidLeaf theirs = other.find(leaf, 0).orElseThrow();
+      bits += Integer.bitCount(mine.ecx() & ~theirs.ecx());
+      bits += Integer.bitCount(mine.edx() & ~theirs.edx());
+      if (leaf == STRUCTURED_FEATURES) {
+        bits += Integer.bitCount(mine.ebx() & ~theirs.ebx());
+      }
+    }
+    return bits;
+  }
+}

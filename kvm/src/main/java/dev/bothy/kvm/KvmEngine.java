@@ -1,0 +1,260 @@
+package dev.bothy.kvm;
+
+import static dev.bothy.kvm.KvmHeader.*;
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.bothy.core.Engine;
+import dev.bothy.core.GuestMemory;
+import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.MachineClock;
+import dev.bothy.core.Vcpu;
+import dev.bothy.core.cpu.CpuidLeaf;
+import dev.bothy.host.DeviceCalls;
+import dev.bothy.host.FileCalls;
+import dev.bothy.host.HostMemory;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.OptionalLong;
+import java.util.function.IntFunction;
+
+/**
+ * The engine that lets the kernel run guest code: Linux' Documentation/virt/kvm/api.rst. Interrupt
+ * controllers and timers are the machine's own; KVM has the processors, their TSC and paravirtual
+ * clock, and memory. {@link #createVcpu} before the first run; vCPUs may then run on a thread each.
+ *
+ * <p>It counts no instructions: budgets are refused, and so are machines that want to be
+ * reproducible.
+ */
+public final class KvmEngine implements Engine {
+  /** Three pages that VT-x needs somewhere, and one for its page table: nobody's addresses. */
+  private static final long TSS_ADDRESS = 0xfffb_d000L;
+
+  private static final long IDENTITY_MAP_ADDRESS = 0xfffb_c000L;
+
+  /** The page that holds the reset vector: KVM runs no code from devices. */
+  private static final long RESET_PAGE = 0xffff_f000L;
+
+  private static final int PAGE = 4096;
+
+  /** Registers of the local APIC and of time, which are the machine's: exits. */
+  private static final int[] INTERCEPTED = {
+    MsrList.APIC_BASE, MsrList.TSC_DEADLINE, MsrList.TSC, MsrList.TSC_ADJUST
+  };
+
+  private final Environment environment;
+  private final IntFunction<List<CpuidLeaf>> cpuid;
+  private final KvmDevice device;
+  private final int machine;
+  private final boolean ownMsrs;
+  private final CpuidTable supported;
+  private final int[] savedMsrs;
+  private HostMemory resetPage;
+  private MsrList msrs;
+
+  /** What guest time was ahead of the host's when the paravirtual clock was set; guarded. */
+  private OptionalLong clockOffset = OptionalLong.empty();
+
+  private boolean closed;
+
+  /**
+   * Makes a machine in the kernel.
+   *
+   * @param cpuid what CPUID is to answer on a vCPU, as far as the host can do it
+   * @throws KvmException if that is not possible; the message says why
+   */
+  public KvmEngine(Environment environment, IntFunction<List<CpuidLeaf>> cpuid) {
+    if (environment.deterministic()) {
+      throw new KvmException("KVM counts no instructions: give another engine, or the host's clock");
+    }
+    this.environment = environment;
+    this.cpuid = cpuid;
+    device = KvmDevice.open();
+    int made = -1;
+    try {
+      int most = device.extension(KVM_CAP_MAX_VCPUS);
+      if (environment.cpus() > most) {
+        throw new KvmException("this KVM runs at most " + most + " processors a machine");
+      }
+      made = device.createMachine();
+      machine = made;
+      supported = device.supportedCpuid();
+      savedMsrs = device.savedMsrs();
+      ownMsrs =
+          device.extension(KVM_CAP_X86_USER_SPACE_MSR) != 0
+              && device.extension(KVM_CAP_X86_MSR_FILTER) != 0;
+      placeInternals();
+      if (ownMsrs) {
+        interceptMsrs();
+      }
+      int slot = 0;
+      for (GuestMemory.Region region : environment.memory().regions()) {
+        setMemory(slot++, 0, region.start(), region.length(), region.hostAddress());
+      }
+      if (device.extension(KVM_CAP_READONLY_MEM) != 0) {
+        resetPage = HostMemory.allocate(PAGE);
+        setMemory(slot, KVM_MEM_READONLY, RESET_PAGE, PAGE, resetPage.address());
+      }
+    } catch (RuntimeException e) {
+      if (made >= 0) {
+        FileCalls.close(made);
+      }
+      if (resetPage != null) {
+        resetPage.close();
+      }
+      device.close();
+      throw e;
+    }
+  }
+
+  private void placeInternals() {
+    try (Arena arena = Arena.ofConfined()) {
+      if (device.extension(KVM_CAP_SET_IDENTITY_MAP_ADDR) != 0) {
+        request(
+            "KVM_SET_IDENTITY_MAP_ADDR",
+            KVM_SET_IDENTITY_MAP_ADDR,
+            arena.allocateFrom(JAVA_LONG, IDENTITY_MAP_ADDRESS).address());
+      }
+      request("KVM_SET_TSS_ADDR", KVM_SET_TSS_ADDR, TSS_ADDRESS);
+    }
+  }
+
+  private void setMemory(int slot, int flags, long address, long length, long hostAddress) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment region = arena.allocate(KvmUserspaceMemoryRegion.SIZE, 8);
+      region.set(JAVA_INT, KvmUserspaceMemoryRegion.SLOT, slot);
+      region.set(JAVA_INT, KvmUserspaceMemoryRegion.FLAGS, flags);
+      region.set(JAVA_LONG, KvmUserspaceMemoryRegion.GUEST_PHYS_ADDR, address);
+      region.set(JAVA_LONG, KvmUserspaceMemoryRegion.MEMORY_SIZE, length);
+      region.set(JAVA_LONG, KvmUserspaceMemoryRegion.USERSPACE_ADDR, hostAddress);
+      request(
+          "memory at 0x" + Long.toHexString(address) + ": KVM_SET_USER_MEMORY_REGION",
+          KVM_SET_USER_MEMORY_REGION,
+          region.address());
+    }
+  }
+
+  /** Accesses to what the kernel does not have, and to what it is not to have, become exits. */
+  private void interceptMsrs() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment enable = arena.allocate(KvmEnableCap.SIZE, 8);
+      enable.set(JAVA_INT, KvmEnableCap.CAP, KVM_CAP_X86_USER_SPACE_MSR);
+      enable.set(
+          JAVA_LONG,
+          KvmEnableCap.ARGS,
+          KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER);
+      request("KVM_ENABLE_CAP", KVM_ENABLE_CAP, enable.address());
+      // Bits of zero: to be denied, that is, asked for here.
+      MemorySegment denied = arena.allocate(8, 8);
+      MemorySegment filter = arena.allocate(KvmMsrFilter.SIZE, 8);
+      for (int i = 0; i < INTERCEPTED.length; i++) {
+        boolean counter = INTERCEPTED[i] == MsrList.TSC;
+        long at = KvmMsrFilter.RANGES + (long) i * KvmMsrFilterRange.SIZE;
+        filter.set(
+            JAVA_INT,
+            at + KvmMsrFilterRange.FLAGS,
+            // The kernel knows what the counter shows.
+            counter ? KVM_MSR_FILTER_WRITE : KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE);
+        filter.set(JAVA_INT, at + KvmMsrFilterRange.NMSRS, 1);
+        filter.set(JAVA_INT, at + KvmMsrFilterRange.BASE, INTERCEPTED[i]);
+        filter.set(ADDRESS, at + KvmMsrFilterRange.BITMAP, denied);
+      }
+      request("KVM_X86_SET_MSR_FILTER", KVM_X86_SET_MSR_FILTER, filter.address());
+    }
+  }
+
+  private void request(String name, long request, long argument) {
+    int result = DeviceCalls.ioctl(machine, request, argument);
+    if (result < 0) {
+      throw KvmException.of(name, result);
+    }
+  }
+
+  @Override
+  public String name() {
+    return "kvm";
+  }
+
+  @Override
+  public Vcpu createVcpu(int index, LocalInterruptController apic) {
+    int vcpu = DeviceCalls.ioctl(machine, KVM_CREATE_VCPU, index);
+    if (vcpu < 0) {
+      throw KvmException.of("KVM_CREATE_VCPU", vcpu);
+    }
+    try {
+      int tscKhz = tscRate(vcpu);
+      CpuidTable table = table(index, tscKhz);
+      try (Arena arena = Arena.ofConfined()) {
+        int result = DeviceCalls.ioctl(vcpu, KVM_SET_CPUID2, table.toSegment(arena).address());
+        if (result < 0) {
+          throw KvmException.of("KVM_SET_CPUID2", result);
+        }
+      }
+      synchronized (this) {
+        if (msrs == null) {
+          msrs = MsrList.of(vcpu, savedMsrs);
+        }
+      }
+      return new KvmVcpu(this, environment, index, apic, vcpu, tscKhz, device, msrs);
+    } catch (RuntimeException e) {
+      FileCalls.close(vcpu);
+      throw e;
+    }
+  }
+
+  private CpuidTable table(int index, int tscKhz) {
+    // The APIC is the machine's, where its registers come to us.
+    int ours = ownMsrs ? CpuidTable.X2APIC | CpuidTable.TSC_DEADLINE : 0;
+    return new CpuidTable(cpuid.apply(index)).filtered(supported, ours, tscKhz);
+  }
+
+  /** Lets the TSC run as in other engines if the host can do that; kHz at which it does. */
+  private int tscRate(int vcpu) {
+    if (device.extension(KVM_CAP_TSC_CONTROL) != 0) {
+      // A refusal leaves the host's rate.
+      DeviceCalls.ioctl(vcpu, KVM_SET_TSC_KHZ, MachineClock.TSC_HZ / 1000);
+    }
+    int khz = DeviceCalls.ioctl(vcpu, KVM_GET_TSC_KHZ, 0);
+    if (khz <= 0) {
+      throw KvmException.of("KVM_GET_TSC_KHZ", khz);
+    }
+    return khz;
+  }
+
+  /** The reset vector's page is what the board has there. */
+  void fillResetPage() {
+    if (resetPage != null) {
+      for (int i = 0; i < PAGE; i += 8) {
+        resetPage.segment().set(JAVA_LONG, i, environment.mmio().read(RESET_PAGE + i, 8));
+      }
+    }
+  }
+
+  /** Brings the paravirtual clock back to guest time, if that has stood meanwhile. */
+  synchronized void alignClock() {
+    OptionalLong offset = environment.clock().hostOffset();
+    if (offset.equals(clockOffset)) {
+      return;
+    }
+    clockOffset = offset;
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment data = arena.allocate(KvmClockData.SIZE, 8);
+      data.set(JAVA_LONG, KvmClockData.CLOCK, environment.clock().nanos());
+      request("KVM_SET_CLOCK", KVM_SET_CLOCK, data.address());
+    }
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      FileCalls.close(machine);
+      device.close();
+      if (resetPage != null) {
+        resetPage.close();
+      }
+    }
+  }
+}

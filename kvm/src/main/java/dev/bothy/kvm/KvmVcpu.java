@@ -1,0 +1,534 @@
+package dev.bothy.kvm;
+
+import static dev.bothy.host.RawMemory.getByte;
+import static dev.bothy.host.RawMemory.getInt;
+import static dev.bothy.host.RawMemory.getLong;
+import static dev.bothy.host.RawMemory.getShort;
+import static dev.bothy.host.RawMemory.putByte;
+import static dev.bothy.host.RawMemory.putLong;
+import static dev.bothy.kvm.KvmHeader.*;
+
+import dev.bothy.core.Engine;
+import dev.bothy.core.Exit;
+import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.Vcpu;
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.ResetValues;
+import dev.bothy.core.state.StateException;
+import dev.bothy.core.state.StateReader;
+import dev.bothy.core.state.StateWriter;
+import dev.bothy.host.DeviceCalls;
+import dev.bothy.host.FileCalls;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * A vCPU that the kernel runs. Its registers are in KVM, or in {@link CpuState} from when somebody
+ * asks for them until it runs again; what it waits for is in {@link CpuState} always.
+ */
+final class KvmVcpu implements Vcpu {
+  private static final int EINTR = -4;
+  private static final int EAGAIN = -11;
+
+  // Signals of other threads; the low byte is the page of a start-up IPI.
+  private static final int SIGNAL_STARTUP = 0x100;
+  private static final int SIGNAL_INIT = 0x200;
+  private static final int SIGNAL_NMI = 0x400;
+  private static final int SIGNAL_KICK = 0x800;
+  private static final int STARTUP_PAGE = 0xff;
+
+  private static final int INTERRUPT_FLAG = 1 << 9;
+
+  /** Of a hypercall that is not there: KVM_ENOSYS. */
+  private static final long NO_HYPERCALL = -1000;
+
+  /** What exits are counted under; others are rare. */
+  private static final Map<Integer, String> EXIT_NAMES =
+      Map.of(
+          KVM_EXIT_IO, "kvmPortExits",
+          KVM_EXIT_MMIO, "kvmMmioExits",
+          KVM_EXIT_HLT, "kvmHaltExits",
+          KVM_EXIT_IRQ_WINDOW_OPEN, "kvmInterruptWindows",
+          KVM_EXIT_X86_RDMSR, "kvmMsrReads",
+          KVM_EXIT_X86_WRMSR, "kvmMsrWrites");
+
+  private static final int EXITS = 64;
+
+  private final KvmEngine engine;
+  private final Engine.Environment machine;
+  private final int index;
+  private final LocalInterruptController apic;
+  private final int descriptor;
+  private final int runSize;
+  private final long run;
+  private final CpuState state;
+  private final KvmTransfer transfer;
+  private final MsrExits msrExits;
+  private final GuestTsc tsc;
+  private final VcpuSignal signal;
+  private final DeviceCalls.Repeated enter;
+  private final Arena arena = Arena.ofShared();
+  private final MemorySegment vector = arena.allocate(KvmInterrupt.SIZE, 4);
+  private final AtomicInteger signals = new AtomicInteger();
+
+  /** The registers are in {@link #state}, and KVM's are old. */
+  private boolean lent;
+
+  /** KVM has to be entered before an access that it came out for is complete. */
+  private boolean completing;
+
+  /** The guest takes interrupts, as of the last exit. */
+  private boolean ready;
+
+  private boolean windowRequested;
+  private int taskPriority;
+
+  /** Statistics, read by other threads. */
+  private final long[] exits = new long[EXITS];
+
+  private long interruptedRuns;
+  private long injected;
+
+  KvmVcpu(
+      KvmEngine engine,
+      Engine.Environment machine,
+      int index,
+      LocalInterruptController apic,
+      int descriptor,
+      int tscKhz,
+      KvmDevice device,
+      MsrList msrs) {
+    this.engine = engine;
+    this.machine = machine;
+    this.index = index;
+    this.apic = apic;
+    this.descriptor = descriptor;
+    runSize = device.runSize();
+    try {
+      run = DeviceCalls.map(descriptor, runSize);
+    } catch (IOException e) {
+      throw new KvmException("the page shared with a vCPU: " + e.getMessage());
+    }
+    state = new CpuState(0);
+    transfer = new KvmTransfer(descriptor, state, msrs, device);
+    tsc = new GuestTsc(descriptor, tscKhz, machine.clock(), state);
+    msrExits = new MsrExits(run, apic, state, tsc);
+    signal = new VcpuSignal(descriptor, run);
+    enter = new DeviceCalls.Repeated(descriptor, KVM_RUN, 0);
+    reset();
+  }
+
+  @Override
+  public Exit run(long budget) {
+    if (budget != UNLIMITED) {
+      throw new UnsupportedOperationException("KVM counts no instructions");
+    }
+    signal.begin();
+    try {
+      tsc.align();
+      engine.alignClock();
+      return loop();
+    } catch (KvmException e) {
+      return new Exit.Failed(e.getMessage());
+    } finally {
+      signal.end();
+    }
+  }
+
+  private Exit loop() {
+    while (true) {
+      signal.expect();
+      boolean asked = signals.get() != 0;
+      if (completing) {
+        if (asked) {
+          signal.finishOnly();
+        }
+      } else {
+        Exit exit = asked ? takeSignals() : null;
+        if (exit == null) {
+          exit = idle();
+        }
+        if (exit != null) {
+          return exit;
+        }
+        if (lent) {
+          giveStateToKvm();
+        }
+      }
+      prepareInterrupt();
+      putLong(run + KvmRun.CR8, taskPriority);
+      signal.enter();
+      int result = enter.call();
+      signal.leave();
+      Exit exit = result == 0 ? dispatch() : interrupted(result);
+      if (exit != null) {
+        return exit;
+      }
+    }
+  }
+
+  /** KVM_RUN has not come to an exit. */
+  private Exit interrupted(int error) {
+    if (error != EINTR && error != EAGAIN) {
+      return failed(KvmException.of("KVM_RUN", error).getMessage());
+    }
+    interruptedRuns++;
+    completing = false;
+    noteExit();
+    signal.drain();
+    return null;
+  }
+
+  /** What KVM tells at every exit. */
+  private void noteExit() {
+    ready = getByte(run + KvmRun.READY_FOR_INTERRUPT_INJECTION) != 0;
+    int priority = (int) getLong(run + KvmRun.CR8) & 0xf;
+    if (priority != taskPriority) {
+      taskPriority = priority;
+      apic.setTaskPriority(priority);
+    }
+  }
+
+  private Exit dispatch() {
+    noteExit();
+    int reason = getInt(run + KvmRun.EXIT_REASON);
+    exits[reason & EXITS - 1]++;
+    completing = false;
+    switch (reason) {
+      case KVM_EXIT_IO -> {
+        completing = true;
+        portAccess();
+      }
+      case KVM_EXIT_MMIO -> {
+        completing = true;
+        memoryAccess();
+      }
+      case KVM_EXIT_X86_RDMSR -> {
+        completing = true;
+        msrExits.read();
+      }
+      case KVM_EXIT_X86_WRMSR -> {
+        completing = true;
+        msrExits.write();
+        taskPriority = apic.taskPriority();
+      }
+      case KVM_EXIT_HLT -> state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_HALTED);
+      case KVM_EXIT_HYPERCALL -> {
+        completing = true;
+        putLong(run + KvmRun.Hypercall.RET, NO_HYPERCALL);
+      }
+      case KVM_EXIT_IRQ_WINDOW_OPEN, KVM_EXIT_INTR, KVM_EXIT_SET_TPR -> {
+        // Looked at before each entry.
+      }
+      case KVM_EXIT_SHUTDOWN -> {
+        state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_SHUTDOWN);
+        return new Exit.Shutdown(report("triple fault"));
+      }
+      case KVM_EXIT_DEBUG -> {
+        return new Exit.DebugStop();
+      }
+      default -> {
+        return failed(ExitReport.reason(run));
+      }
+    }
+    return null;
+  }
+
+  private void portAccess() {
+    int size = getByte(run + KvmRun.Io.SIZE);
+    int port = getShort(run + KvmRun.Io.PORT) & 0xffff;
+    int count = getInt(run + KvmRun.Io.COUNT);
+    long at = run + getLong(run + KvmRun.Io.DATA_OFFSET);
+    boolean out = getByte(run + KvmRun.Io.DIRECTION) == KVM_EXIT_IO_OUT;
+    for (int i = 0; i < count; i++, at += size) {
+      if (out) {
+        machine.ports().write(port, size, load(at, size));
+      } else {
+        store(at, size, machine.ports().read(port, size));
+      }
+    }
+  }
+
+  private void memoryAccess() {
+    long address = getLong(run + KvmRun.Mmio.PHYS_ADDR);
+    int length = getInt(run + KvmRun.Mmio.LEN);
+    boolean write = getByte(run + KvmRun.Mmio.IS_WRITE) != 0;
+    long at = run + KvmRun.Mmio.DATA;
+    // What crosses a page comes in two pieces, of any length.
+    int size = Integer.bitCount(length) == 1 ? length : 1;
+    for (int i = 0; i < length; i += size) {
+      if (write) {
+        writeMemory(address + i, size, load(at + i, size));
+      } else {
+        store(at + i, size, readMemory(address + i, size));
+      }
+    }
+  }
+
+  private long readMemory(long address, int size) {
+    long offset = apicOffset(address);
+    return offset >= 0 ? apic.read(offset, size) : machine.mmio().read(address, size);
+  }
+
+  private void writeMemory(long address, int size, long value) {
+    long offset = apicOffset(address);
+    if (offset >= 0) {
+      apic.write(offset, size, value);
+      taskPriority = apic.taskPriority();
+    } else {
+      machine.mmio().write(address, size, value);
+    }
+  }
+
+  /** Where in the APIC's register page an address lies, or -1. */
+  private long apicOffset(long address) {
+    long base = apic.baseAddress();
+    return base >= 0 && (address & -4096) == base ? address & 4095 : -1;
+  }
+
+  private static long load(long at, int size) {
+    return switch (size) {
+      case 1 -> getByte(at) & 0xffL;
+      case 2 -> getShort(at) & 0xffffL;
+      case 4 -> getInt(at) & 0xffff_ffffL;
+      default -> getLong(at);
+    };
+  }
+
+  private static void store(long at, int size, long value) {
+    switch (size) {
+      case 1 -> putByte(at, (byte) value);
+      case 2 -> dev.bothy.host.RawMemory.putShort(at, (short) value);
+      case 4 -> dev.bothy.host.RawMemory.putInt(at, (int) value);
+      default -> putLong(at, value);
+    }
+  }
+
+  // Interrupts.
+
+  private void prepareInterrupt() {
+    boolean window = apic.interruptPending();
+    if (window && ready) {
+      int number = apic.acknowledge();
+      if (number >= 0) {
+        vector.set(ValueLayout.JAVA_INT, KvmInterrupt.IRQ, number);
+        require("KVM_INTERRUPT", KVM_INTERRUPT, vector.address());
+        injected++;
+        ready = false;
+      }
+      window = apic.interruptPending();
+    }
+    if (window != windowRequested) {
+      windowRequested = window;
+      putByte(run + KvmRun.REQUEST_INTERRUPT_WINDOW, (byte) (window ? 1 : 0));
+    }
+  }
+
+  private void require(String name, long request, long argument) {
+    int result = DeviceCalls.ioctl(descriptor, request, argument);
+    if (result < 0) {
+      throw KvmException.of(name, result);
+    }
+  }
+
+  /** Deals with what other threads have sent; the exit it leads to, or null. */
+  private Exit takeSignals() {
+    int taken = signals.getAndSet(0);
+    if ((taken & SIGNAL_INIT) != 0) {
+      takeState();
+      ResetValues.init(state.address(), index);
+      apic.init();
+      transfer.forgetEvents();
+    }
+    int activity = state.getInt32(CpuState.ACTIVITY);
+    if ((taken & SIGNAL_STARTUP) != 0 && activity == CpuState.ACTIVITY_WAIT_STARTUP) {
+      takeState();
+      int page = taken & STARTUP_PAGE;
+      state.setInt32(CpuState.segment(CpuState.CS, CpuState.SEGMENT_SELECTOR), page << 8);
+      state.set(CpuState.segment(CpuState.CS, CpuState.SEGMENT_BASE), (long) page << 12);
+      state.set(CpuState.RIP, 0);
+      state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_RUNNING);
+    }
+    if ((taken & SIGNAL_NMI) != 0) {
+      if (lent) {
+        state.setInt32(CpuState.NMI_PENDING, 1);
+      } else {
+        require("KVM_NMI", KVM_NMI, 0);
+      }
+      if (activity == CpuState.ACTIVITY_HALTED) {
+        state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_RUNNING);
+      }
+    }
+    return (taken & SIGNAL_KICK) != 0 ? new Exit.Kicked() : null;
+  }
+
+  /** What a processor that does not run waits for; null if it runs. */
+  private Exit idle() {
+    return switch (state.getInt32(CpuState.ACTIVITY)) {
+      case CpuState.ACTIVITY_HALTED -> {
+        if (interruptible() && apic.interruptPending()) {
+          state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_RUNNING);
+          yield null;
+        }
+        yield new Exit.Halted();
+      }
+      case CpuState.ACTIVITY_WAIT_STARTUP -> new Exit.WaitingForStartup();
+      case CpuState.ACTIVITY_SHUTDOWN -> new Exit.Shutdown("the processor is shut down\n");
+      default -> null;
+    };
+  }
+
+  private boolean interruptible() {
+    return lent
+        ? (state.get(CpuState.RFLAGS) & INTERRUPT_FLAG) != 0
+        : getByte(run + KvmRun.IF_FLAG) != 0;
+  }
+
+  @Override
+  public boolean hasWork() {
+    int waiting = signals.get();
+    return switch (state.getInt32(CpuState.ACTIVITY)) {
+      case CpuState.ACTIVITY_HALTED ->
+          (waiting & (SIGNAL_KICK | SIGNAL_INIT | SIGNAL_NMI)) != 0
+              || interruptible() && apic.interruptPending();
+      case CpuState.ACTIVITY_WAIT_STARTUP, CpuState.ACTIVITY_SHUTDOWN ->
+          (waiting & (SIGNAL_KICK | SIGNAL_INIT | SIGNAL_STARTUP)) != 0;
+      default -> true;
+    };
+  }
+
+  private void send(int bits, int forgotten) {
+    signals.accumulateAndGet(bits, (old, more) -> old & ~forgotten | more);
+    signal.interrupt();
+    machine.wakeUp().wake(index);
+  }
+
+  @Override
+  public void kick() {
+    send(SIGNAL_KICK, 0);
+  }
+
+  @Override
+  public void interruptChanged() {
+    signal.interrupt();
+    machine.wakeUp().wake(index);
+  }
+
+  @Override
+  public void nmi() {
+    send(SIGNAL_NMI, 0);
+  }
+
+  @Override
+  public void init() {
+    send(SIGNAL_INIT, SIGNAL_STARTUP | STARTUP_PAGE);
+  }
+
+  @Override
+  public void startup(int page) {
+    send(SIGNAL_STARTUP | page & STARTUP_PAGE, STARTUP_PAGE);
+  }
+
+  // State.
+
+  private void takeState() {
+    if (!lent) {
+      transfer.store(apic);
+      lent = true;
+    }
+  }
+
+  private void giveStateToKvm() {
+    taskPriority = apic.taskPriority();
+    transfer.load(apic);
+    tsc.align();
+    lent = false;
+    ready = false;
+  }
+
+  private Exit failed(String line) {
+    return new Exit.Failed(report(line));
+  }
+
+  private String report(String line) {
+    takeState();
+    return ExitReport.of(line, descriptor, index, state, machine.memory());
+  }
+
+  @Override
+  public CpuState state() {
+    takeState();
+    return state;
+  }
+
+  @Override
+  public void reset() {
+    ResetValues.reset(state, index);
+    replaced();
+    signals.set(0);
+    apic.setTscOffset(0);
+    engine.fillResetPage();
+  }
+
+  /** The state is another one: nothing of what was under way is left. */
+  private void replaced() {
+    transfer.forgetEvents();
+    tsc.forget();
+    lent = true;
+    completing = false;
+  }
+
+  @Override
+  public String stateName() {
+    return "cpu" + index;
+  }
+
+  @Override
+  public void save(StateWriter out) {
+    if (signals.get() != 0) {
+      takeSignals();
+    }
+    takeState();
+    state.save(out);
+  }
+
+  @Override
+  public void load(StateReader in) throws StateException {
+    state.load(in);
+    replaced();
+    signals.set(0);
+    apic.setTscOffset(state.get(CpuState.TSC_OFFSET));
+  }
+
+  // Statistics and the end.
+
+  /** KVM does not count them: 0. */
+  @Override
+  public long instructions() {
+    return 0;
+  }
+
+  @Override
+  public Map<String, Long> counters() {
+    Map<String, Long> counters = new TreeMap<>();
+    EXIT_NAMES.forEach((reason, name) -> counters.put(name, exits[reason]));
+    counters.put("kvmInterruptedRuns", interruptedRuns);
+    counters.put("interrupts", injected);
+    return counters;
+  }
+
+  @Override
+  public void close() {
+    signal.close();
+    transfer.close();
+    arena.close();
+    DeviceCalls.unmap(run, runSize);
+    FileCalls.close(descriptor);
+    state.close();
+  }
+}
