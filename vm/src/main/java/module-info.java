@@ -2,6 +2,7 @@
 module dev.bothy {
   requires transitive dev.bothy.guest;
   requires transitive dev.bothy.machine;
+  requires dev.bothy.kvm;
 
   exports dev.bothy;
 }

@@ -1,13 +1,23 @@
 package dev.bothy;
 
+import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.core.cpu.CpuidLeaf;
 import dev.bothy.host.ExecutableMemory;
+import dev.bothy.kvm.KvmEngine;
+import dev.bothy.kvm.KvmException;
+import dev.bothy.kvm.KvmHost;
 import dev.bothy.machine.EngineFactory;
+import dev.bothy.x86.interpret.CpuidLeaves;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
 import dev.bothy.x86.verify.VerifyEngine;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
 
 /** The engines by name. */
 public final class Engines {
@@ -16,6 +26,9 @@ public final class Engines {
 
   /** Java; works everywhere. */
   public static final String INTERPRETER = "interpreter";
+
+  /** The processor itself, through the Linux kernel: where that has {@code /dev/kvm}. */
+  public static final String KVM = "kvm";
 
   /** Machine code made from guest code; x86-64 Linux hosts. */
   public static final String TRANSLATOR = "translator";
@@ -34,11 +47,23 @@ public final class Engines {
 
   /** Every name that {@link Vm.Builder#engine} takes. */
   public static List<String> names() {
-    return List.of(AUTO, TRANSLATOR, INTERPRETER, VERIFY);
+    return List.of(AUTO, KVM, TRANSLATOR, INTERPRETER, VERIFY);
   }
 
   /** The engine that {@link #AUTO} stands for on this host. */
   public static String automatic() {
+    return automatic(CpuModel.V2);
+  }
+
+  /**
+   * The engine that {@link #AUTO} stands for on this host with processors of {@code model}: KVM
+   * only where a kernel finds in it all that the model promises.
+   */
+  static String automatic(CpuModel model) {
+    return refusal(KVM).isEmpty() && kvmShortcoming(model).isEmpty() ? KVM : inSoftware();
+  }
+
+  private static String inSoftware() {
     return refusal(TRANSLATOR).isEmpty() ? TRANSLATOR : INTERPRETER;
   }
 
@@ -49,32 +74,59 @@ public final class Engines {
    */
   public static Optional<String> refusal(String name) {
     requireKnown(name);
-    return name.equals(TRANSLATOR) || name.equals(VERIFY)
-        ? ExecutableMemory.refusal()
-        : Optional.empty();
+    return switch (name) {
+      case KVM -> KvmHost.refusal();
+      case TRANSLATOR, VERIFY -> ExecutableMemory.refusal();
+      default -> Optional.empty();
+    };
+  }
+
+  /**
+   * What this host's KVM lacks for processors of {@code model}: features, or else what it fails at;
+   * empty if nothing. Guests that do without run all the same. KVM must not be {@linkplain #refusal
+   * refused}.
+   */
+  public static Optional<String> kvmShortcoming(CpuModel model) {
+    List<CpuidLeaf> wanted = CpuidLeaves.all(model, 1, 0);
+    try {
+      Set<CpuFeature> lost = CpuidLeaves.lost(wanted, KvmHost.filter(wanted));
+      if (!lost.isEmpty()) {
+        return Optional.of("no " + words(lost));
+      }
+      List<String> failures = KvmHost.failures(wanted);
+      return failures.isEmpty()
+          ? Optional.empty()
+          : Optional.of("it fails at " + String.join(", ", failures));
+    } catch (KvmException e) {
+      return Optional.of(e.getMessage());
+    }
+  }
+
+  private static String words(Set<CpuFeature> features) {
+    return features.stream()
+        .map(feature -> feature.name().toLowerCase(Locale.ROOT))
+        .collect(Collectors.joining(", "));
   }
 
   /** Throws an IllegalArgumentException that tells the names, if {@code name} is none of them. */
   static void requireKnown(String name) {
     if (!names().contains(name)) {
       throw new IllegalArgumentException(
-          (name.equals("kvm")
-                  ? "engine \"" + name + "\" is not built yet"
-                  : "no engine \"" + name + "\"")
-              + ": give auto, translator, interpreter or verify");
+          "no engine \"" + name + "\": give auto, kvm, translator, interpreter or verify");
     }
   }
 
   /**
    * What makes an engine.
    *
+   * @param model of the processors
    * @param observation of the translator; {@link TranslatorEngine.Observation#NONE} for others
    * @param cache folder where the translator keeps translations between machines, if it is to;
    *     nothing is kept where it is observed
    * @throws VmException if this host cannot run it; the message says why
    */
   static EngineFactory factory(
-      String name, TranslatorEngine.Observation observation, Optional<Path> cache)
+      String name, CpuModel model, TranslatorEngine.Observation observation, Optional<Path> cache)
       throws VmException {
     Optional<String> refusal = refusal(name);
     if (refusal.isPresent()) {
@@ -82,17 +134,26 @@ public final class Engines {
           "engine " + name + " cannot run here (" + refusal.get() + "): give interpreter or auto",
           null);
     }
-    String engine = name.equals(AUTO) ? automatic() : name;
+    // Looking at generated code takes an engine that generates some.
+    boolean observed = !observation.equals(TranslatorEngine.Observation.NONE);
+    String engine = !name.equals(AUTO) ? name : observed ? inSoftware() : automatic(model);
     if (engine.equals(TRANSLATOR)) {
-      if (cache.isPresent() && observation.equals(TranslatorEngine.Observation.NONE)) {
+      if (cache.isPresent() && !observed) {
         return machine -> new TranslatorEngine(machine, cache.get());
       }
       return machine -> new TranslatorEngine(machine, observation);
     }
-    if (!observation.equals(TranslatorEngine.Observation.NONE)) {
+    if (observed) {
       throw new VmException(
           "engine " + engine + " has no machine code to look at: give --engine translator", null);
     }
-    return engine.equals(VERIFY) ? VerifyEngine::new : InterpreterEngine::new;
+    return switch (engine) {
+      case KVM ->
+          machine ->
+              new KvmEngine(
+                  machine, index -> CpuidLeaves.all(machine.model(), machine.cpus(), index));
+      case VERIFY -> VerifyEngine::new;
+      default -> InterpreterEngine::new;
+    };
   }
 }

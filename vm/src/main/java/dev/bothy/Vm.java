@@ -501,7 +501,8 @@ public final class Vm implements AutoCloseable {
         cards.addBalloon(made::set);
       }
       try {
-        EngineFactory factory = Engines.factory(engine, observation, cacheFolder(TRANSLATIONS));
+        EngineFactory factory =
+            Engines.factory(engine, model, observation, cacheFolder(TRANSLATIONS));
         MachineOptions options =
             MachineOptions.of(memory, factory, boot().withCache(cacheFolder(KERNELS)), output)
                 .withName(name)

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.device.virtio.VirtioPci;
 import dev.bothy.device.virtio.VirtioRng;
 import dev.bothy.guest.DefaultGuest;
@@ -39,7 +40,8 @@ class PciInterruptsTest {
     MachineOptions options =
         MachineOptions.of(
                 512 << 20,
-                Engines.factory(Engines.AUTO, TranslatorEngine.Observation.NONE, Optional.empty()),
+                Engines.factory(
+                    Engines.AUTO, CpuModel.V2, TranslatorEngine.Observation.NONE, Optional.empty()),
                 new KernelBoot(
                     guest.kernel(),
                     Optional.of(guest.initrd()),

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.guest.DefaultGuest;
 import dev.bothy.host.NativeAccess;
 import dev.bothy.machine.Machine;
@@ -69,7 +70,8 @@ class ShareGuestTest {
     MachineOptions options =
         MachineOptions.of(
                 512 << 20,
-                Engines.factory(Engines.AUTO, TranslatorEngine.Observation.NONE, Optional.empty()),
+                Engines.factory(
+                    Engines.AUTO, CpuModel.V2, TranslatorEngine.Observation.NONE, Optional.empty()),
                 new KernelBoot(
                     guest.kernel(),
                     Optional.of(guest.initrd()),

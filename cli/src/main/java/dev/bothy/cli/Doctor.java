@@ -4,6 +4,7 @@ import dev.bothy.EchoKernel;
 import dev.bothy.Engines;
 import dev.bothy.Vm;
 import dev.bothy.VmException;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.guest.DefaultGuest;
 import dev.bothy.host.NativeAccess;
 import dev.bothy.host.PrivateFolder;
@@ -32,18 +33,26 @@ final class Doctor implements Command.Action {
   @Override
   public int run(List<String> operands) throws InterruptedException {
     System.out.println("engines:");
-    System.out.println("  kvm          no   not built yet; this host: " + kvm());
     boolean sound = true;
-    for (String engine : List.of(Engines.TRANSLATOR, Engines.INTERPRETER)) {
+    for (String engine : List.of(Engines.KVM, Engines.TRANSLATOR, Engines.INTERPRETER)) {
       Optional<String> refusal = Engines.refusal(engine);
       String trouble = refusal.isPresent() ? "" : trouble(engine);
       boolean works = refusal.isEmpty() && trouble.isEmpty();
-      sound &= trouble.isEmpty();
+      Optional<String> shortcoming =
+          works && engine.equals(Engines.KVM)
+              ? Engines.kvmShortcoming(CpuModel.V2)
+              : Optional.empty();
+      // Those beside KVM need nothing that the host might give in part.
+      sound &= trouble.isEmpty() || engine.equals(Engines.KVM);
       System.out.printf(
           "  %-12s %-4s %s%n",
           engine,
-          works ? "yes" : "no",
-          works ? "ran a guest on Java " + Runtime.version() : refusal.orElse(trouble));
+          !works ? "no" : shortcoming.isPresent() ? "part" : "yes",
+          !works
+              ? refusal.orElse(trouble)
+              : shortcoming
+                  .map(what -> "ran a guest, but is not complete: " + what)
+                  .orElse("ran a guest on Java " + Runtime.version()));
     }
     System.out.println("  auto takes the " + Engines.automatic());
     System.out.println("host:");
@@ -61,16 +70,6 @@ final class Doctor implements Command.Action {
     } catch (VmException e) {
       return e.getMessage();
     }
-  }
-
-  private static String kvm() {
-    Path device = Path.of("/dev/kvm");
-    if (!Files.exists(device)) {
-      return "has no /dev/kvm";
-    }
-    return Files.isReadable(device) && Files.isWritable(device)
-        ? "offers /dev/kvm"
-        : "has /dev/kvm, but you may not use it (usually: join the group kvm)";
   }
 
   private static String calls() {

@@ -29,10 +29,10 @@ final class Run implements Command.Action {
       syntax.option(
           "--engine",
           "NAME",
-          "What runs guest code: auto, translator or interpreter (default: auto, which takes the"
-              + " fastest that 'bothy doctor' finds working here); or verify, which runs the last"
-              + " two in lock-step on one processor, slowly, in time that counts instructions, and"
-              + " stops at the first difference.");
+          "What runs guest code: auto, kvm, translator or interpreter (default: auto, which takes"
+              + " the first of these that 'bothy doctor' finds complete here); or verify, which"
+              + " runs the last two in lock-step on one processor, slowly, in time that counts"
+              + " instructions, and stops at the first difference.");
 
   private final Option cpu =
       syntax.option(

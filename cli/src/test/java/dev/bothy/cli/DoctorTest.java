@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.EchoKernel;
+import dev.bothy.Engines;
 import dev.bothy.host.ExecutableMemory;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -55,6 +56,14 @@ class DoctorTest {
     Ended doctor = bothy("-Dbothy.native=on", "doctor");
     assertEquals(0, doctor.status, doctor.output.toString());
     assertTrue(doctor.line("interpreter").startsWith("interpreter yes ran a guest"));
+    String kvm = doctor.line("kvm");
+    if (Engines.refusal(Engines.KVM).isPresent()) {
+      assertEquals("kvm no " + Engines.refusal(Engines.KVM).get(), kvm);
+    } else {
+      assertTrue(kvm.startsWith("kvm part ran") || kvm.startsWith("kvm yes ran"), kvm);
+      boolean complete = kvm.startsWith("kvm yes");
+      assertEquals(complete, doctor.line("auto").equals("auto takes the kvm"));
+    }
     String translator = doctor.line("translator");
     if (ExecutableMemory.refusal().isEmpty()) {
       assertTrue(translator.startsWith("translator yes ran a guest"), translator);
@@ -71,6 +80,7 @@ class DoctorTest {
         "translator no native calls are switched off (bothy.native=off)",
         doctor.line("translator"));
     assertTrue(doctor.line("interpreter").startsWith("interpreter yes ran a guest"));
+    assertEquals("kvm no KVM needs Linux and calls into the C library", doctor.line("kvm"));
     assertEquals("auto takes the interpreter", doctor.line("auto"));
   }
 

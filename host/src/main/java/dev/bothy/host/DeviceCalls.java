@@ -25,8 +25,7 @@ public final class DeviceCalls {
    * @param argument a number or the address of native memory, as the request wants
    */
   public static int ioctl(int descriptor, long request, long argument) {
-    LibraryFunction.Result result =
-        Calls.IOCTL.call(descriptor, request, argument, 0, 0, 0);
+    LibraryFunction.Result result = Calls.IOCTL.call(descriptor, request, argument, 0, 0, 0);
     return result.number() != -1 ? result.number() : -result.errno();
   }
 

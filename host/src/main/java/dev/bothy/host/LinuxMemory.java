@@ -58,8 +58,7 @@ final class LinuxMemory {
     return map(size, protection, flags, -1);
   }
 
-  private static long map(long size, int protection, int flags, int descriptor)
-      throws IOException {
+  private static long map(long size, int protection, int flags, int descriptor) throws IOException {
     var mapping = MMAP.call(0, size, protection, flags, descriptor, 0);
     if (mapping.value() == -1) {
       throw failure("mmap", mapping);

@@ -14,8 +14,8 @@ import java.lang.foreign.MemorySegment;
  */
 public final class ThreadSignal {
   /**
-   * A real-time signal (signal(7)). The C library has 32 and 33 for itself, Java's channels the last
-   * but two, the JVM none of them.
+   * A real-time signal (signal(7)). The C library has 32 and 33 for itself, Java's channels the
+   * last but two, the JVM none of them.
    */
   private static final int NUMBER = 50;
 

@@ -29,6 +29,8 @@ record CpuidTable(List<CpuidLeaf> leaves) {
   /** Those that are not of the processor but of who is below it: it shows what it is told to. */
   private static final int HYPERVISOR = 1 << 31;
 
+  private static final int XSAVE_BIT = 1 << 26;
+
   /** In EDX of {@link #FEATURES}: says what the topology is. */
   private static final int HTT = 1 << 28;
 
@@ -95,9 +97,9 @@ record CpuidTable(List<CpuidLeaf> leaves) {
    */
   CpuidTable filtered(CpuidTable host, int ours, int tscKhz) {
     List<CpuidLeaf> filtered = new ArrayList<>();
+    boolean xsave = host.find(FEATURES, 0).map(f -> (f.ecx() & XSAVE_BIT) != 0).orElse(false);
     for (CpuidLeaf leaf : leaves) {
-      CpuidLeaf has =
-          host.find(leaf.leaf(), leaf.subleaf()).orElse(leaf.with(0, 0, 0, 0));
+      CpuidLeaf has = host.find(leaf.leaf(), leaf.subleaf()).orElse(leaf.with(0, 0, 0, 0));
       filtered.add(
           switch (leaf.leaf()) {
             case FEATURES ->
@@ -106,7 +108,13 @@ record CpuidTable(List<CpuidLeaf> leaves) {
                     leaf.ebx(),
                     leaf.ecx() & (has.ecx() & ~(X2APIC | TSC_DEADLINE) | HYPERVISOR | ours),
                     leaf.edx() & (has.edx() | HTT));
-            case STRUCTURED_FEATURES, XSAVE -> filter(leaf, has);
+            case STRUCTURED_FEATURES ->
+                leaf.with(
+                    leaf.eax(),
+                    leaf.ebx() & has.ebx(),
+                    leaf.ecx() & has.ecx(),
+                    leaf.edx() & has.edx());
+            case XSAVE -> xsave ? filterXsave(leaf, has) : leaf.with(0, 0, 0, 0);
             case PARAVIRTUAL_FEATURES ->
                 leaf.with(leaf.eax() & has.eax(), leaf.ebx(), leaf.ecx(), leaf.edx());
             case FREQUENCIES -> leaf.with(tscKhz, leaf.ebx(), leaf.ecx(), leaf.edx());
@@ -125,29 +133,10 @@ record CpuidTable(List<CpuidLeaf> leaves) {
     return new CpuidTable(filtered);
   }
 
-  private CpuidLeaf filter(CpuidLeaf leaf, CpuidLeaf has) {
-    if (leaf.leaf() == STRUCTURED_FEATURES) {
-      return leaf.with(
-          leaf.eax(), leaf.ebx() & has.ebx(), leaf.ecx() & has.ecx(), leaf.edx() & has.edx());
-    }
-    // XSAVE: components, then instructions; sizes are as they are.
+  /** Components, then instructions; sizes are as they are. */
+  private static CpuidLeaf filterXsave(CpuidLeaf leaf, CpuidLeaf has) {
     return leaf.subleaf() < 2
         ? leaf.with(leaf.eax() & has.eax(), leaf.ebx(), leaf.ecx(), leaf.edx())
         : leaf;
-  }
-
-  /** Bits of features that this table has and {@code other} has not. */
-  int lost(CpuidTable other) {
-    int bits = 0;
-    for (int leaf : new int[] {FEATURES, STRUCTURED_FEATURES, EXTENDED_FEATURES}) {
-      CpuidLeaf mine = find(leaf, 0).orElseThrow();
-      CpuidLeaf theirs = other.find(leaf, 0).orElseThrow();
-      bits += Integer.bitCount(mine.ecx() & ~theirs.ecx());
-      bits += Integer.bitCount(mine.edx() & ~theirs.edx());
-      if (leaf == STRUCTURED_FEATURES) {
-        bits += Integer.bitCount(mine.ebx() & ~theirs.ebx());
-      }
-    }
-    return bits;
   }
 }

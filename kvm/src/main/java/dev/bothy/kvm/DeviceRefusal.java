@@ -21,7 +21,8 @@ final class DeviceRefusal {
   static String of(Path device, int error) {
     return switch (error) {
       case FileCalls.ENOENT -> "there is no " + device + ": " + load();
-      case FileCalls.EACCES, FileCalls.EPERM -> "you may not use " + device + ": " + permission(device);
+      case FileCalls.EACCES, FileCalls.EPERM ->
+          "you may not use " + device + ": " + permission(device);
       case ENODEV, FileCalls.ENXIO -> device + " has no KVM behind it: " + load();
       case EBUSY -> device + " is busy: another hypervisor has the processor; end it";
       default -> device + " cannot be opened: " + FileCalls.message(error);
@@ -42,7 +43,11 @@ final class DeviceRefusal {
 
   private static String processor() {
     try (var lines = Files.lines(Path.of("/proc/cpuinfo"))) {
-      return lines.filter(l -> l.startsWith("flags")).findFirst().orElse("").toLowerCase(Locale.ROOT);
+      return lines
+          .filter(l -> l.startsWith("flags"))
+          .findFirst()
+          .orElse("")
+          .toLowerCase(Locale.ROOT);
     } catch (IOException e) {
       return "";
     }

@@ -64,8 +64,7 @@ final class ExitReport {
       int length = Math.clamp(getByte(run + KvmRun.EmulationFailure.INSN_SIZE), 0, 15);
       for (int i = 0; i < length; i++) {
         out.append(i == 0 ? ", whose bytes begin with" : "");
-        out.append(
-            String.format(" %02x", getByte(run + KvmRun.EmulationFailure.INSN_BYTES + i)));
+        out.append(String.format(" %02x", getByte(run + KvmRun.EmulationFailure.INSN_BYTES + i)));
       }
     } else {
       for (int i = 0; i < words; i++) {

@@ -11,7 +11,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/** /dev/kvm, open: what it is able to do, and where machines come from. Thread-safe until closed. */
+/**
+ * /dev/kvm, open: what it is able to do, and where machines come from. Thread-safe until closed.
+ */
 final class KvmDevice implements AutoCloseable {
   /** Where it is on every Linux host. */
   static final Path PATH = Path.of("/dev/kvm");
@@ -128,8 +130,7 @@ final class KvmDevice implements AutoCloseable {
   CpuidTable supportedCpuid() {
     try (Arena arena = Arena.ofConfined()) {
       for (int rows = 128; ; rows *= 2) {
-        MemorySegment list =
-            arena.allocate(KvmCpuid2.SIZE + (long) rows * KvmCpuidEntry2.SIZE, 8);
+        MemorySegment list = arena.allocate(KvmCpuid2.SIZE + (long) rows * KvmCpuidEntry2.SIZE, 8);
         list.set(ValueLayout.JAVA_INT, KvmCpuid2.NENT, rows);
         int result = DeviceCalls.ioctl(descriptor, KVM_GET_SUPPORTED_CPUID, list.address());
         if (result >= 0) {

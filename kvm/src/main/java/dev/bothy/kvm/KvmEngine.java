@@ -48,7 +48,7 @@ public final class KvmEngine implements Engine {
   private final IntFunction<List<CpuidLeaf>> cpuid;
   private final KvmDevice device;
   private final int machine;
-  private final boolean ownMsrs;
+  private final int ownFeatures;
   private final CpuidTable supported;
   private final int[] savedMsrs;
   private HostMemory resetPage;
@@ -67,7 +67,8 @@ public final class KvmEngine implements Engine {
    */
   public KvmEngine(Environment environment, IntFunction<List<CpuidLeaf>> cpuid) {
     if (environment.deterministic()) {
-      throw new KvmException("KVM counts no instructions: give another engine, or the host's clock");
+      throw new KvmException(
+          "KVM counts no instructions: give another engine, or the host's clock");
     }
     this.environment = environment;
     this.cpuid = cpuid;
@@ -82,11 +83,9 @@ public final class KvmEngine implements Engine {
       machine = made;
       supported = device.supportedCpuid();
       savedMsrs = device.savedMsrs();
-      ownMsrs =
-          device.extension(KVM_CAP_X86_USER_SPACE_MSR) != 0
-              && device.extension(KVM_CAP_X86_MSR_FILTER) != 0;
+      ownFeatures = ownFeatures(device);
       placeInternals();
-      if (ownMsrs) {
+      if (ownFeatures != 0) {
         interceptMsrs();
       }
       int slot = 0;
@@ -107,6 +106,17 @@ public final class KvmEngine implements Engine {
       device.close();
       throw e;
     }
+  }
+
+  /**
+   * What the machine's APIC adds to ECX of leaf 1 of CPUID: all its registers, if the kernel leaves
+   * MSRs to us.
+   */
+  static int ownFeatures(KvmDevice device) {
+    return device.extension(KVM_CAP_X86_USER_SPACE_MSR) != 0
+            && device.extension(KVM_CAP_X86_MSR_FILTER) != 0
+        ? CpuidTable.X2APIC | CpuidTable.TSC_DEADLINE
+        : 0;
   }
 
   private void placeInternals() {
@@ -205,9 +215,7 @@ public final class KvmEngine implements Engine {
   }
 
   private CpuidTable table(int index, int tscKhz) {
-    // The APIC is the machine's, where its registers come to us.
-    int ours = ownMsrs ? CpuidTable.X2APIC | CpuidTable.TSC_DEADLINE : 0;
-    return new CpuidTable(cpuid.apply(index)).filtered(supported, ours, tscKhz);
+    return new CpuidTable(cpuid.apply(index)).filtered(supported, ownFeatures, tscKhz);
   }
 
   /** Lets the TSC run as in other engines if the host can do that; kHz at which it does. */

@@ -3,7 +3,7 @@ package dev.bothy.kvm;
 import dev.bothy.host.FileCalls;
 
 /** KVM cannot do what was asked; the message says what and why, in a line for people. */
-public final class KvmException extends RuntimeException {
+public final class KvmException extends UnsupportedOperationException {
   private static final long serialVersionUID = 1L;
 
   KvmException(String message) {

@@ -4,8 +4,8 @@ package dev.bothy.kvm;
  * What this room uses of {@code linux/kvm.h} and {@code asm/kvm.h} on x86-64, under the header's
  * own names. A nested class is a structure ({@code KvmRegs} is {@code kvm_regs}), or a structure in
  * one; its constants are the offsets of members in bytes from the start of the outermost, and
- * {@code SIZE} is what {@code sizeof} says. Constants that begin with {@code KVM_} are the header's.
- * A test compares all of them with what a C compiler makes of the host's header.
+ * {@code SIZE} is what {@code sizeof} says. Constants that begin with {@code KVM_} are the
+ * header's. A test compares all of them with what a C compiler makes of the host's header.
  */
 final class KvmHeader {
   private KvmHeader() {}

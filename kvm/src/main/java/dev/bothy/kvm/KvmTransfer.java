@@ -94,6 +94,15 @@ final class KvmTransfer implements AutoCloseable {
     events.fill((byte) 0);
   }
 
+  /** True if the guest is about to take no event. */
+  boolean nothingOnItsWay() {
+    return (events.get(JAVA_BYTE, KvmVcpuEvents.Exception.INJECTED)
+            | events.get(JAVA_BYTE, KvmVcpuEvents.Exception.PENDING)
+            | events.get(JAVA_BYTE, KvmVcpuEvents.Interrupt.INJECTED)
+            | events.get(JAVA_BYTE, KvmVcpuEvents.Nmi.PENDING))
+        == 0;
+  }
+
   /** From {@link CpuState} to KVM. */
   void load(LocalInterruptController apic) {
     loadSystemRegisters(apic);
@@ -128,7 +137,8 @@ final class KvmTransfer implements AutoCloseable {
       int attributes = state.getInt32(CpuState.segment(i, CpuState.SEGMENT_ATTRIBUTES));
       MemorySegment s = sregs.asSlice(SEGMENTS[i], KvmSegment.SIZE);
       s.set(JAVA_LONG, KvmSegment.BASE, state.get(CpuState.segment(i, CpuState.SEGMENT_BASE)));
-      s.set(JAVA_INT, KvmSegment.LIMIT, state.getInt32(CpuState.segment(i, CpuState.SEGMENT_LIMIT)));
+      s.set(
+          JAVA_INT, KvmSegment.LIMIT, state.getInt32(CpuState.segment(i, CpuState.SEGMENT_LIMIT)));
       s.set(
           JAVA_SHORT,
           KvmSegment.SELECTOR,
@@ -203,8 +213,7 @@ final class KvmTransfer implements AutoCloseable {
   }
 
   private void copy(int from, int to, int length) {
-    MemorySegment.copy(
-        RawMemory.segment(state.address() + from, length), 0, fpu, to, length);
+    MemorySegment.copy(RawMemory.segment(state.address() + from, length), 0, fpu, to, length);
   }
 
   private void loadEvents() {
@@ -215,8 +224,7 @@ final class KvmTransfer implements AutoCloseable {
           default -> 0;
         };
     events.set(JAVA_BYTE, KvmVcpuEvents.Interrupt.SHADOW, (byte) shadow);
-    events.set(
-        JAVA_BYTE, KvmVcpuEvents.Nmi.PENDING, (byte) state.getInt32(CpuState.NMI_PENDING));
+    events.set(JAVA_BYTE, KvmVcpuEvents.Nmi.PENDING, (byte) state.getInt32(CpuState.NMI_PENDING));
     events.set(JAVA_BYTE, KvmVcpuEvents.Nmi.MASKED, (byte) state.getInt32(CpuState.NMI_BLOCKED));
     events.set(
         JAVA_INT,

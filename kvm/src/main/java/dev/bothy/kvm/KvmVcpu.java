@@ -443,12 +443,17 @@ final class KvmVcpu implements Vcpu {
     }
   }
 
-  private void giveStateToKvm() {
+  /** What is in {@link #state} becomes KVM's. */
+  void giveStateToKvm() {
     taskPriority = apic.taskPriority();
     transfer.load(apic);
     tsc.align();
+    // As KVM would tell at an exit here.
+    ready =
+        interruptible()
+            && state.getInt32(CpuState.INTERRUPT_SHADOW) == 0
+            && transfer.nothingOnItsWay();
     lent = false;
-    ready = false;
   }
 
   private Exit failed(String line) {

@@ -75,8 +75,7 @@ class KvmHeaderTest {
         program.append("#ifdef ").append(expression).append('\n');
       }
       program.append(
-          String.format(
-              "printf(\"%s=%%lld\\n\", (long long) (%s));%n", expression, expression));
+          String.format("printf(\"%s=%%lld\\n\", (long long) (%s));%n", expression, expression));
       if (constant && !expression.startsWith("KVM_GET") && !expression.startsWith("KVM_SET")) {
         program.append("#endif\n");
       }

@@ -62,8 +62,7 @@ class KvmResourcesTest {
 
   @Test
   void noDeviceIsToldWithWhatToDo() {
-    KvmException e =
-        assertThrows(KvmException.class, () -> KvmDevice.open(folder.resolve("kvm")));
+    KvmException e = assertThrows(KvmException.class, () -> KvmDevice.open(folder.resolve("kvm")));
     assertTrue(e.getMessage().startsWith("there is no " + folder.resolve("kvm")), e.getMessage());
     assertTrue(
         e.getMessage().contains("modprobe") || e.getMessage().contains("firmware"), e.getMessage());

@@ -38,11 +38,9 @@ final class TinyMachine implements AutoCloseable {
   static final int CODE = 0x1000;
   static final int STACK = 0x8000;
   static final int GDT = 0x9000;
-  static final int PAGE_TABLES = 0x1_0000;
 
   // Attributes of flat segments, as CpuState has them.
   static final int CODE_32 = 0xc09b;
-  static final int CODE_64 = 0xa09b;
   static final int DATA = 0xc093;
 
   final GuestMemory memory;
@@ -51,6 +49,7 @@ final class TinyMachine implements AutoCloseable {
   final ScriptedApic apic = new ScriptedApic();
   final ByteArrayOutputStream output = new ByteArrayOutputStream();
   final Queue<Long> input = new ConcurrentLinkedQueue<>();
+  final MachineClock clock = new Clock();
   final byte[] device = new byte[16];
   final KvmEngine engine;
   final Vcpu cpu;
@@ -68,7 +67,7 @@ final class TinyMachine implements AutoCloseable {
     engine =
         new KvmEngine(
             new Engine.Environment(
-                memory, ports, mmio, new Clock(), CpuModel.V2, 1, false, vcpu -> wakes++),
+                memory, ports, mmio, clock, CpuModel.V2, 1, false, vcpu -> wakes++),
             index -> cpuid);
     cpu = engine.createVcpu(0, apic);
     apic.events = cpu;
@@ -108,43 +107,20 @@ final class TinyMachine implements AutoCloseable {
 
   /** 32-bit protected mode, flat, without paging. */
   CpuState protectedMode() {
-    writeDescriptors(CODE_32);
+    memory.writeLong(GDT, 0);
+    memory.writeLong(GDT + 8, descriptor(CODE_32));
+    memory.writeLong(GDT + 16, descriptor(DATA));
     CpuState state = cpu.state();
     flat(state, CODE_32);
     state.set(CpuState.CR0, 0x11);
     return state;
   }
 
-  /** 64-bit mode; the first GiB and the fourth map one to one, also for user code. */
+  /** 64-bit mode; see {@link ProbeGuest#enterLongMode}. */
   CpuState longMode() {
-    writeDescriptors(CODE_64);
-    for (int i = 0; i < 1024; i++) {
-      memory.writeLong(PAGE_TABLES + 8L * i, 0);
-    }
-    memory.writeLong(PAGE_TABLES, PAGE_TABLES + 0x1000 | 7);
-    for (int g = 0; g < 4; g++) {
-      memory.writeLong(PAGE_TABLES + 0x1000 + 8L * g, PAGE_TABLES + 0x2000 + 0x1000L * g | 7);
-      for (int i = 0; i < 512; i++) {
-        memory.writeLong(
-            PAGE_TABLES + 0x2000 + 0x1000L * g + 8L * i, (long) g << 30 | (long) i << 21 | 0x87);
-      }
-    }
     CpuState state = cpu.state();
-    flat(state, CODE_64);
-    state.set(CpuState.CR3, PAGE_TABLES);
-    state.set(CpuState.CR4, 1 << 5 | 1 << 9 | 1 << 10);
-    state.set(CpuState.EFER, 1 | 1 << 8 | 1 << 10);
-    state.set(CpuState.CR0, 0x8000_0011L);
+    ProbeGuest.enterLongMode(memory, state);
     return state;
-  }
-
-  /** Code and data at 8 and 16, user data and code at 24 and 32, a TSS at 40. */
-  private void writeDescriptors(int code) {
-    memory.writeLong(GDT, 0);
-    memory.writeLong(GDT + 8, descriptor(code));
-    memory.writeLong(GDT + 16, descriptor(DATA));
-    memory.writeLong(GDT + 24, descriptor(DATA | 3 << 5));
-    memory.writeLong(GDT + 32, descriptor(code | 3 << 5));
   }
 
   private static long descriptor(int attributes) {
@@ -158,7 +134,7 @@ final class TinyMachine implements AutoCloseable {
     }
     state.setSegment(CpuState.TR, 40, 0xa000, 0x67, 0x8b);
     state.set(CpuState.GDTR_BASE, GDT);
-    state.setInt32(CpuState.GDTR_LIMIT, 56);
+    state.setInt32(CpuState.GDTR_LIMIT, 23);
     state.set(CpuState.RIP, CODE);
     state.setGpr(CpuState.RSP, STACK);
   }

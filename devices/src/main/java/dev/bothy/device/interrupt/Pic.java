@@ -75,8 +75,7 @@ public final class Pic implements Stateful {
   boolean giveBack(int vector) {
     synchronized (this) {
       boolean ofMaster = master.base == (vector & 0xf8) && master.giveBack(vector & 7);
-      boolean ofSlave =
-          !ofMaster && slave.base == (vector & 0xf8) && slave.giveBack(vector & 7);
+      boolean ofSlave = !ofMaster && slave.base == (vector & 0xf8) && slave.giveBack(vector & 7);
       if (!ofMaster && !ofSlave) {
         return false;
       }

@@ -9,7 +9,9 @@ import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.cpu.CpuidLeaf;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
 
 /** What CPUID answers: AMD64 APM volume 3, appendix E; hypervisor leaves as KVM defines them. */
 public final class CpuidLeaves {
@@ -232,12 +234,49 @@ public final class CpuidLeaves {
         for (int sub = 0; sub < (several ? SUBLEAVES : 1); sub++) {
           int[] words = new int[4];
           leaf(asker, leaf, sub, words);
-          leaves.add(
-              new CpuidLeaf(leaf, sub, several, words[0], words[1], words[2], words[3]));
+          leaves.add(new CpuidLeaf(leaf, sub, several, words[0], words[1], words[2], words[3]));
         }
       }
     }
     return leaves;
+  }
+
+  /**
+   * The features that {@code all} shows and {@code left} does not, both in the form of {@link
+   * #all}.
+   */
+  public static Set<CpuFeature> lost(List<CpuidLeaf> all, List<CpuidLeaf> left) {
+    Set<CpuFeature> lost = EnumSet.noneOf(CpuFeature.class);
+    for (CpuidLeaf before : all) {
+      for (CpuidLeaf after : left) {
+        if (before.leaf() == after.leaf() && before.subleaf() == after.subleaf()) {
+          switch (before.leaf()) {
+            case 1 -> {
+              addLost(lost, LEAF1_ECX, before.ecx() & ~after.ecx());
+              addLost(lost, LEAF1_EDX, before.edx() & ~after.edx());
+            }
+            case 7 -> {
+              addLost(lost, LEAF7_EBX, before.ebx() & ~after.ebx());
+              addLost(lost, LEAF7_ECX, before.ecx() & ~after.ecx());
+            }
+            case EXTENDED_FIRST + 1 -> {
+              addLost(lost, EXTENDED_ECX, before.ecx() & ~after.ecx());
+              addLost(lost, EXTENDED_EDX, before.edx() & ~after.edx());
+            }
+            default -> {}
+          }
+        }
+      }
+    }
+    return lost;
+  }
+
+  private static void addLost(Set<CpuFeature> lost, CpuFeature[] features, int bits) {
+    for (int i = 0; i < 32; i++) {
+      if ((bits >>> i & 1) != 0 && features[i] != null) {
+        lost.add(features[i]);
+      }
+    }
   }
 
   private static void leaf(Asker cpu, int leaf, int sub, int[] out) {

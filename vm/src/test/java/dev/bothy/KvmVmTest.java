@@ -1,0 +1,176 @@
+package dev.bothy;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.machine.Machine;
+import dev.bothy.machine.MachineExit;
+import dev.bothy.machine.MachineOptions;
+import dev.bothy.machine.boot.KernelBoot;
+import dev.bothy.x86.translate.TranslatorEngine;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Whole machines on the host's KVM. */
+@Timeout(120)
+class KvmVmTest {
+  private static final Duration LONG = Duration.ofSeconds(60);
+  private static final int LOAD_ADDRESS = 0x10_0000;
+
+  /** Where the counting kernel tells how far it is. */
+  private static final int PROGRESS = 0x11_0000;
+
+  @TempDir Path folder;
+  private Path kernel;
+
+  @BeforeEach
+  void requireKvm() throws IOException {
+    assumeTrue(
+        Engines.refusal(Engines.KVM).isEmpty(), () -> Engines.refusal(Engines.KVM).orElseThrow());
+    kernel = Files.write(folder.resolve("echo.bin"), EchoKernel.image());
+  }
+
+  private Vm.Builder echo() {
+    return Vm.builder().engine(Engines.KVM).kernel(kernel).memory("2M");
+  }
+
+  private static MachineExit tell(Vm vm, char command) throws Exception {
+    vm.console().expect(EchoKernel.PROMPT, LONG);
+    vm.console().send(String.valueOf(command));
+    return vm.awaitExit();
+  }
+
+  @Test
+  void guestHearsAndAnswers() throws Exception {
+    try (Vm vm = echo().start()) {
+      vm.console().expect(EchoKernel.PROMPT, LONG);
+      vm.console().send("hello");
+      assertEquals("hello", vm.console().expect("hello", LONG));
+      assertEquals("kvm", vm.statistics().engine());
+      assertTrue(vm.statistics().exits().get("kvmPortExits") > 0);
+    }
+  }
+
+  @Test
+  void everyWayToEndIsTold() throws Exception {
+    try (Vm vm = echo().start()) {
+      assertInstanceOf(MachineExit.PoweredOff.class, tell(vm, EchoKernel.POWER_OFF));
+    }
+    try (Vm vm = echo().debugExit(true).start()) {
+      assertEquals(
+          new MachineExit.DebugExit(EchoKernel.EXIT_CODE), tell(vm, EchoKernel.DEBUG_EXIT));
+    }
+    try (Vm vm = echo().start()) {
+      assertInstanceOf(MachineExit.TripleFault.class, tell(vm, EchoKernel.TRIPLE_FAULT));
+    }
+    try (Vm vm = echo().timeout(Duration.ofMillis(200)).start()) {
+      assertInstanceOf(MachineExit.TimedOut.class, tell(vm, EchoKernel.HALT));
+    }
+  }
+
+  @Test
+  void resetStartsTheKernelAgain() throws Exception {
+    try (Vm vm = echo().start()) {
+      vm.console().expect(EchoKernel.PROMPT, LONG);
+      vm.console().send(String.valueOf(EchoKernel.RESET));
+      vm.console().expect(EchoKernel.PROMPT, LONG);
+      vm.console().send("again");
+      vm.console().expect("again", LONG);
+    }
+  }
+
+  /** imul eax, eax, 1103515245; add eax, 12345; inc ebx; mov [progress], ebx; jmp: for ever. */
+  private Path countingKernel() throws IOException {
+    ByteBuffer image = ByteBuffer.allocate(128).order(ByteOrder.LITTLE_ENDIAN);
+    int magic = 0x1bad_b002;
+    image.putInt(magic).putInt(1 << 16).putInt(-(magic + (1 << 16)));
+    image.putInt(LOAD_ADDRESS).putInt(LOAD_ADDRESS).putInt(LOAD_ADDRESS + image.capacity());
+    image.putInt(0).putInt(LOAD_ADDRESS + 32);
+    image.put((byte) 0x31).put((byte) 0xc0).put((byte) 0x31).put((byte) 0xdb);
+    int again = image.position();
+    image.put((byte) 0x69).put((byte) 0xc0).putInt(1_103_515_245);
+    image.put((byte) 0x05).putInt(12_345);
+    image.put((byte) 0x43);
+    image.put((byte) 0x89).put((byte) 0x1d).putInt(PROGRESS);
+    image.put((byte) 0xeb).put((byte) (again - image.position() - 1));
+    return Files.write(folder.resolve("count.bin"), image.array());
+  }
+
+  private MachineOptions counting(String engine) throws Exception {
+    return MachineOptions.of(
+        2 << 20,
+        Engines.factory(engine, CpuModel.V2, TranslatorEngine.Observation.NONE, Optional.empty()),
+        new KernelBoot(countingKernel(), Optional.empty(), ""),
+        value -> {});
+  }
+
+  @Test
+  void aMachineGoesOnThroughAllEnginesWithWhatItHasComputed() throws Exception {
+    List<String> engines = List.of(Engines.KVM, Engines.TRANSLATOR, Engines.INTERPRETER);
+    Machine machine = new Machine(counting(Engines.INTERPRETER));
+    try {
+      machine.start();
+      for (int hop = 0; hop < 10; hop++) {
+        awaitProgress(machine);
+        machine.pause();
+        check(machine);
+        ByteArrayOutputStream state = new ByteArrayOutputStream();
+        machine.save(state);
+        machine.close();
+        String next = engines.get(hop % engines.size());
+        machine =
+            new Machine(counting(Engines.refusal(next).isEmpty() ? next : Engines.INTERPRETER));
+        machine.load(new ByteArrayInputStream(state.toByteArray()));
+        check(machine);
+        machine.resume();
+      }
+      awaitProgress(machine);
+      machine.pause();
+      check(machine);
+    } finally {
+      machine.close();
+    }
+  }
+
+  private static void awaitProgress(Machine machine) throws InterruptedException {
+    int before = machine.memory().readInt(PROGRESS);
+    while (machine.memory().readInt(PROGRESS) - before < 10_000 && machine.running()) {
+      Thread.sleep(1);
+    }
+    assertTrue(machine.running());
+  }
+
+  /** The generator has been stepped as often as the counter says, or once more. */
+  private static void check(Machine machine) {
+    CpuState state = machine.vcpu(0).state();
+    int steps = (int) state.gpr(CpuState.RBX);
+    int value = 0;
+    for (int i = 0; i < steps; i++) {
+      value = value * 1_103_515_245 + 12_345;
+    }
+    int offset = (int) state.get(CpuState.RIP) - (LOAD_ADDRESS + 36);
+    assertTrue(offset >= 0 && offset < 21, "at " + offset);
+    int seen = (int) state.gpr(CpuState.RAX);
+    if (offset == 6 || offset == 11) {
+      value *= 1_103_515_245;
+      value += offset == 11 ? 12_345 : 0;
+    }
+    assertEquals(value, seen, "after " + steps + " steps, at " + offset);
+  }
+}
