@@ -2,6 +2,7 @@
 module dev.bothy.bench {
   requires dev.bothy;
   requires dev.bothy.images;
+  requires dev.bothy.kvm;
   requires dev.bothy.net;
   requires java.management;
   requires jdk.httpserver;

@@ -13,6 +13,7 @@ import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
 import dev.bothy.x86.verify.VerifyEngine;
 import java.nio.file.Path;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -43,6 +44,44 @@ public final class Engines {
   /** Guest time that an instruction takes under {@link #VERIFY}. */
   static final long VERIFY_NANOS = 10;
 
+  /**
+   * What the levels x86-64 to x86-64-v3 of the System V ABI are made of: programs built for a level
+   * do not ask whether it is there, as kernels do with everything else.
+   */
+  private static final Set<CpuFeature> TAKEN_FOR_GRANTED =
+      EnumSet.of(
+          CpuFeature.FPU,
+          CpuFeature.TSC,
+          CpuFeature.MSR,
+          CpuFeature.PAE,
+          CpuFeature.CX8,
+          CpuFeature.APIC,
+          CpuFeature.PGE,
+          CpuFeature.CMOV,
+          CpuFeature.MMX,
+          CpuFeature.FXSR,
+          CpuFeature.SSE,
+          CpuFeature.SSE2,
+          CpuFeature.SYSCALL,
+          CpuFeature.NX,
+          CpuFeature.LM,
+          CpuFeature.CX16,
+          CpuFeature.LAHF_LM,
+          CpuFeature.POPCNT,
+          CpuFeature.SSE3,
+          CpuFeature.SSSE3,
+          CpuFeature.SSE4_1,
+          CpuFeature.SSE4_2,
+          CpuFeature.AVX,
+          CpuFeature.AVX2,
+          CpuFeature.BMI1,
+          CpuFeature.BMI2,
+          CpuFeature.F16C,
+          CpuFeature.FMA,
+          CpuFeature.LZCNT,
+          CpuFeature.MOVBE,
+          CpuFeature.XSAVE);
+
   private Engines() {}
 
   /** Every name that {@link Vm.Builder#engine} takes. */
@@ -57,7 +96,7 @@ public final class Engines {
 
   /**
    * The engine that {@link #AUTO} stands for on this host with processors of {@code model}: KVM
-   * only where a kernel finds in it all that the model promises.
+   * only where it is {@linkplain #kvmShortcoming complete}.
    */
   static String automatic(CpuModel model) {
     return refusal(KVM).isEmpty() && kvmShortcoming(model).isEmpty() ? KVM : inSoftware();
@@ -82,24 +121,38 @@ public final class Engines {
   }
 
   /**
-   * What this host's KVM lacks for processors of {@code model}: features, or else what it fails at;
-   * empty if nothing. Guests that do without run all the same. KVM must not be {@linkplain #refusal
-   * refused}.
+   * What keeps this host's KVM from being complete for processors of {@code model}: features that
+   * programs take for granted, or else what it fails at; empty if nothing. Some guests run all the
+   * same. KVM must not be {@linkplain #refusal refused}.
    */
   public static Optional<String> kvmShortcoming(CpuModel model) {
-    List<CpuidLeaf> wanted = CpuidLeaves.all(model, 1, 0);
     try {
-      Set<CpuFeature> lost = CpuidLeaves.lost(wanted, KvmHost.filter(wanted));
-      if (!lost.isEmpty()) {
-        return Optional.of("no " + words(lost));
+      Set<CpuFeature> needed = lostInKvm(model);
+      needed.retainAll(TAKEN_FOR_GRANTED);
+      if (!needed.isEmpty()) {
+        return Optional.of("no " + words(needed));
       }
-      List<String> failures = KvmHost.failures(wanted);
+      List<String> failures = KvmHost.failures(CpuidLeaves.all(model, 1, 0));
       return failures.isEmpty()
           ? Optional.empty()
           : Optional.of("it fails at " + String.join(", ", failures));
     } catch (KvmException e) {
       return Optional.of(e.getMessage());
     }
+  }
+
+  /**
+   * Which features of {@code model} this host's KVM does not give a guest, which is told so; empty
+   * if none. KVM must not be {@linkplain #refusal refused}.
+   */
+  public static Optional<String> kvmWithout(CpuModel model) {
+    Set<CpuFeature> lost = lostInKvm(model);
+    return lost.isEmpty() ? Optional.empty() : Optional.of(words(lost));
+  }
+
+  private static Set<CpuFeature> lostInKvm(CpuModel model) {
+    List<CpuidLeaf> wanted = CpuidLeaves.all(model, 1, 0);
+    return CpuidLeaves.lost(wanted, KvmHost.filter(wanted));
   }
 
   private static String words(Set<CpuFeature> features) {

@@ -7,7 +7,7 @@ import java.util.Arrays;
 
 /**
  * Runs a benchmark: {@code CHECKOUT
- * boot|compare|conformance|disks|fuzz|io|memory|network|programs|shares|soak|system|verify
+ * boot|compare|conformance|disks|exits|fuzz|io|memory|network|programs|shares|soak|system|verify
  * [option]...}; the launchers in {@code bench/} call it.
  */
 public final class Main {
@@ -23,6 +23,7 @@ public final class Main {
         case "compare" -> Compare.run(home, folder, options);
         case "conformance" -> Conformance.run(home, folder, options);
         case "disks" -> Disks.run(home, folder, options);
+        case "exits" -> Exits.run(home, folder, options);
         case "io" -> Io.run(home, folder, options);
         case "fuzz" -> Fuzz.run(folder, options);
         case "memory" -> Memory.run(home, folder, options);

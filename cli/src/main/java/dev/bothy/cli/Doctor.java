@@ -38,12 +38,11 @@ final class Doctor implements Command.Action {
       Optional<String> refusal = Engines.refusal(engine);
       String trouble = refusal.isPresent() ? "" : trouble(engine);
       boolean works = refusal.isEmpty() && trouble.isEmpty();
+      boolean kvm = engine.equals(Engines.KVM);
       Optional<String> shortcoming =
-          works && engine.equals(Engines.KVM)
-              ? Engines.kvmShortcoming(CpuModel.V2)
-              : Optional.empty();
-      // Those beside KVM need nothing that the host might give in part.
-      sound &= trouble.isEmpty() || engine.equals(Engines.KVM);
+          works && kvm ? Engines.kvmShortcoming(CpuModel.V2) : Optional.empty();
+      // An engine in software needs nothing that the host might give in part.
+      sound &= trouble.isEmpty() || kvm;
       System.out.printf(
           "  %-12s %-4s %s%n",
           engine,
@@ -52,7 +51,7 @@ final class Doctor implements Command.Action {
               ? refusal.orElse(trouble)
               : shortcoming
                   .map(what -> "ran a guest, but is not complete: " + what)
-                  .orElse("ran a guest on Java " + Runtime.version()));
+                  .orElse("ran a guest on Java " + Runtime.version() + (kvm ? without() : "")));
     }
     System.out.println("  auto takes the " + Engines.automatic());
     System.out.println("host:");
@@ -70,6 +69,11 @@ final class Doctor implements Command.Action {
     } catch (VmException e) {
       return e.getMessage();
     }
+  }
+
+  /** What guests are told that this host's KVM does not have. */
+  private static String without() {
+    return Engines.kvmWithout(CpuModel.V2).map(what -> ", without " + what).orElse("");
   }
 
   private static String calls() {
