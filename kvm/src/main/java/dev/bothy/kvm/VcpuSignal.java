@@ -104,8 +104,11 @@ final class VcpuSignal {
   /** Takes a signal away that has done its work. */
   void drain() {
     if (sent) {
-      sent = false;
-      ThreadSignal.drain();
+      // Not between the note and the signal: that would end each KVM_RUN from then on.
+      synchronized (this) {
+        sent = false;
+        ThreadSignal.drain();
+      }
     }
   }
 
