@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.device.virtio.VirtioBlock;
 import dev.bothy.device.virtio.VirtioPci;
 import dev.bothy.guest.DefaultGuest;
@@ -177,7 +178,8 @@ class WriteZeroesGuestTest {
     MachineOptions options =
         MachineOptions.of(
                 256 << 20,
-                Engines.factory(Engines.AUTO, TranslatorEngine.Observation.NONE, Optional.empty()),
+                Engines.factory(
+                    Engines.AUTO, CpuModel.V2, TranslatorEngine.Observation.NONE, Optional.empty()),
                 new KernelBoot(guest.kernel(), Optional.of(guest.initrd()), guest.commandLine()),
                 output)
             .withCard(

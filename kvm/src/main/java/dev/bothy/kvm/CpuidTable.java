@@ -31,6 +31,15 @@ record CpuidTable(List<CpuidLeaf> leaves) {
 
   private static final int XSAVE_BIT = 1 << 26;
 
+  /** PKU and PKS in ECX of {@link #STRUCTURED_FEATURES}: not moved to and from KVM. */
+  private static final int PROTECTION_KEYS = 1 << 3 | 1 << 31;
+
+  /**
+   * What paravirtual features there can be without an APIC in the kernel: both clocks, that they
+   * are stable, and quick port accesses.
+   */
+  private static final int CLOCKS = 1 | 1 << 1 | 1 << 3 | 1 << 24;
+
   /** In EDX of {@link #FEATURES}: says what the topology is. */
   private static final int HTT = 1 << 28;
 
@@ -112,11 +121,11 @@ record CpuidTable(List<CpuidLeaf> leaves) {
                 leaf.with(
                     leaf.eax(),
                     leaf.ebx() & has.ebx(),
-                    leaf.ecx() & has.ecx(),
+                    leaf.ecx() & has.ecx() & ~PROTECTION_KEYS,
                     leaf.edx() & has.edx());
             case XSAVE -> xsave ? filterXsave(leaf, has) : leaf.with(0, 0, 0, 0);
             case PARAVIRTUAL_FEATURES ->
-                leaf.with(leaf.eax() & has.eax(), leaf.ebx(), leaf.ecx(), leaf.edx());
+                leaf.with(leaf.eax() & has.eax() & CLOCKS, leaf.ebx(), leaf.ecx(), leaf.edx());
             case FREQUENCIES -> leaf.with(tscKhz, leaf.ebx(), leaf.ecx(), leaf.edx());
             case EXTENDED_FEATURES ->
                 leaf.with(

@@ -64,6 +64,9 @@ final class KvmTransfer implements AutoCloseable {
 
   private static final int XCR0 = 0;
 
+  /** See {@link CpuState#NMI_PENDING}. */
+  private static final int MOST_NMIS = 2;
+
   private final int vcpu;
   private final CpuState state;
   private final MsrList msrs;
@@ -342,14 +345,11 @@ final class KvmTransfer implements AutoCloseable {
     int shadow = events.get(JAVA_BYTE, KvmVcpuEvents.Interrupt.SHADOW);
     boolean byStack = (shadow & KVM_X86_SHADOW_INT_MOV_SS) != 0;
     state.setInt32(CpuState.INTERRUPT_SHADOW, shadow == 0 ? 0 : byStack ? 2 : 1);
-    boolean nmi =
-        (events.get(JAVA_BYTE, KvmVcpuEvents.Nmi.PENDING)
-                | events.get(JAVA_BYTE, KvmVcpuEvents.Nmi.INJECTED))
-            != 0;
     boolean injected = events.get(JAVA_BYTE, KvmVcpuEvents.Nmi.INJECTED) != 0;
     // One that is on its way blocks the next already, but has not arrived.
     events.set(JAVA_BYTE, KvmVcpuEvents.Nmi.INJECTED, (byte) 0);
-    state.setInt32(CpuState.NMI_PENDING, nmi ? 1 : 0);
+    int waiting = (events.get(JAVA_BYTE, KvmVcpuEvents.Nmi.PENDING) & 0xff) + (injected ? 1 : 0);
+    state.setInt32(CpuState.NMI_PENDING, Math.min(MOST_NMIS, waiting));
     state.setInt32(
         CpuState.NMI_BLOCKED, injected ? 0 : events.get(JAVA_BYTE, KvmVcpuEvents.Nmi.MASKED) & 1);
     if (events.get(JAVA_BYTE, KvmVcpuEvents.Interrupt.INJECTED) != 0

@@ -356,7 +356,7 @@ final class KvmVcpu implements Vcpu {
     }
     if ((taken & SIGNAL_NMI) != 0) {
       if (lent) {
-        state.setInt32(CpuState.NMI_PENDING, 1);
+        state.setInt32(CpuState.NMI_PENDING, Math.max(1, state.getInt32(CpuState.NMI_PENDING)));
       } else {
         require("KVM_NMI", KVM_NMI, 0);
       }

@@ -56,6 +56,9 @@ final class NoInterrupts implements LocalInterruptController {
   }
 
   @Override
+  public void sendCommand(int command, int destination) {}
+
+  @Override
   public void setTscOffset(long ticks) {}
 
   @Override

@@ -90,6 +90,9 @@ final class ScriptedApic implements LocalInterruptController {
   }
 
   @Override
+  public void sendCommand(int command, int destination) {}
+
+  @Override
   public void setTscOffset(long ticks) {}
 
   @Override

@@ -17,7 +17,13 @@ import java.util.Set;
 public final class CpuidLeaves {
   /** All that depends on who asks. */
   private record Asker(
-      CpuModel model, int cpus, int apicId, boolean apicEnabled, boolean osxsave, long xcr0) {
+      CpuModel model,
+      int cpus,
+      int apicId,
+      boolean apicEnabled,
+      boolean osxsave,
+      boolean pke,
+      long xcr0) {
     static Asker of(Processor cpu) {
       return new Asker(
           cpu.model,
@@ -25,6 +31,7 @@ public final class CpuidLeaves {
           cpu.apic.id(),
           (cpu.apic.apicBase() & 0x800) != 0,
           (getLong(cpu.state + CpuState.CR4) & Bits.CR4_OSXSAVE) != 0,
+          (getLong(cpu.state + CpuState.CR4) & Bits.CR4_PKE) != 0,
           getLong(cpu.state + CpuState.XCR0));
     }
   }
@@ -223,7 +230,7 @@ public final class CpuidLeaves {
    * machine.
    */
   public static List<CpuidLeaf> all(CpuModel model, int cpus, int apicId) {
-    Asker asker = new Asker(model, cpus, apicId, true, false, 1);
+    Asker asker = new Asker(model, cpus, apicId, true, false, false, 1);
     List<CpuidLeaf> leaves = new ArrayList<>();
     for (int first : new int[] {0, HYPERVISOR_FIRST, EXTENDED_FIRST}) {
       int[] out = new int[4];
@@ -305,7 +312,7 @@ public final class CpuidLeaves {
       case 5 -> set(out, 0, 0, 0, 0);
       case 7 -> {
         if (sub == 0) {
-          boolean keys = (getLong(cpu.state + CpuState.CR4) & Bits.CR4_PKE) != 0;
+          boolean keys = cpu.pke;
           int ecx = bits(model, LEAF7_ECX) | (keys ? OSPKE : 0);
           set(out, 0, bits(model, LEAF7_EBX), ecx, model.has(FSRM) ? 1 << 4 : 0);
         }
