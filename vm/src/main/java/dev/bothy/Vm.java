@@ -416,7 +416,10 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
-    /** One more port of a console device: /dev/hvc0 and so on, or /dev/virtio-ports/NAME. */
+    /**
+     * One more port of a console device: /dev/hvc0 and so on, where the default guest has a shell,
+     * or /dev/virtio-ports/NAME.
+     */
     public Builder consolePort(ConsolePort value) {
       ports.add(value);
       return this;
@@ -546,13 +549,19 @@ public final class Vm implements AutoCloseable {
       return cache ? Optional.of(DefaultGuest.cacheFolder().resolve(folder)) : Optional.empty();
     }
 
-    /** What the default guest is to mount: it could not find the tags out by itself. */
-    private String shareWords() {
+    /**
+     * What the default guest is to mount, as it could not find the tags out by itself, and how many
+     * terminals it is to wait for and put shells on.
+     */
+    private String guestWords() {
       StringBuilder words = new StringBuilder();
       for (Share share : shares) {
         words.append(" bothy.share=").append(share.tag()).append(share.readOnly() ? ",ro" : "");
       }
-      return words.toString();
+      long terminals =
+          ports.stream().filter(ConsolePort::console).count()
+              + consoleSockets.stream().filter(place -> place.name().isEmpty()).count();
+      return words.append(terminals > 0 ? " bothy.terminals=" + terminals : "").toString();
     }
 
     private KernelBoot boot() throws IOException {
@@ -563,7 +572,7 @@ public final class Vm implements AutoCloseable {
       return new KernelBoot(
           guest.kernel(),
           Optional.of(initrd == null ? guest.initrd() : initrd),
-          (guest.commandLine() + shareWords() + " " + append).strip());
+          (guest.commandLine() + guestWords() + " " + append).strip());
     }
 
     /** Makes the machine and switches it on. */

@@ -23,6 +23,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -38,7 +39,7 @@ class VirtioGuestTest {
 
   @Test
   void everyDeviceIsDrivenByLinux() throws Exception {
-    DefaultGuest guest = GuestShell.guest(DefaultGuest.CLOUD_KERNEL);
+    GuestShell.guest(DefaultGuest.CLOUD_KERNEL);
     byte[] content = new byte[SECTORS * 512];
     new Random(5).nextBytes(content);
     Path first = Files.write(folder.resolve("first"), content);
@@ -48,9 +49,6 @@ class VirtioGuestTest {
     try (Vm vm =
         Vm.builder()
             .name("virtio")
-            .kernel(guest.kernel())
-            .initrd(guest.initrd())
-            .append(guest.commandLine())
             .memory("512M")
             .cpus(2)
             .disk(Disk.parse(first + ",format=raw,serial=first-disk"))
@@ -66,6 +64,7 @@ class VirtioGuestTest {
       checkNetwork(shell);
       checkStream(shell, content);
       checkPorts(shell, socket);
+      checkShell(folder.resolve("terminal"));
       checkTerminal(shell, folder.resolve("terminal"));
       checkBalloon(shell, vm.balloon().orElseThrow());
       assertEquals(List.of(), KernelWarnings.unknown(shell.run("dmesg -r")));
@@ -169,7 +168,7 @@ class VirtioGuestTest {
     shell.run("until [ -c /dev/hvc0 ] && [ -c /dev/vport*p1 ]; do sleep 0.1; done");
     assertEquals("org.test", shell.run("cat /sys/class/virtio-ports/vport*p1/name"));
     try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
-      client.write(ByteBuffer.wrap("to the guest\n".getBytes(StandardCharsets.US_ASCII)));
+      client.write(bytes("to the guest\n"));
       assertEquals("to the guest", shell.run("head -n 1 /dev/vport*p1"));
       shell.run("echo from the guest > $(echo /dev/vport*p1)");
       ByteBuffer answer = ByteBuffer.allocate(15);
@@ -180,13 +179,58 @@ class VirtioGuestTest {
     }
     // What one client has left behind comes before what the next one says.
     try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
-      client.write(ByteBuffer.wrap("left behind\n".getBytes(StandardCharsets.US_ASCII)));
+      client.write(bytes("left behind\n"));
     }
     try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
-      client.write(ByteBuffer.wrap("and again\n".getBytes(StandardCharsets.US_ASCII)));
+      client.write(bytes("and again\n"));
       assertEquals(
           "left behind\nand again",
           shell.run("exec 3< $(echo /dev/vport*p1); head -c 22 <&3; exec 3<&-"));
+    }
+  }
+
+  /** A terminal of the default guest, which has a shell on it; what is typed is echoed there. */
+  private static void checkShell(Path socket) throws Exception {
+    try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
+      client.write(bytes("tty; sleep 1000\n"));
+      awaitText(client, "/dev/hvc0");
+      typeUntil(client, "\003echo answer=$((6*7))\n", "answer=42");
+      client.write(bytes("exit\n"));
+      typeUntil(client, "echo another=$((6*8))\n", "another=48");
+    }
+  }
+
+  /**
+   * Types again and again: what interrupts may come between two programs, and the end of a session
+   * throws away what was typed meanwhile.
+   */
+  private static void typeUntil(SocketChannel client, String typed, String text) throws Exception {
+    AtomicBoolean heard = new AtomicBoolean();
+    FutureTask<Void> typist =
+        new FutureTask<>(
+            () -> {
+              while (!heard.get()) {
+                client.write(bytes(typed));
+                Thread.sleep(1000);
+              }
+              return null;
+            });
+    Thread.ofVirtual().start(typist);
+    awaitText(client, text);
+    heard.set(true);
+    typist.get();
+  }
+
+  private static ByteBuffer bytes(String text) {
+    return ByteBuffer.wrap(text.getBytes(StandardCharsets.US_ASCII));
+  }
+
+  private static void awaitText(SocketChannel client, String text) throws Exception {
+    StringBuilder heard = new StringBuilder();
+    ByteBuffer some = ByteBuffer.allocate(1);
+    while (!heard.toString().endsWith(text)) {
+      assertTrue(client.read(some.clear()) > 0, heard::toString);
+      heard.append((char) some.get(0));
     }
   }
 

@@ -104,8 +104,8 @@ final class Run implements Command.Action {
           "--console",
           "socket=PATH[,...]",
           "One more console, behind a Unix socket that Bothy makes: /dev/hvc0 and so on in the"
-              + " guest; with name=NAME a plain port, /dev/virtio-ports/NAME there. May be given"
-              + " several times.");
+              + " guest, where the default one has a shell; with name=NAME a plain port,"
+              + " /dev/virtio-ports/NAME there. May be given several times.");
 
   private final Option noBalloon =
       syntax.flag(

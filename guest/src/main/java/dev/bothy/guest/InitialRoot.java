@@ -45,7 +45,7 @@ final class InitialRoot {
   static byte[] scripts() throws IOException {
     var all = new java.io.ByteArrayOutputStream();
     for (String name :
-        List.of("inittab", "rc", "devices", "lease", "session", "profile", "power")) {
+        List.of("inittab", "rc", "devices", "lease", "session", "terminal", "profile", "power")) {
       all.write(script(name));
     }
     return all.toByteArray();
@@ -81,6 +81,7 @@ final class InitialRoot {
       root.file("etc/devices", 0755, script("devices"));
       root.file("etc/lease", 0755, script("lease"));
       root.file("etc/session", 0755, script("session"));
+      root.file("etc/terminal", 0755, script("terminal"));
       root.file("etc/profile", 0644, script("profile"));
       root.file("etc/passwd", 0644, text("root::0:0:root:/root:/bin/sh\n"));
       root.file("etc/group", 0644, text("root:x:0:\n"));

@@ -50,7 +50,8 @@ public final class ConsolePort {
     return name;
   }
 
-  boolean console() {
+  /** True if the guest may put a terminal on it. */
+  public boolean console() {
     return console;
   }
 
