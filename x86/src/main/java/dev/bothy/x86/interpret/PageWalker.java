@@ -61,21 +61,26 @@ final class PageWalker {
     nxe = (efer & Bits.EFER_NXE) != 0 && pae;
     userKeys = (cr4 & Bits.CR4_PKE) != 0;
     supervisorKeys = (cr4 & Bits.CR4_PKS) != 0;
+    describe();
   }
 
   /** {@link EngineArea#REFILL_FLAGS} but for what is beyond paging. */
   int refillFlags() {
-    return (cpu.longMode && nxe && !userKeys && !supervisorKeys ? EngineArea.REFILL_ALLOWED : 0)
+    boolean plain =
+        !(userKeys && ProtectionKeys.restrictFirst(cpu, CpuState.PKRU))
+            && !(supervisorKeys && ProtectionKeys.restrictFirst(cpu, CpuState.PKRS));
+    return (cpu.longMode && nxe && plain ? EngineArea.REFILL_ALLOWED : 0)
         | (smep ? EngineArea.REFILL_SMEP : 0)
         | (smap ? EngineArea.REFILL_SMAP : 0)
         | (pge ? EngineArea.REFILL_GLOBAL : 0);
   }
 
-  /** Tells generated code about page tables. */
-  static void describe(long state) {
-    putLong(state + EngineArea.REFILL_FRAME, ADDRESS_BITS & PAGE);
-    putLong(state + EngineArea.REFILL_TABLE_BITS, RESERVED_HIGH | 0xa1);
-    putLong(state + EngineArea.REFILL_PAGE_BITS, RESERVED_HIGH | 0x21);
+  /** Tells generated code about page tables. Entries with another key than 0 are not its. */
+  void describe() {
+    long keys = userKeys || supervisorKeys ? ProtectionKeys.KEY : 0;
+    putLong(cpu.state + EngineArea.REFILL_FRAME, ADDRESS_BITS & PAGE);
+    putLong(cpu.state + EngineArea.REFILL_TABLE_BITS, RESERVED_HIGH | keys | 0xa1);
+    putLong(cpu.state + EngineArea.REFILL_PAGE_BITS, RESERVED_HIGH | keys | 0x21);
   }
 
   boolean smap() {

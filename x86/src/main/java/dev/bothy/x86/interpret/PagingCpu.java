@@ -98,7 +98,7 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     putLong(state + EngineArea.RAM_HIGH_START, GuestMemory.HIGH_START);
     putLong(state + EngineArea.RAM_HIGH_SIZE, highSize);
     putLong(state + EngineArea.CODE_PAGES, codeMap.address());
-    PageWalker.describe(state);
+    walker.describe();
   }
 
   /** What generated code may do about pages that it misses, {@link EngineArea#REFILL_FLAGS}. */

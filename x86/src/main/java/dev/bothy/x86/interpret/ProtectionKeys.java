@@ -17,6 +17,8 @@ final class ProtectionKeys {
   /** Where an entry's key is. */
   private static final int SHIFT = 59;
 
+  static final long KEY = 15L << SHIFT;
+
   private static final int NO_ACCESS = 1;
   private static final int NO_WRITING = 2;
 
@@ -45,6 +47,11 @@ final class ProtectionKeys {
       putInt(cpu.state + register, value);
       cpu.flushAll();
     }
+  }
+
+  /** True if that register, PKRU or PKRS, forbids something to pages with key 0. */
+  static boolean restrictFirst(PagingCpu cpu, int register) {
+    return (getInt(cpu.state + register) & (NO_ACCESS | NO_WRITING)) != 0;
   }
 
   /** What {@code rights}, PKRU or PKRS, keep from a page with that last entry: 0 if nothing. */
