@@ -416,4 +416,24 @@ class LocalApicTest {
     assertEquals(1 << 0x11, read(3, IRR + 0x20));
     assertEquals(0, read(0, ICR));
   }
+
+  @Test
+  void aCountGoesOnWhenItsModeChangesAndIsReloadedOnlyAtItsEnd() {
+    write(0, LVT_TIMER, 0x50);
+    write(0, DIVIDE, 0xb);
+    write(0, INITIAL, 10_000_000);
+    clock.advance(6_000_000);
+    assertEquals(4_000_000, read(0, CURRENT));
+    write(0, LVT_TIMER, 0x2_0050);
+    assertEquals(4_000_000, read(0, CURRENT), "periodic now");
+    clock.advance(5_000_000);
+    assertEquals(9_000_000, read(0, CURRENT), "begun again");
+    clock.advance(4_000_000);
+    write(0, LVT_TIMER, 0x50);
+    assertEquals(5_000_000, read(0, CURRENT), "one-shot again");
+    clock.advance(6_000_000);
+    assertEquals(0, read(0, CURRENT));
+    write(0, LVT_TIMER, 0x2_0050);
+    assertEquals(0, read(0, CURRENT), "what has ended does not begin again");
+  }
 }
