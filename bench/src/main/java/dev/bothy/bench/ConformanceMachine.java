@@ -51,6 +51,11 @@ record ConformanceMachine(String cpu, String memory, String lacking) {
       switch (options.get(i)) {
         case "-cpu" -> cpu = cpu(value, lacking);
         case "-m" -> memory = value.matches("[0-9]+") ? value + "M" : value.toUpperCase();
+        case "-machine" -> {
+          if (value.contains("vmport=on")) {
+            lacking.add("VMware backdoor");
+          }
+        }
         case "-device" -> lacking.add("device " + value.replaceAll(",.*", ""));
         default -> {
           // The others choose how KVM does something, or are values.
