@@ -1,6 +1,7 @@
 package dev.bothy;
 
 import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.debug.GdbServer;
 import dev.bothy.device.virtio.ConsolePort;
 import dev.bothy.device.virtio.VirtioBalloon;
 import dev.bothy.guest.DefaultGuest;
@@ -45,12 +46,19 @@ public final class Vm implements AutoCloseable {
   private final Duration timeout;
   private final Cards cards;
   private final VirtioBalloon balloon;
+  private final GdbServer gdb;
 
   /** Ends with the machine: notices its end, and its time limit. */
   private Thread watcher;
 
   private Vm(
-      Machine machine, ConsoleOutput output, Duration timeout, Cards cards, VirtioBalloon balloon) {
+      Machine machine,
+      ConsoleOutput output,
+      Duration timeout,
+      Cards cards,
+      VirtioBalloon balloon,
+      GdbServer gdb) {
+    this.gdb = gdb;
     this.cards = cards;
     this.balloon = balloon;
     this.machine = machine;
@@ -84,6 +92,9 @@ public final class Vm implements AutoCloseable {
                 new MachineExit.HostError(
                     "the console's output goes nowhere (" + e.getMessage() + ")", e)));
     watcher = Thread.ofPlatform().daemon().name(name + "-watcher").start(this::watch);
+    if (gdb != null) {
+      gdb.start();
+    }
   }
 
   private void watch() {
@@ -152,6 +163,11 @@ public final class Vm implements AutoCloseable {
     return machine.statistics();
   }
 
+  /** What gdb's {@code target remote} takes, if it may connect. */
+  public Optional<String> gdbTarget() {
+    return Optional.ofNullable(gdb).map(GdbServer::target);
+  }
+
   /** By which the guest gives memory back, and says how it uses it, if it has one. */
   public Optional<VirtioBalloon> balloon() {
     return Optional.ofNullable(balloon);
@@ -184,6 +200,9 @@ public final class Vm implements AutoCloseable {
   @Override
   public synchronized void close() {
     output.abandon();
+    if (gdb != null) {
+      gdb.close();
+    }
     machine.close();
     if (watcher != null) {
       watcher.interrupt();
@@ -218,6 +237,7 @@ public final class Vm implements AutoCloseable {
     private final List<NetworkOption> networks = new ArrayList<>();
     private final List<Share> shares = new ArrayList<>();
     private Vsock vsock;
+    private GdbOption gdb;
     private final List<ConsolePort> ports = new ArrayList<>();
     private final List<ConsoleSocket.Place> consoleSockets = new ArrayList<>();
     private boolean balloon = true;
@@ -416,6 +436,12 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
+    /** gdb may connect. */
+    public Builder gdb(GdbOption value) {
+      gdb = value;
+      return this;
+    }
+
     /**
      * One more port of a console device: /dev/hvc0 and so on, where the default guest has a shell,
      * or /dev/virtio-ports/NAME.
@@ -526,7 +552,8 @@ public final class Vm implements AutoCloseable {
         for (PciCard card : cards.cards()) {
           options = options.withCard(card);
         }
-        return new Vm(new Machine(options), output, timeout, cards, made.get());
+        Machine machine = new Machine(options);
+        return new Vm(machine, output, timeout, cards, made.get(), gdbServer(machine));
       } catch (GuestException e) {
         throw new VmException(e.getMessage(), e);
       } catch (UncheckedIOException e) {
@@ -535,6 +562,21 @@ public final class Vm implements AutoCloseable {
         throw new VmException("engine " + engine + " cannot run here: " + e.getMessage(), e);
       } catch (IOException e) {
         throw new VmException("cannot prepare the guest: " + e.getMessage(), e);
+      }
+    }
+
+    private GdbServer gdbServer(Machine machine) throws VmException {
+      if (gdb == null) {
+        return null;
+      }
+      try {
+        if (machine.debugger().isEmpty()) {
+          throw new IOException("engine " + engine + " cannot be debugged: give translator");
+        }
+        return gdb.open(machine);
+      } catch (IOException e) {
+        machine.close();
+        throw new VmException(e.getMessage(), e);
       }
     }
 

@@ -2,6 +2,7 @@ package dev.bothy.cli;
 
 import dev.bothy.ConsoleSocket;
 import dev.bothy.Disk;
+import dev.bothy.GdbOption;
 import dev.bothy.MemorySize;
 import dev.bothy.NetworkOption;
 import dev.bothy.Share;
@@ -107,6 +108,15 @@ final class Run implements Command.Action {
               + " guest, where the default one has a shell; with name=NAME a plain port,"
               + " /dev/virtio-ports/NAME there. May be given several times.");
 
+  private final Option gdb =
+      syntax.option(
+          "--gdb",
+          "PORT|PATH[,wait][,arch=NAME]",
+          "Let gdb connect, with 'target remote :PORT' or 'target remote PATH': a port of the"
+              + " loopback address, or a Unix socket. With wait, the machine does not run before"
+              + " gdb lets it. NAME is how processors are shown: x86-64, i386, i8086 or auto, by"
+              + " their mode (default: auto; docs/DEBUGGING.md has more).");
+
   private final Option noBalloon =
       syntax.flag(
           "--no-balloon",
@@ -172,6 +182,8 @@ final class Run implements Command.Action {
           A disk, and a card whose port 22 is port 2222 of the host's loopback address:
             bothy run --disk debian.qcow2 --net user,hostfwd=:2222-:22 --kernel vmlinuz \\
                 --initrd initrd.img --append "console=ttyS0 root=/dev/vda1"
+          A kernel that waits for gdb, which connects with 'target remote :1234':
+            bothy run --gdb 1234,wait --kernel vmlinuz --append "console=ttyS0 nokaslr"
           This folder, for reading and writing at /mnt/share in the default guest:
             bothy run --share .
           Commands from a pipe, at most two minutes, with statistics:
@@ -254,6 +266,7 @@ final class Run implements Command.Action {
     checked(networks, value -> builder.network(NetworkOption.parse(value)));
     checked(shares, value -> builder.share(Share.parse(value)));
     checked(vsock, value -> builder.vsock(Vsock.parse(value)));
+    checked(gdb, value -> builder.gdb(GdbOption.parse(value)));
     return builder;
   }
 

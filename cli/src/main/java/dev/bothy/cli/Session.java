@@ -73,6 +73,7 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
   int run(Vm machine, boolean isTerminal) throws VmException, IOException, InterruptedException {
     vm = machine;
     try (machine) {
+      machine.gdbTarget().ifPresent(Session::tellTarget);
       machine.start();
       if (interrupted) {
         machine.stop();
@@ -95,6 +96,10 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
       report(end);
       return writeStatistics(machine, end);
     }
+  }
+
+  private static void tellTarget(String target) {
+    System.err.println("bothy: gdb may connect with: target remote " + target);
   }
 
   private static void drain(Vm machine, MachineExit end) throws InterruptedException {

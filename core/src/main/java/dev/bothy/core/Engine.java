@@ -1,6 +1,7 @@
 package dev.bothy.core;
 
 import dev.bothy.core.cpu.CpuModel;
+import java.util.Optional;
 
 /**
  * Something that runs guest code. One instance a machine. The machine gives it everything in {@link
@@ -13,6 +14,11 @@ public interface Engine extends AutoCloseable {
 
   /** Creates vCPU {@code index}; index 0 is the boot processor. The vCPU is reset. */
   Vcpu createVcpu(int index, LocalInterruptController apic);
+
+  /** For a debugger of the machine; empty if this engine cannot be debugged. */
+  default Optional<Debugging> debugging() {
+    return Optional.empty();
+  }
 
   @Override
   void close();

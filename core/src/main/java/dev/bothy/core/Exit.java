@@ -18,7 +18,7 @@ public sealed interface Exit {
   record BudgetSpent() implements Exit {}
 
   /** A breakpoint, watchpoint or single step set by a debugger of the machine, not by the guest. */
-  record DebugStop() implements Exit {}
+  record DebugStop(StopCause cause) implements Exit {}
 
   /** The engine cannot go on; {@code report} tells why, with registers and code bytes. */
   record Failed(String report) implements Exit {}

@@ -20,6 +20,17 @@ public interface Vcpu extends Stateful, CpuEvents, AutoCloseable {
    */
   Exit run(long budget);
 
+  /**
+   * Executes one instruction for a debugger, a breakpoint at it notwithstanding, and returns {@link
+   * Exit.DebugStop}; or returns what {@link #run} would if there is none to execute. Interrupts
+   * wait meanwhile, unless the processor is halted. A fault ends the step where its handler begins.
+   *
+   * @throws UnsupportedOperationException if the engine has no {@link Engine#debugging}
+   */
+  default Exit step() {
+    throw new UnsupportedOperationException("this engine cannot be debugged");
+  }
+
   /** Makes a running {@link #run} return soon with {@link Exit.Kicked}, or the next one at once. */
   void kick();
 

@@ -6,7 +6,6 @@ import dev.bothy.core.GuestMemory;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.Stateful;
-import dev.bothy.device.serial.SerialOutput;
 import dev.bothy.device.serial.Uart16550;
 import dev.bothy.device.virtio.VirtioPci;
 import dev.bothy.device.virtio.VirtioRng;
@@ -21,7 +20,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalLong;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
@@ -45,6 +43,8 @@ public final class Machine implements AutoCloseable {
   private final Engine engine;
   private final List<Vcpu> vcpus = new ArrayList<>();
   private final List<VcpuThread> threads = new ArrayList<>();
+  private final MachineDebugger debugger;
+  private final TimedOutput serialOutput;
 
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition changed = lock.newCondition();
@@ -53,6 +53,10 @@ public final class Machine implements AutoCloseable {
   private boolean powered;
   private boolean pauseWanted;
   private boolean resetWanted;
+
+  /** vCPUs that a debugger holds at the gate, one bit each; read without the lock. */
+  private volatile long held;
+
   private boolean closed;
 
   /** A vCPU thread is at work on a reset, without the lock. */
@@ -72,8 +76,6 @@ public final class Machine implements AutoCloseable {
 
   private volatile long startedAt;
   private volatile long endedAt;
-  private volatile long firstSerialAt;
-  private volatile boolean firstSerialSeen;
 
   /**
    * Makes a machine that is switched off.
@@ -83,6 +85,7 @@ public final class Machine implements AutoCloseable {
   public Machine(MachineOptions options) {
     this.options = options;
     memory = new GuestMemory(options.memory());
+    serialOutput = new TimedOutput(options.serial());
     Board wired = null;
     Engine made = null;
     try {
@@ -90,8 +93,7 @@ public final class Machine implements AutoCloseable {
           options.nanosPerInstruction() > 0
               ? new CountedClock(options.nanosPerInstruction())
               : new HostClock(options.name(), e -> fail("a timer of the machine failed", e));
-      wired =
-          new Board(options, memory, ports, mmio, clock, timed(options.serial()), new Requests());
+      wired = new Board(options, memory, ports, mmio, clock, serialOutput, new Requests());
       board = wired;
       addCards();
       made =
@@ -114,6 +116,7 @@ public final class Machine implements AutoCloseable {
         board.apics().connect(i, vcpu);
         threads.add(new VcpuThread(this, i, vcpu, clock));
       }
+      debugger = engine.debugging().map(d -> new MachineDebugger(this, d)).orElse(null);
     } catch (Throwable e) {
       vcpus.forEach(Vcpu::close);
       if (made != null) {
@@ -144,17 +147,6 @@ public final class Machine implements AutoCloseable {
       board.add(card.create(host));
     }
     board.add(new VirtioPci(new VirtioRng(memory, reproducible)));
-  }
-
-  /** Notes when the first byte goes out. */
-  private SerialOutput timed(SerialOutput output) {
-    return value -> {
-      if (!firstSerialSeen) {
-        firstSerialAt = System.nanoTime();
-        firstSerialSeen = true;
-      }
-      output.write(value);
-    };
   }
 
   private final class Requests implements Board.Requests {
@@ -205,7 +197,7 @@ public final class Machine implements AutoCloseable {
     powered = true;
     startedAt = System.nanoTime();
     live = threads.size();
-    if (!pauseWanted) {
+    if (!stands()) {
       letGo();
     }
     threads.forEach(VcpuThread::start);
@@ -257,7 +249,7 @@ public final class Machine implements AutoCloseable {
     }
   }
 
-  private void bringToStand() {
+  void bringToStand() {
     lock.lock();
     try {
       awaitStanding();
@@ -268,7 +260,7 @@ public final class Machine implements AutoCloseable {
     lock.lock();
     try {
       // Somebody else may have wanted it to go on before all stood.
-      if (powered && !pauseWanted && end == null && !restarting) {
+      if (powered && !stands() && end == null && !restarting) {
         letGo();
       }
     } finally {
@@ -276,14 +268,36 @@ public final class Machine implements AutoCloseable {
     }
   }
 
+  /** All vCPUs are to stay at the gate, and guest time with them. The lock is held. */
+  private boolean stands() {
+    return pauseWanted || held == -1;
+  }
+
+  /**
+   * For a debugger: the vCPUs with a bit in {@code mask} stay at the gate, -1 for all, the others
+   * go on. {@link #bringToStand} waits for all.
+   */
+  void hold(long mask) {
+    lock.lock();
+    try {
+      held = mask;
+      if (powered && end == null && !stands()) {
+        letGo();
+      }
+      callThreads();
+    } finally {
+      lock.unlock();
+    }
+  }
+
   /** Waits for the vCPUs, unless somebody wants them to go on before all stand. */
   private void awaitStanding() {
-    while (powered && end == null && (pauseWanted && waiting < live || restarting)) {
+    while (powered && end == null && (stands() && waiting < live || restarting)) {
       changed.awaitUninterruptibly();
     }
   }
 
-  /** Lets a paused machine go on, or one that has been loaded. */
+  /** Lets a paused machine go on, or one that has been loaded, unless a debugger holds it. */
   public void resume() {
     lock.lock();
     try {
@@ -294,7 +308,9 @@ public final class Machine implements AutoCloseable {
       if (!powered) {
         throw new IllegalStateException("the machine is off");
       }
-      letGo();
+      if (!stands()) {
+        letGo();
+      }
       updateAttention();
     } finally {
       lock.unlock();
@@ -363,15 +379,15 @@ public final class Machine implements AutoCloseable {
     changed.signalAll();
   }
 
-  boolean attention() {
-    return attention;
+  boolean attention(int vcpu) {
+    return attention || (held >>> vcpu & 1) != 0;
   }
 
   /**
    * Called by a vCPU thread that finds {@link #attention}; returns when it may go on, or false when
    * it must end.
    */
-  boolean passGate() {
+  boolean passGate(int vcpu) {
     lock.lock();
     try {
       waiting++;
@@ -383,7 +399,7 @@ public final class Machine implements AutoCloseable {
           }
           if (resetWanted && waiting == live && !restarting) {
             restart();
-          } else if (pauseWanted || resetWanted) {
+          } else if (pauseWanted || resetWanted || (held >>> vcpu & 1) != 0) {
             changed.awaitUninterruptibly();
           } else {
             return true;
@@ -418,7 +434,7 @@ public final class Machine implements AutoCloseable {
     if (failure != null && end == null) {
       end = failure;
       endedAt = System.nanoTime();
-    } else if (!pauseWanted) {
+    } else if (!stands()) {
       letGo();
     }
     updateAttention();
@@ -531,6 +547,11 @@ public final class Machine implements AutoCloseable {
     return vcpus.get(index);
   }
 
+  /** By which it can be debugged; empty if its engine cannot. */
+  public Optional<MachineDebugger> debugger() {
+    return Optional.ofNullable(debugger);
+  }
+
   public MachineOptions options() {
     return options;
   }
@@ -549,26 +570,15 @@ public final class Machine implements AutoCloseable {
       threads.get(i).exits().forEach((kind, count) -> exits.merge(kind, count, Long::sum));
       vcpus.get(i).counters().forEach((kind, count) -> exits.merge(kind, count, Long::sum));
     }
-    List<MachineStatistics.DeviceAccesses> devices = new ArrayList<>();
-    for (AddressSpace space : List.of(ports, mmio)) {
-      for (AddressSpace.Mapping m : space.mappings()) {
-        devices.add(
-            new MachineStatistics.DeviceAccesses(
-                space.name(), m.device(), m.base(), m.reads(), m.writes()));
-      }
-      devices.add(
-          new MachineStatistics.DeviceAccesses(
-              space.name(), "none", -1, space.unclaimedReads(), space.unclaimedWrites()));
-    }
     long until = endedAt != 0 ? endedAt : System.nanoTime();
     return new MachineStatistics(
         engine.name(),
         instructions,
         exits,
-        List.copyOf(devices),
+        MachineStatistics.accesses(List.of(ports, mmio)),
         startedAt == 0 ? 0 : until - startedAt,
         ProcessHandle.current().info().totalCpuDuration().map(Duration::toNanos).orElse(0L),
-        firstSerialSeen ? OptionalLong.of(firstSerialAt - startedAt) : OptionalLong.empty());
+        serialOutput.first().stream().map(at -> at - startedAt).findFirst());
   }
 
   /**
@@ -633,9 +643,19 @@ public final class Machine implements AutoCloseable {
   }
 
   private void requireStanding() {
-    boolean standing = end != null ? live == 0 : pauseWanted && waiting == live && !restarting;
-    if (!powered || closed || !standing) {
+    if (!isStanding()) {
       throw new IllegalStateException("the machine is not paused");
+    }
+  }
+
+  /** True if it was started, and no vCPU runs, nor will before somebody lets it. */
+  boolean isStanding() {
+    lock.lock();
+    try {
+      boolean standing = end != null ? live == 0 : stands() && waiting == live && !restarting;
+      return powered && !closed && standing;
+    } finally {
+      lock.unlock();
     }
   }
 

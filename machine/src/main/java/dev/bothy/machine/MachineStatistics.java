@@ -1,5 +1,7 @@
 package dev.bothy.machine;
 
+import dev.bothy.core.AddressSpace;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
@@ -30,4 +32,18 @@ public record MachineStatistics(
    * @param device "none" for addresses that nothing answers at
    */
   public record DeviceAccesses(String space, String device, long base, long reads, long writes) {}
+
+  /** By all devices of {@code spaces}. */
+  static List<DeviceAccesses> accesses(List<AddressSpace> spaces) {
+    List<DeviceAccesses> devices = new ArrayList<>();
+    for (AddressSpace space : spaces) {
+      for (AddressSpace.Mapping m : space.mappings()) {
+        devices.add(new DeviceAccesses(space.name(), m.device(), m.base(), m.reads(), m.writes()));
+      }
+      devices.add(
+          new DeviceAccesses(
+              space.name(), "none", -1, space.unclaimedReads(), space.unclaimedWrites()));
+    }
+    return List.copyOf(devices);
+  }
 }

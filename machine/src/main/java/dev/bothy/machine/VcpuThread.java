@@ -1,6 +1,7 @@
 package dev.bothy.machine;
 
 import dev.bothy.core.Exit;
+import dev.bothy.core.StopCause;
 import dev.bothy.core.Vcpu;
 import dev.bothy.host.Uninterrupted;
 import java.util.Map;
@@ -17,6 +18,7 @@ final class VcpuThread {
   };
 
   private final Machine machine;
+  private final int index;
   private final Vcpu vcpu;
   private final GuestClock clock;
   private final Thread thread;
@@ -29,6 +31,7 @@ final class VcpuThread {
 
   VcpuThread(Machine machine, int index, Vcpu vcpu, GuestClock clock) {
     this.machine = machine;
+    this.index = index;
     this.vcpu = vcpu;
     this.clock = clock;
     thread =
@@ -78,11 +81,25 @@ final class VcpuThread {
     }
   }
 
+  /** True if the vCPU may run on, false if this is the end; waits while it may not. */
+  private boolean mayRun() {
+    return !machine.attention(index) || machine.passGate(index);
+  }
+
+  private Exit run(long budget) {
+    return steps() ? vcpu.step() : vcpu.run(budget);
+  }
+
+  /** A debugger wants one instruction. */
+  private boolean steps() {
+    return machine.debugger().map(debugger -> debugger.steps(index)).orElse(false);
+  }
+
   private void runFreely() {
-    while (!machine.attention() || machine.passGate()) {
-      if (handle(vcpu.run(Vcpu.UNLIMITED))) {
+    while (mayRun()) {
+      if (handle(run(Vcpu.UNLIMITED))) {
         // An engine makes work visible before it wakes this thread, so no wake-up is lost.
-        while (!machine.attention() && !vcpu.hasWork()) {
+        while (!machine.attention(index) && !vcpu.hasWork()) {
           LockSupport.park(this);
         }
       }
@@ -90,7 +107,7 @@ final class VcpuThread {
   }
 
   private void runCounted(CountedClock counted) {
-    while (!machine.attention() || machine.passGate()) {
+    while (mayRun()) {
       counted.fire();
       long left = pauseAt - counted.executed();
       if (left <= 0) {
@@ -99,7 +116,7 @@ final class VcpuThread {
         continue;
       }
       long before = vcpu.instructions();
-      boolean idle = handle(vcpu.run(Math.min(left, counted.budget())));
+      boolean idle = handle(run(Math.min(left, counted.budget())));
       counted.advance(vcpu.instructions() - before);
       if (idle) {
         skipIdleTime(counted);
@@ -108,7 +125,7 @@ final class VcpuThread {
   }
 
   private void skipIdleTime(CountedClock counted) {
-    while (!machine.attention() && !vcpu.hasWork()) {
+    while (!machine.attention(index) && !vcpu.hasWork()) {
       if (!counted.skipToDeadline()) {
         if (pauseAt != Long.MAX_VALUE) {
           pauseAt = Long.MAX_VALUE;
@@ -137,7 +154,10 @@ final class VcpuThread {
       }
       case Exit.Kicked _ -> exits[3]++;
       case Exit.BudgetSpent _ -> exits[4]++;
-      case Exit.DebugStop _ -> exits[5]++;
+      case Exit.DebugStop(StopCause cause) -> {
+        exits[5]++;
+        machine.debugger().ifPresent(debugger -> debugger.met(index, cause));
+      }
       case Exit.Failed(String report) -> {
         exits[6]++;
         machine.finish(new MachineExit.EngineFailed(report));

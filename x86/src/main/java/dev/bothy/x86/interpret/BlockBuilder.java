@@ -41,7 +41,8 @@ final class BlockBuilder {
     long second = -1;
     while (end == null) {
       offsets[nodes.size()] = (short) at;
-      if (nodes.size() == MOST) {
+      boolean stop = cpu.codeMap.mayStopAt(physical + at);
+      if (nodes.size() == MOST || stop && at > 0) {
         break;
       }
       int status = Decoder.decode(bytes, at, have, bits, instruction);
@@ -75,11 +76,13 @@ final class BlockBuilder {
         if (end != null) {
           endCounts = true;
         } else {
-          nodes.add(factory.node(i, at));
+          Node node = factory.node(i, at);
+          nodes.add(stop ? DebugStops.before(node) : node);
         }
         at += i.length;
       }
-      if (second >= 0 || at >= inPage) {
+      end = stop && end != null ? DebugStops.before(end) : end;
+      if (stop || second >= 0 || at >= inPage) {
         break;
       }
     }

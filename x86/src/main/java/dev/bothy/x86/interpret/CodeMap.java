@@ -34,6 +34,9 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
   private final Translator translator;
   private final List<PagingCpu> cpus = new CopyOnWriteArrayList<>();
 
+  /** A debugger's. */
+  final Breakpoints breakpoints = new Breakpoints((self, physical) -> written(self, physical, 1));
+
   /**
    * @param translator what makes machine code, or null
    */
@@ -154,6 +157,16 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
   @Override
   public void unmarkTranslated(long physical) {
     unmark(physical, TRANSLATIONS);
+  }
+
+  @Override
+  public boolean mayStopAt(long physical) {
+    return breakpoints.mayStopAt(physical);
+  }
+
+  @Override
+  public boolean mayStopOn(long physical) {
+    return breakpoints.mayStopOn(physical);
   }
 
   @Override

@@ -79,7 +79,7 @@ final class DebugRegisters {
   /** After DR0 to DR7 changed: arms what the loop and the TLB look at. */
   static void update(Processor cpu) {
     long dr7 = dr(cpu, 7);
-    boolean data = false;
+    boolean data = cpu.debug.watches();
     boolean code = false;
     boolean ports = false;
     for (int n = 0; n < 4; n++) {

@@ -161,6 +161,9 @@ public final class EngineArea {
   public static final int REFILL_SMEP = 2;
   public static final int REFILL_SMAP = 4;
 
+  /** Fetches may be refilled as well. */
+  public static final int REFILL_FETCHES = 8;
+
   /** CR4.PGE, at the place of the bit that makes a page global. */
   public static final int REFILL_GLOBAL = 0x100;
 

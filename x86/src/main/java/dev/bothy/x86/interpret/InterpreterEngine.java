@@ -1,10 +1,13 @@
 package dev.bothy.x86.interpret;
 
+import dev.bothy.core.Debugging;
 import dev.bothy.core.Engine;
 import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.StopPoints;
 import dev.bothy.core.Vcpu;
 import dev.bothy.x86.translate.Translator;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
 
 /**
@@ -106,6 +109,24 @@ public final class InterpreterEngine implements Engine {
         () -> {
           translator.clear(codeMap);
           vcpus.forEach(vcpu -> vcpu.processor().translated.forgetJumps());
+        });
+  }
+
+  @Override
+  public Optional<Debugging> debugging() {
+    return Optional.of(
+        new Debugging() {
+          @Override
+          public void stopAt(StopPoints points) {
+            boolean fetchAnew = codeMap.breakpoints.set(points.breakpoints());
+            vcpus.forEach(vcpu -> vcpu.stopAt(points.watchpoints(), fetchAnew));
+          }
+
+          @Override
+          public void end() {
+            codeMap.breakpoints.end();
+            stopAt(StopPoints.NONE);
+          }
         });
   }
 

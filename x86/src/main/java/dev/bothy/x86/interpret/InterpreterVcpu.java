@@ -5,12 +5,14 @@ import static dev.bothy.host.RawMemory.getLong;
 import dev.bothy.core.Engine;
 import dev.bothy.core.Exit;
 import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.StopPoints;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /** A vCPU of the interpreter. */
@@ -66,6 +68,16 @@ final class InterpreterVcpu implements Vcpu {
     } finally {
       StateTransfer.store(processor);
     }
+  }
+
+  /** See {@link DebugStops#stopAt}; while the vCPU does not run. */
+  void stopAt(List<StopPoints.Watchpoint> points, boolean fetchAnew) {
+    processor.debug.stopAt(points, fetchAnew);
+  }
+
+  @Override
+  public Exit step() {
+    return processor.debug.step(() -> run(1));
   }
 
   @Override

@@ -64,12 +64,16 @@ final class PageWalker {
     describe();
   }
 
-  /** {@link EngineArea#REFILL_FLAGS} but for what is beyond paging. */
-  int refillFlags() {
+  /**
+   * {@link EngineArea#REFILL_FLAGS} but for what is beyond paging.
+   *
+   * @param fetches {@link EngineArea#REFILL_FETCHES} or 0
+   */
+  int refillFlags(int fetches) {
     boolean plain =
         !(userKeys && ProtectionKeys.restrictFirst(cpu, CpuState.PKRU))
             && !(supervisorKeys && ProtectionKeys.restrictFirst(cpu, CpuState.PKRS));
-    return (cpu.longMode && nxe && plain ? EngineArea.REFILL_ALLOWED : 0)
+    return (cpu.longMode && nxe && plain ? EngineArea.REFILL_ALLOWED | fetches : 0)
         | (smep ? EngineArea.REFILL_SMEP : 0)
         | (smap ? EngineArea.REFILL_SMAP : 0)
         | (pge ? EngineArea.REFILL_GLOBAL : 0);

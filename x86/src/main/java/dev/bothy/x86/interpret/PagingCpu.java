@@ -110,7 +110,8 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
             && !checksAlignment
             && stores == null
             && (base < 0 || hostOf(base) == 0);
-    return plain ? walker.refillFlags() : 0;
+    int fetches = codeMap.breakpoints.any() ? 0 : EngineArea.REFILL_FETCHES;
+    return plain ? walker.refillFlags(fetches) : 0;
   }
 
   /** Gives back what the host lent; not used afterwards. */
@@ -608,6 +609,9 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
 
   /** Enters what the walk has found, if it may be. */
   private void enter(long linear, int access, long entry, int table, long physical) {
+    if (access == FETCH && codeMap.breakpoints.any()) {
+      codeMap.breakpoints.fetched(this, linear, physical);
+    }
     if (access != FETCH && (watching && watchesPage(linear) || checksAlignment && cpl == 3)) {
       if (stores != null && access == WRITE && hostOf(physical) != 0) {
         stores.mayBeWritten(physical & PAGE);

@@ -37,6 +37,7 @@ final class Processor extends SegmentingCpu {
   final InterpreterEngine engine;
   final CodeCache code;
   final long ripAt;
+  final DebugStops debug;
   private final long attentionAt;
 
   /** Host address of {@link EngineArea#STUB_RESULTS}. */
@@ -134,6 +135,7 @@ final class Processor extends SegmentingCpu {
     this.index = index;
     ripAt = state + CpuState.RIP;
     attentionAt = state + CpuState.ATTENTION;
+    debug = new DebugStops(this, codeMap.breakpoints);
     scratch = state + EngineArea.STUB_RESULTS;
     alone = machine.cpus() == 1;
     translated =
@@ -361,6 +363,7 @@ final class Processor extends SegmentingCpu {
     shadowAt = -1;
     // An instruction that faults will be started again: its data breakpoints count then.
     pendingDebug = 0;
+    debug.faulted();
     EventDelivery.exception(this, vector, fault.errorCode);
   }
 
@@ -410,6 +413,10 @@ final class Processor extends SegmentingCpu {
     if ((seen & CpuState.ATTENTION_EVENT) != 0 || getInt(state + CpuState.STARTUP_PENDING) != 0) {
       EventDelivery.processSignals(this);
     }
+    Exit stop = debug.take();
+    if (stop != null) {
+      return stop;
+    }
     if ((seen & CpuState.ATTENTION_KICK) != 0) {
       // What else was there is looked at again on the next entry.
       return new Exit.Kicked();
@@ -432,7 +439,7 @@ final class Processor extends SegmentingCpu {
       EventDelivery.debugTrap(this, bits);
       shadowed = false;
     }
-    if (!shadowed) {
+    if (!shadowed && !debug.holdsInterrupts()) {
       if (getInt(state + CpuState.NMI_PENDING) != 0 && !nmiBlocked) {
         putInt(state + CpuState.NMI_PENDING, getInt(state + CpuState.NMI_PENDING) > 1 ? 1 : 0);
         nmiBlocked = true;
@@ -595,11 +602,12 @@ final class Processor extends SegmentingCpu {
   @Override
   void watch(long linear, int size, boolean write) {
     DebugRegisters.checkData(this, linear, size, write);
+    debug.accessed(linear, size, write);
   }
 
   @Override
   boolean watchesPage(long linear) {
-    return DebugRegisters.watchesPage(this, linear);
+    return DebugRegisters.watchesPage(this, linear) || debug.watchesPage(linear);
   }
 
   /** #GP(0). */
@@ -652,12 +660,17 @@ final class Processor extends SegmentingCpu {
     }
   }
 
-  /** INT n and its kin: RIP behind the instruction is what the handler returns to. */
+  /** INT n and its kin. */
   void softwareInterrupt(int vector) {
+    interruptBy(() -> EventDelivery.software(this, vector));
+  }
+
+  /** RIP behind the instruction is what the handler returns to. */
+  private void interruptBy(Runnable delivery) {
     long start = getLong(ripAt);
     putLong(ripAt, branchTo);
     try {
-      EventDelivery.software(this, vector);
+      delivery.run();
     } catch (GuestFault f) {
       putLong(ripAt, start);
       throw f;
@@ -673,16 +686,7 @@ final class Processor extends SegmentingCpu {
     if (putOff != 0) {
       DebugRegisters.report(this, putOff);
     }
-    long start = getLong(ripAt);
-    putLong(ripAt, branchTo);
-    try {
-      EventDelivery.icebp(this);
-    } catch (GuestFault f) {
-      putLong(ripAt, start);
-      throw f;
-    }
-    stepOnlyIf(false);
-    branchTo = getLong(ripAt);
+    interruptBy(() -> EventDelivery.icebp(this));
   }
 
   /** Nothing is running, or remembered from what ran. */

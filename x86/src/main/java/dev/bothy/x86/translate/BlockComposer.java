@@ -50,13 +50,13 @@ final class BlockComposer {
   }
 
   /**
-   * Writes the block at {@code offset} of the page at host address {@code pageAt}.
+   * Writes the block at {@code physical}, on the page at host address {@code pageAt}.
    *
    * @param secondAt host address of the page where the first instruction goes on, or 0
    * @return false if the first instruction is the interpreter's
    */
-  boolean compose(long pageAt, long secondAt, int offset, int mode) {
-    count = decoder.decode(pageAt, secondAt, offset, mode);
+  boolean compose(long pageAt, long secondAt, long physical, int mode, Translator.CodePages pages) {
+    count = decoder.decode(pageAt, secondAt, physical, mode, pages);
     boolean whole = true;
     while (count != 0) {
       int done = emit(mode, count, whole);

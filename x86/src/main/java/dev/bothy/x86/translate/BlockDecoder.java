@@ -43,7 +43,8 @@ final class BlockDecoder {
   boolean endsByItself;
 
   /** Decodes a block's instructions; their number. */
-  int decode(long pageAt, long secondAt, int offset, int mode) {
+  int decode(long pageAt, long secondAt, long physical, int mode, Translator.CodePages pages) {
+    long start = physical & ~0xfffL;
     int bits = Mode.is(mode, Mode.LONG) ? 64 : 32;
     MemorySegment.copy(
         RawMemory.segment(pageAt, 4096), java.lang.foreign.ValueLayout.JAVA_BYTE, 0, page, 0, 4096);
@@ -62,8 +63,8 @@ final class BlockDecoder {
     int count = 0;
     endsByItself = false;
     straddleFollows = false;
-    int at = offset;
-    while (count < longest && at < 4096) {
+    int at = (int) physical & 0xfff;
+    while (count < longest && at < 4096 && !pages.mayStopAt(start + at)) {
       Instruction i = instructions[count];
       int status = Decoder.decode(page, at, end, bits, i);
       if (status != Decoder.OK || !present(i)) {

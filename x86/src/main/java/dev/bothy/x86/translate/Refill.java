@@ -144,7 +144,7 @@ final class Refill {
     for (int register : SAVED) {
       a.push(register);
     }
-    flag(EngineArea.REFILL_ALLOWED);
+    flag(access == FETCH ? EngineArea.REFILL_FETCHES : EngineArea.REFILL_ALLOWED);
     failIf(Assembler.E);
     a.mov(8, RAX, RCX);
     a.shift(Assembler.SAR, 8, RAX, 47);

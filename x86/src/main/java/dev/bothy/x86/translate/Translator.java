@@ -38,6 +38,16 @@ public final class Translator implements AutoCloseable {
     boolean markTranslated(long physical);
 
     void unmarkTranslated(long physical);
+
+    /** True if the instruction at {@code physical} is to be the interpreter's, for a debugger. */
+    default boolean mayStopAt(long physical) {
+      return false;
+    }
+
+    /** True if one on the page of {@code physical} is. */
+    default boolean mayStopOn(long physical) {
+      return false;
+    }
   }
 
   private static final int STUBS_SIZE = 16384;
@@ -197,7 +207,7 @@ public final class Translator implements AutoCloseable {
           if (!mark(physical, secondPage, pages)) {
             return null;
           }
-          TranslatedBlock kept = secondPage < 0 ? load(physical, pageAt, mode) : null;
+          TranslatedBlock kept = secondPage < 0 ? load(physical, pageAt, mode, pages) : null;
           if (kept != null) {
             return kept;
           }
@@ -205,7 +215,7 @@ public final class Translator implements AutoCloseable {
         }
         // Without the lock: vCPUs ask for it whenever they leave generated code.
         long start = System.nanoTime();
-        boolean some = composer.compose(pageAt, secondAt, (int) physical & 0xfff, mode);
+        boolean some = composer.compose(pageAt, secondAt, physical, mode, pages);
         synchronized (this) {
           boolean sound = composer.end();
           TranslatedBlock block = null;
@@ -256,7 +266,7 @@ public final class Translator implements AutoCloseable {
     if (!stored.mayHave(mode, pageAt, (int) physical & 0xfff) || !pages.markTranslated(physical)) {
       return null;
     }
-    TranslatedBlock block = load(physical, pageAt, mode);
+    TranslatedBlock block = load(physical, pageAt, mode, pages);
     if (block == null) {
       unmarkIfEmpty(physical, pages);
     }
@@ -266,8 +276,11 @@ public final class Translator implements AutoCloseable {
   /**
    * The block at {@code physical}, on a marked page, as an earlier machine has made it; or null.
    */
-  private TranslatedBlock load(long physical, long pageAt, int mode) {
-    StoredBlock record = stored == null ? null : stored.find(mode, pageAt, (int) physical & 0xfff);
+  private TranslatedBlock load(long physical, long pageAt, int mode, CodePages pages) {
+    StoredBlock record =
+        stored == null || pages.mayStopOn(physical)
+            ? null
+            : stored.find(mode, pageAt, (int) physical & 0xfff);
     if (record == null || used + record.codeLength() > memory.size()) {
       return null;
     }

@@ -1,5 +1,6 @@
 package dev.bothy.x86.translate;
 
+import dev.bothy.core.Debugging;
 import dev.bothy.core.Engine;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.Vcpu;
@@ -135,6 +136,11 @@ public final class TranslatorEngine implements Engine {
   @Override
   public Vcpu createVcpu(int index, LocalInterruptController apic) {
     return engine.createVcpu(index, apic);
+  }
+
+  @Override
+  public Optional<Debugging> debugging() {
+    return engine.debugging();
   }
 
   @Override

@@ -1,0 +1,14 @@
+package dev.bothy.core;
+
+/**
+ * What an engine does for a debugger of the machine: its vCPUs return from {@link Vcpu#run} with
+ * {@link Exit.DebugStop} where they are wanted to. The guest's memory and debug registers are not
+ * used for it. Called while none of the engine's vCPUs runs.
+ */
+public interface Debugging {
+  /** From now on vCPUs stop at {@code points}, and nowhere else. */
+  void stopAt(StopPoints points);
+
+  /** Nobody debugs any more: everything is as if nobody ever had. */
+  void end();
+}

@@ -1,0 +1,107 @@
+package dev.bothy.machine;
+
+import dev.bothy.core.Debugging;
+import dev.bothy.core.StopCause;
+import dev.bothy.core.StopPoints;
+
+/**
+ * A machine as a debugger handles it, one debugger at a time: it holds vCPUs, lets them go on or
+ * step, and hears when one has stopped where it was to stop. While all are held, guest time and
+ * devices stand, whoever else pauses and resumes the machine, and the state of vCPUs may be read
+ * and changed. Any thread but the machine's own.
+ */
+public final class MachineDebugger {
+  /** What a debugger hears. */
+  public interface Listener {
+    /**
+     * vCPU {@code index} has stopped for {@code cause}, and all are held and stand. Called on a
+     * thread of its own, again for each vCPU that stopped at about the same time.
+     */
+    void stopped(int index, StopCause cause);
+  }
+
+  private static final long ALL = -1;
+
+  private final Machine machine;
+  private final Debugging engine;
+  private volatile Listener listener;
+  private volatile long stepping;
+
+  MachineDebugger(Machine machine, Debugging engine) {
+    this.machine = machine;
+    this.engine = engine;
+  }
+
+  /**
+   * Holds all vCPUs from now on; does not wait for them. A machine may be held before it is
+   * started.
+   *
+   * @throws IllegalStateException if there is a debugger
+   */
+  public synchronized void attach(Listener debugger) {
+    if (listener != null) {
+      throw new IllegalStateException("the machine has a debugger");
+    }
+    listener = debugger;
+    machine.hold(ALL);
+  }
+
+  /** Holds all vCPUs, and returns when they stand. */
+  public void stop() {
+    machine.hold(ALL);
+    machine.bringToStand();
+  }
+
+  /**
+   * Lets vCPUs go on, which all stand.
+   *
+   * @param running one bit for each vCPU that goes on; the others are held
+   * @param steps those of them that execute one instruction
+   */
+  public void run(long running, long steps) {
+    stepping = steps;
+    machine.hold(~running);
+  }
+
+  /** From now on vCPUs, which all stand, stop there. */
+  public void stopAt(StopPoints points) {
+    engine.stopAt(points);
+  }
+
+  /**
+   * True if all vCPUs stand, and will until {@link #run}: their state may be read and changed. Not
+   * so once the machine has ended.
+   */
+  public boolean stands() {
+    return machine.isStanding();
+  }
+
+  /** The debugger, at whose command all vCPUs stand, goes; they go on as if it had never been. */
+  public synchronized void detach() {
+    if (stands()) {
+      engine.end();
+    }
+    stepping = 0;
+    listener = null;
+    machine.hold(0);
+  }
+
+  boolean steps(int index) {
+    return (stepping >>> index & 1) != 0;
+  }
+
+  /** vCPU {@code index} has stopped; on its thread. */
+  synchronized void met(int index, StopCause cause) {
+    Listener hears = listener;
+    if (hears == null) {
+      return;
+    }
+    machine.hold(ALL);
+    Thread.ofVirtual()
+        .start(
+            () -> {
+              machine.bringToStand();
+              hears.stopped(index, cause);
+            });
+  }
+}
