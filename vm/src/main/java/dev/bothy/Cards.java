@@ -16,10 +16,12 @@ import dev.bothy.image.Images;
 import dev.bothy.machine.PciCard;
 import dev.bothy.net.MacAddress;
 import dev.bothy.net.Network;
+import dev.bothy.net.PortForward;
 import dev.bothy.share.FuseServer;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.function.Consumer;
 
@@ -41,7 +43,9 @@ final class Cards implements AutoCloseable {
 
   private final List<PciCard> cards = new ArrayList<>();
   private final List<BlockDevice> disks = new ArrayList<>();
+  private final List<String> diskLines = new ArrayList<>();
   private final List<Network> networks = new ArrayList<>();
+  private final List<String> networkLines = new ArrayList<>();
   private final List<VsockListener> listeners = new ArrayList<>();
   private final List<ConsoleSocket> sockets = new ArrayList<>();
   private final List<FuseServer> shares = new ArrayList<>();
@@ -55,6 +59,16 @@ final class Cards implements AutoCloseable {
     cards.add(host -> new PciTestDevice());
   }
 
+  /** The disks, a line for people each. */
+  List<String> disks() {
+    return List.copyOf(diskLines);
+  }
+
+  /** The network cards, a line for people each. */
+  List<String> networks() {
+    return List.copyOf(networkLines);
+  }
+
   /**
    * Opens a disk's image.
    *
@@ -65,6 +79,14 @@ final class Cards implements AutoCloseable {
     Images.How how = disk.readOnly() ? Images.How.READING : Images.How.WRITING;
     BlockDevice image = Images.open(disk.file(), how.as(disk.format()));
     disks.add(image);
+    diskLines.add(
+        "%s: %s%d bytes%s, cache %s"
+            .formatted(
+                disk.file(),
+                disk.format().map(format -> format + ", ").orElse(""),
+                image.size(),
+                disk.readOnly() ? ", read-only" : "",
+                disk.cache().name().toLowerCase(Locale.ROOT)));
     cards.add(
         host -> {
           int queues = Math.min(host.cpus(), MAX_QUEUES);
@@ -101,6 +123,7 @@ final class Cards implements AutoCloseable {
     Network network = opened.get();
     networks.add(network);
     MacAddress address = option.mac().orElse(MacAddress.ofCard(networks.size() - 1));
+    networkLines.add(address + ": " + describe(option));
     cards.add(
         host -> {
           int pairs = Math.min(host.cpus(), MAX_QUEUES);
@@ -108,6 +131,27 @@ final class Cards implements AutoCloseable {
           card.plugIn();
           return new VirtioPci(card);
         });
+  }
+
+  private static String describe(NetworkOption option) {
+    return switch (option) {
+      case NetworkOption.None _ -> "none";
+      case NetworkOption.Tap tap -> "tap, interface " + tap.interfaceName();
+      case NetworkOption.User user -> {
+        StringBuilder out = new StringBuilder(user.restricted() ? "user, restricted" : "user");
+        for (PortForward forward : user.forwards()) {
+          out.append(
+              ", %s %s:%d to guest's %s:%d"
+                  .formatted(
+                      forward.protocol().name().toLowerCase(Locale.ROOT),
+                      forward.hostAddress(),
+                      forward.hostPort(),
+                      forward.guestAddress(),
+                      forward.guestPort()));
+        }
+        yield out.toString();
+      }
+    };
   }
 
   /**

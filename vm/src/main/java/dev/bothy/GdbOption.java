@@ -2,6 +2,7 @@ package dev.bothy;
 
 import dev.bothy.debug.GdbServer;
 import dev.bothy.debug.RegisterLayout;
+import dev.bothy.debug.monitor.Monitor;
 import dev.bothy.machine.Machine;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -75,11 +76,11 @@ public record GdbOption(
   }
 
   /** Opens it for {@code machine}, which is off. */
-  GdbServer open(Machine machine) throws IOException {
+  GdbServer open(Machine machine, Monitor monitor) throws IOException {
     GdbServer server =
         path.isPresent()
-            ? GdbServer.atSocket(machine, path.get(), layout)
-            : GdbServer.atPort(machine, port, layout);
+            ? GdbServer.atSocket(machine, monitor, path.get(), layout)
+            : GdbServer.atPort(machine, monitor, port, layout);
     if (waits) {
       server.holdMachine();
     }

@@ -2,6 +2,7 @@ package dev.bothy;
 
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.debug.GdbServer;
+import dev.bothy.debug.monitor.Monitor;
 import dev.bothy.device.virtio.ConsolePort;
 import dev.bothy.device.virtio.VirtioBalloon;
 import dev.bothy.guest.DefaultGuest;
@@ -46,6 +47,7 @@ public final class Vm implements AutoCloseable {
   private final Duration timeout;
   private final Cards cards;
   private final VirtioBalloon balloon;
+  private final Monitor monitor;
   private final GdbServer gdb;
 
   /** Ends with the machine: notices its end, and its time limit. */
@@ -57,7 +59,9 @@ public final class Vm implements AutoCloseable {
       Duration timeout,
       Cards cards,
       VirtioBalloon balloon,
+      Monitor monitor,
       GdbServer gdb) {
+    this.monitor = monitor;
     this.gdb = gdb;
     this.cards = cards;
     this.balloon = balloon;
@@ -161,6 +165,11 @@ public final class Vm implements AutoCloseable {
   /** What the machine has done so far; not after {@link #close}. */
   public MachineStatistics statistics() {
     return machine.statistics();
+  }
+
+  /** By which people see into it and handle it, from the start to {@link #close}. */
+  public Monitor monitor() {
+    return monitor;
   }
 
   /** What gdb's {@code target remote} takes, if it may connect. */
@@ -553,7 +562,9 @@ public final class Vm implements AutoCloseable {
           options = options.withCard(card);
         }
         Machine machine = new Machine(options);
-        return new Vm(machine, output, timeout, cards, made.get(), gdbServer(machine));
+        Monitor monitor = new Monitor(machine, cards::disks, cards::networks);
+        return new Vm(
+            machine, output, timeout, cards, made.get(), monitor, gdbServer(machine, monitor));
       } catch (GuestException e) {
         throw new VmException(e.getMessage(), e);
       } catch (UncheckedIOException e) {
@@ -565,7 +576,7 @@ public final class Vm implements AutoCloseable {
       }
     }
 
-    private GdbServer gdbServer(Machine machine) throws VmException {
+    private GdbServer gdbServer(Machine machine, Monitor monitor) throws VmException {
       if (gdb == null) {
         return null;
       }
@@ -573,7 +584,7 @@ public final class Vm implements AutoCloseable {
         if (machine.debugger().isEmpty()) {
           throw new IOException("engine " + engine + " cannot be debugged: give translator");
         }
-        return gdb.open(machine);
+        return gdb.open(machine, monitor);
       } catch (IOException e) {
         machine.close();
         throw new VmException(e.getMessage(), e);

@@ -1,23 +1,29 @@
 package dev.bothy.cli;
 
 /**
- * Takes the keys that mean something to Bothy out of what is typed: Ctrl-A X quits, Ctrl-A R lets a
- * paused machine go on, Ctrl-A H helps, Ctrl-A Ctrl-A is one Ctrl-A for the guest; Ctrl-A and any
- * other key is dropped. Not thread-safe.
+ * Takes the keys that mean something to Bothy out of what is typed: Ctrl-A X quits, Ctrl-A C opens
+ * the monitor or leaves it, Ctrl-A R lets a paused machine go on, Ctrl-A H helps, Ctrl-A Ctrl-A is
+ * one Ctrl-A; Ctrl-A and any other key is dropped. Not thread-safe.
  */
 final class KeyFilter {
   /** What the user wants of Bothy. */
   interface Commands {
     void quit();
 
+    /** What is typed is from now on for the monitor, or for the guest again. */
+    void monitor();
+
     void resume();
 
     void help();
+
+    /** Keys for whoever they are for at present; called in the order of what is typed. */
+    void typed(byte[] keys, int from, int length) throws InterruptedException;
   }
 
   static final String HELP =
-      "Ctrl-A X quits, Ctrl-A R lets a paused machine go on, Ctrl-A H shows this, Ctrl-A Ctrl-A"
-          + " sends Ctrl-A to the guest";
+      "Ctrl-A X quits, Ctrl-A C opens or leaves the monitor, Ctrl-A R lets a paused machine go on,"
+          + " Ctrl-A H shows this, Ctrl-A Ctrl-A sends Ctrl-A to the guest";
 
   private static final int CTRL_A = 1;
 
@@ -28,8 +34,9 @@ final class KeyFilter {
     this.commands = commands;
   }
 
-  /** Leaves in {@code keys[0..length)} what is for the guest; returns how much that is. */
-  int filter(byte[] keys, int length) {
+  /** Tells of what is in {@code keys[0..length)}, which it changes. */
+  void filter(byte[] keys, int length) throws InterruptedException {
+    int told = 0;
     int kept = 0;
     for (int i = 0; i < length; i++) {
       int key = keys[i];
@@ -45,6 +52,11 @@ final class KeyFilter {
       switch (key) {
         case CTRL_A -> keys[kept++] = CTRL_A;
         case 'x', 'X' -> commands.quit();
+        case 'c', 'C' -> {
+          tell(keys, told, kept);
+          told = kept;
+          commands.monitor();
+        }
         case 'r', 'R' -> commands.resume();
         case 'h', 'H', '?' -> commands.help();
         default -> {
@@ -52,6 +64,12 @@ final class KeyFilter {
         }
       }
     }
-    return kept;
+    tell(keys, told, kept);
+  }
+
+  private void tell(byte[] keys, int from, int to) throws InterruptedException {
+    if (to > from) {
+      commands.typed(keys, from, to - from);
+    }
   }
 }

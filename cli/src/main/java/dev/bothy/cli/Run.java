@@ -169,9 +169,13 @@ final class Run implements Command.Action {
             n   with --debug-exit, (v*2+1) mod 256 for a guest's write of v to port 0xf4
 
         Keys, when standard input is a terminal:
-          Ctrl-A X quits, Ctrl-A R lets a machine go on that a disk's trouble has paused,
-          Ctrl-A H helps, Ctrl-A Ctrl-A sends Ctrl-A. All others go to the guest, Ctrl-C
-          too.
+          Ctrl-A X quits, Ctrl-A C opens the monitor and leaves it, Ctrl-A R lets a machine
+          go on that a disk's trouble has paused, Ctrl-A H helps, Ctrl-A Ctrl-A sends
+          Ctrl-A. All others go to the guest, Ctrl-C too.
+
+        The monitor sees into the machine and handles it: info registers, memory,
+        interrupts, devices, blocks or network; pause, resume, reset, poweroff, nmi,
+        dump-memory FILE. help lists all, the tabulator completes.
 
         Examples:
           A shell in the default guest:

@@ -34,6 +34,9 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
 
   private volatile boolean interrupted;
 
+  /** The monitor's, once it has been wanted; the keyboard's thread's. */
+  private MonitorPrompt prompt;
+
   /** From here on, signals end the machine in good order. {@code statistics} may be null. */
   Session(StatisticsFile statistics, boolean summary) {
     this.statistics = statistics;
@@ -151,10 +154,7 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
           console.send(buffer, 0, length);
           continue;
         }
-        int kept = keys.filter(buffer, length);
-        // A guest that does not read must not keep us from hearing Ctrl-A X.
-        int room = Console.PENDING_LIMIT - console.pending();
-        console.send(buffer, 0, Math.min(kept, room));
+        keys.filter(buffer, length);
       }
       if (isTerminal) {
         // The terminal is gone.
@@ -167,6 +167,26 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
     } catch (InterruptedException e) {
       // Nobody interrupts this thread.
     }
+  }
+
+  @Override
+  public void typed(byte[] keys, int from, int length) throws InterruptedException {
+    if (prompt != null && prompt.isOpen()) {
+      prompt.type(keys, from, length);
+      return;
+    }
+    // A guest that does not read must not keep us from hearing Ctrl-A X.
+    Console console = vm.console();
+    int room = Console.PENDING_LIMIT - console.pending();
+    console.send(keys, from, Math.min(length, room));
+  }
+
+  @Override
+  public void monitor() {
+    if (prompt == null) {
+      prompt = new MonitorPrompt(vm.monitor(), System.err, Terminal.size());
+    }
+    prompt.toggle();
   }
 
   @Override

@@ -10,6 +10,7 @@ import dev.bothy.guest.GuestException;
 import dev.bothy.guest.Progress;
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -96,6 +97,52 @@ class DefaultGuestTerminalTest {
             "nproc; halt\\n",
             "reboot: System halted",
             "\\x01x");
+    assertEquals(130, ended.status(), ended.output());
+  }
+
+  @Test
+  void monitorSeesIntoTheGuestAndHandlesIt() throws Exception {
+    Path dump = folder.resolve("dump");
+    PseudoTerminal.Ended ended =
+        PseudoTerminal.run(
+            LONG,
+            bothy("--cpus", "2"),
+            PROMPT,
+            "\\x01c",
+            "(bothy) ",
+            "info re\\t1\\r",
+            "processor 1: ",
+            "",
+            "(bothy) ",
+            "nonsense\\r",
+            "there is no command",
+            "half a li\\x03info network\\r",
+            "user, ",
+            "dump-memory " + dump + " 0x100000 4096\\r",
+            ": 4096 bytes",
+            "pause\\r",
+            "(bothy) ",
+            "\\x01cecho $((6*7))\\r",
+            "",
+            "\\x01c",
+            "(bothy) ",
+            "resume\\r",
+            "42",
+            "\\x04",
+            "",
+            say("back") + "\\n",
+            "back=42",
+            "\\x01cpoweroff now\\r");
+    assertEquals(130, ended.status(), ended.output());
+    assertEquals(4096, Files.size(dump));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"\\x01x", "SIGTERM", "SIGHUP"})
+  void monitorIsLeftWithTheMachine(String action) throws Exception {
+    PseudoTerminal.Ended ended =
+        PseudoTerminal.run(
+            LONG, bothy(), "Linux version", "\\x01chelp\\r", "pulls the plug", action);
     assertEquals(130, ended.status(), ended.output());
   }
 

@@ -1,6 +1,7 @@
 package dev.bothy.debug;
 
 import dev.bothy.core.StopCause;
+import dev.bothy.debug.monitor.Monitor;
 import dev.bothy.host.Uninterrupted;
 import dev.bothy.host.UnixServer;
 import dev.bothy.machine.Machine;
@@ -40,6 +41,7 @@ public final class GdbServer implements AutoCloseable {
 
   private final Machine machine;
   private final MachineDebugger debugger;
+  private final Monitor monitor;
   private final Optional<RegisterLayout> layout;
   private final Entrance entrance;
   private final String target;
@@ -62,8 +64,13 @@ public final class GdbServer implements AutoCloseable {
   private GdbSession session;
 
   private GdbServer(
-      Machine machine, Entrance entrance, String target, Optional<RegisterLayout> layout) {
+      Machine machine,
+      Monitor monitor,
+      Entrance entrance,
+      String target,
+      Optional<RegisterLayout> layout) {
     this.machine = machine;
+    this.monitor = monitor;
     this.debugger = machine.debugger().orElseThrow();
     this.entrance = entrance;
     this.target = target;
@@ -74,12 +81,14 @@ public final class GdbServer implements AutoCloseable {
    * Takes a port of the loopback address; connections wait until {@link #start}.
    *
    * @param machine that has a {@link Machine#debugger}
+   * @param monitor of that machine, for gdb's {@code monitor}
    * @param port 0: any that is free
    * @param layout how processors are shown; empty: by their mode when the debugger comes, as 64-bit
    *     ones if they have not run yet
    * @throws IOException in one line, if it cannot be had
    */
-  public static GdbServer atPort(Machine machine, int port, Optional<RegisterLayout> layout)
+  public static GdbServer atPort(
+      Machine machine, Monitor monitor, int port, Optional<RegisterLayout> layout)
       throws IOException {
     ServerSocketChannel server = ServerSocketChannel.open();
     try {
@@ -100,7 +109,7 @@ public final class GdbServer implements AutoCloseable {
               server.close();
             }
           };
-      return new GdbServer(machine, entrance, "127.0.0.1:" + given, layout);
+      return new GdbServer(machine, monitor, entrance, "127.0.0.1:" + given, layout);
     } catch (IOException e) {
       server.close();
       throw new IOException(
@@ -109,7 +118,8 @@ public final class GdbServer implements AutoCloseable {
   }
 
   /** The same with a Unix socket, whose file goes when this is closed. */
-  public static GdbServer atSocket(Machine machine, Path path, Optional<RegisterLayout> layout)
+  public static GdbServer atSocket(
+      Machine machine, Monitor monitor, Path path, Optional<RegisterLayout> layout)
       throws IOException {
     UnixServer server = new UnixServer(path);
     Entrance entrance =
@@ -124,7 +134,7 @@ public final class GdbServer implements AutoCloseable {
             server.close();
           }
         };
-    return new GdbServer(machine, entrance, path.toString(), layout);
+    return new GdbServer(machine, monitor, entrance, path.toString(), layout);
   }
 
   /** What gdb's {@code target remote} takes. */
@@ -203,7 +213,8 @@ public final class GdbServer implements AutoCloseable {
       waiting = false;
     }
     debugger.stop();
-    GdbSession made = new GdbSession(machine, debugger, layout.orElseGet(this::layout), packets);
+    GdbSession made =
+        new GdbSession(machine, debugger, monitor, layout.orElseGet(this::layout), packets);
     synchronized (this) {
       session = made;
     }

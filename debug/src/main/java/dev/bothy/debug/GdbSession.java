@@ -4,6 +4,8 @@ import dev.bothy.core.StopCause;
 import dev.bothy.core.StopPoints;
 import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.debug.monitor.Monitor;
+import dev.bothy.debug.monitor.MonitorException;
 import dev.bothy.machine.Machine;
 import dev.bothy.machine.MachineDebugger;
 import java.io.IOException;
@@ -51,6 +53,7 @@ final class GdbSession {
 
   private final Machine machine;
   private final MachineDebugger debugger;
+  private final Monitor monitor;
   private final PacketStream packets;
   private final int cpus;
   private final Registers registers;
@@ -89,9 +92,14 @@ final class GdbSession {
    * @param debugger holds the machine, whose vCPUs all stand
    */
   GdbSession(
-      Machine machine, MachineDebugger debugger, RegisterLayout layout, PacketStream packets) {
+      Machine machine,
+      MachineDebugger debugger,
+      Monitor monitor,
+      RegisterLayout layout,
+      PacketStream packets) {
     this.machine = machine;
     this.debugger = debugger;
+    this.monitor = monitor;
     this.packets = packets;
     cpus = machine.options().cpus();
     registers =
@@ -430,7 +438,7 @@ final class GdbSession {
 
   // Queries.
 
-  private String query(String text) {
+  private String query(String text) throws IOException {
     String name = text.split("[:,;]", 2)[0];
     String rest = text.substring(Math.min(text.length(), name.length() + 1));
     return switch (name) {
@@ -443,6 +451,7 @@ final class GdbSession {
       case "qThreadExtraInfo" -> extra(rest);
       case "qSymbol" -> OK;
       case "qXfer" -> transfer(rest);
+      case "qRcmd" -> monitor(new String(HEX.parseHex(rest), StandardCharsets.UTF_8));
       // QEMU's name for it, which people know.
       case "qqemu.PhyMemMode" -> physical ? "1" : "0";
       case "Qqemu.PhyMemMode" -> {
@@ -506,5 +515,20 @@ final class GdbSession {
     // Escapes may double it.
     int end = (int) Math.min(description.length(), offset + Math.min(length, MOST_MEMORY));
     return (end == description.length() ? "l" : "m") + description.substring((int) offset, end);
+  }
+
+  /** What gdb's user types behind {@code monitor}. */
+  private String monitor(String line) throws IOException {
+    String said;
+    try {
+      said = monitor.run(line);
+    } catch (MonitorException e) {
+      said = e.getMessage() + "\n";
+    }
+    int most = MOST_MEMORY / 4;
+    for (int at = 0; at < said.length(); at += most) {
+      packets.send("O" + hex(said.substring(at, Math.min(said.length(), at + most))));
+    }
+    return OK;
   }
 }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.debug.monitor.Monitor;
 import dev.bothy.machine.Machine;
 import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineOptions;
@@ -20,6 +21,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.regex.Matcher;
@@ -58,7 +60,8 @@ class GdbServerTest {
                   return state;
                 },
                 value -> {}));
-    server = GdbServer.atPort(machine, 0, Optional.empty());
+    server =
+        GdbServer.atPort(machine, new Monitor(machine, List::of, List::of), 0, Optional.empty());
     machine.start();
     server.start();
     awaitCounting();
@@ -366,7 +369,9 @@ class GdbServerTest {
   @Test
   void listensAtAUnixSocketToo(@TempDir Path folder) throws Exception {
     Path path = folder.resolve("gdb");
-    try (GdbServer other = GdbServer.atSocket(machine, path, Optional.empty())) {
+    try (GdbServer other =
+        GdbServer.atSocket(
+            machine, new Monitor(machine, List::of, List::of), path, Optional.empty())) {
       assertEquals(path.toString(), other.target());
       assertTrue(path.toFile().exists());
     }

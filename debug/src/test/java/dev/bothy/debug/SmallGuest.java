@@ -3,6 +3,7 @@ package dev.bothy.debug;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.debug.monitor.Monitor;
 import dev.bothy.machine.EngineFactory;
 import dev.bothy.machine.Machine;
 import dev.bothy.machine.MachineOptions;
@@ -42,7 +43,8 @@ final class SmallGuest implements AutoCloseable {
                     value -> warm.countDown())
                 .withCpus(cpus)
                 .withDebugExit(true));
-    server = GdbServer.atPort(machine, 0, Optional.empty());
+    server =
+        GdbServer.atPort(machine, new Monitor(machine, List::of, List::of), 0, Optional.empty());
     if (waits) {
       server.holdMachine();
     }

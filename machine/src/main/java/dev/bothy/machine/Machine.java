@@ -6,6 +6,7 @@ import dev.bothy.core.GuestMemory;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.Stateful;
+import dev.bothy.device.interrupt.LocalApic;
 import dev.bothy.device.serial.Uart16550;
 import dev.bothy.device.virtio.VirtioPci;
 import dev.bothy.device.virtio.VirtioRng;
@@ -24,6 +25,7 @@ import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Supplier;
 
 /**
  * One x86-64 PC: RAM, board, and one platform thread a vCPU. Several live in one process and share
@@ -56,6 +58,9 @@ public final class Machine implements AutoCloseable {
 
   /** vCPUs that a debugger holds at the gate, one bit each; read without the lock. */
   private volatile long held;
+
+  /** How many look at it and need it to stand. */
+  private int looks;
 
   private boolean closed;
 
@@ -93,7 +98,7 @@ public final class Machine implements AutoCloseable {
           options.nanosPerInstruction() > 0
               ? new CountedClock(options.nanosPerInstruction())
               : new HostClock(options.name(), e -> fail("a timer of the machine failed", e));
-      wired = new Board(options, memory, ports, mmio, clock, serialOutput, new Requests());
+      wired = new Board(options, memory, ports, mmio, clock, serialOutput, new GuestRequests(this));
       board = wired;
       addCards();
       made =
@@ -143,27 +148,8 @@ public final class Machine implements AutoCloseable {
               wantPause();
               Thread.ofVirtual().start(this::bringToStand);
             });
-    for (PciCard card : options.cards()) {
-      board.add(card.create(host));
-    }
+    options.cards().forEach(card -> board.add(card.create(host)));
     board.add(new VirtioPci(new VirtioRng(memory, reproducible)));
-  }
-
-  private final class Requests implements Board.Requests {
-    @Override
-    public void powerOff() {
-      finish(new MachineExit.PoweredOff());
-    }
-
-    @Override
-    public void reset() {
-      Machine.this.reset();
-    }
-
-    @Override
-    public void debugExit(int code) {
-      finish(new MachineExit.DebugExit(code));
-    }
   }
 
   private void wake(int vcpu) {
@@ -240,13 +226,7 @@ public final class Machine implements AutoCloseable {
   }
 
   private void wantPause() {
-    lock.lock();
-    try {
-      pauseWanted = true;
-      callThreads();
-    } finally {
-      lock.unlock();
-    }
+    change(() -> pauseWanted = true);
   }
 
   void bringToStand() {
@@ -270,7 +250,21 @@ public final class Machine implements AutoCloseable {
 
   /** All vCPUs are to stay at the gate, and guest time with them. The lock is held. */
   private boolean stands() {
-    return pauseWanted || held == -1;
+    return pauseWanted || held == -1 || looks > 0;
+  }
+
+  /**
+   * Does {@code look} while no vCPU runs and guest time stands; then all is as it would be without.
+   * Not to be called after {@link #close}.
+   */
+  public <T> T whileStanding(Supplier<T> look) {
+    change(() -> looks++);
+    try {
+      bringToStand();
+      return look.get();
+    } finally {
+      change(() -> looks--);
+    }
   }
 
   /**
@@ -278,10 +272,16 @@ public final class Machine implements AutoCloseable {
    * go on. {@link #bringToStand} waits for all.
    */
   void hold(long mask) {
+    change(() -> held = mask);
+  }
+
+  /** Does something to what {@link #stands} looks at, and acts accordingly. */
+  private void change(Runnable what) {
     lock.lock();
     try {
-      held = mask;
-      if (powered && end == null && !stands()) {
+      boolean stood = stands();
+      what.run();
+      if (stood && !stands() && powered && end == null && !restarting) {
         letGo();
       }
       callThreads();
@@ -304,14 +304,10 @@ public final class Machine implements AutoCloseable {
       if (end != null || closed) {
         return;
       }
-      pauseWanted = false;
+      change(() -> pauseWanted = false);
       if (!powered) {
         throw new IllegalStateException("the machine is off");
       }
-      if (!stands()) {
-        letGo();
-      }
-      updateAttention();
     } finally {
       lock.unlock();
     }
@@ -323,13 +319,7 @@ public final class Machine implements AutoCloseable {
       finish(new MachineExit.Reset());
       return;
     }
-    lock.lock();
-    try {
-      resetWanted = true;
-      callThreads();
-    } finally {
-      lock.unlock();
-    }
+    change(() -> resetWanted = true);
   }
 
   /** Presses the power button; the guest does what it likes about it. */
@@ -375,7 +365,7 @@ public final class Machine implements AutoCloseable {
   }
 
   private void updateAttention() {
-    attention = pauseWanted || resetWanted || end != null;
+    attention = pauseWanted || resetWanted || looks > 0 || end != null;
     changed.signalAll();
   }
 
@@ -399,7 +389,7 @@ public final class Machine implements AutoCloseable {
           }
           if (resetWanted && waiting == live && !restarting) {
             restart();
-          } else if (pauseWanted || resetWanted || (held >>> vcpu & 1) != 0) {
+          } else if (stands() || resetWanted || (held >>> vcpu & 1) != 0) {
             changed.awaitUninterruptibly();
           } else {
             return true;
@@ -547,6 +537,16 @@ public final class Machine implements AutoCloseable {
     return vcpus.get(index);
   }
 
+  /** What answers at its ports; and at addresses of memory that are not RAM. */
+  public List<AddressSpace> spaces() {
+    return List.of(ports, mmio);
+  }
+
+  /** The local APIC of processor {@code index}. */
+  public LocalApic localApic(int index) {
+    return board.apics().localApic(index);
+  }
+
   /** By which it can be debugged; empty if its engine cannot. */
   public Optional<MachineDebugger> debugger() {
     return Optional.ofNullable(debugger);
@@ -575,7 +575,7 @@ public final class Machine implements AutoCloseable {
         engine.name(),
         instructions,
         exits,
-        MachineStatistics.accesses(List.of(ports, mmio)),
+        MachineStatistics.accesses(spaces()),
         startedAt == 0 ? 0 : until - startedAt,
         ProcessHandle.current().info().totalCpuDuration().map(Duration::toNanos).orElse(0L),
         serialOutput.first().stream().map(at -> at - startedAt).findFirst());

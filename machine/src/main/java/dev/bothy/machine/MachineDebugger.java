@@ -26,6 +26,7 @@ public final class MachineDebugger {
   private final Debugging engine;
   private volatile Listener listener;
   private volatile long stepping;
+  private volatile boolean holding;
 
   MachineDebugger(Machine machine, Debugging engine) {
     this.machine = machine;
@@ -43,12 +44,12 @@ public final class MachineDebugger {
       throw new IllegalStateException("the machine has a debugger");
     }
     listener = debugger;
-    machine.hold(ALL);
+    holdAll();
   }
 
   /** Holds all vCPUs, and returns when they stand. */
   public void stop() {
-    machine.hold(ALL);
+    holdAll();
     machine.bringToStand();
   }
 
@@ -60,6 +61,7 @@ public final class MachineDebugger {
    */
   public void run(long running, long steps) {
     stepping = steps;
+    holding = running == 0;
     machine.hold(~running);
   }
 
@@ -82,8 +84,19 @@ public final class MachineDebugger {
       engine.end();
     }
     stepping = 0;
+    holding = false;
     listener = null;
     machine.hold(0);
+  }
+
+  /** True while a debugger holds all vCPUs. */
+  public boolean holds() {
+    return holding;
+  }
+
+  private void holdAll() {
+    holding = true;
+    machine.hold(ALL);
   }
 
   boolean steps(int index) {
@@ -96,7 +109,7 @@ public final class MachineDebugger {
     if (hears == null) {
       return;
     }
-    machine.hold(ALL);
+    holdAll();
     Thread.ofVirtual()
         .start(
             () -> {

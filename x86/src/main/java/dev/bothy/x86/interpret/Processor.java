@@ -25,9 +25,6 @@ import java.util.concurrent.atomic.AtomicInteger;
  * offset.
  */
 final class Processor extends SegmentingCpu {
-  /** PAUSE instructions for each that lets others run. */
-  private static final int PAUSES = 15;
-
   /** Looked at between all instructions while set: single-step, breakpoints, interrupt shadow. */
   static final int ATTENTION_STEP = 16;
 
@@ -646,18 +643,6 @@ final class Processor extends SegmentingCpu {
       pendingDebug |= DebugRegisters.SINGLE_STEP;
     }
     throw StopBlock.SIGNAL;
-  }
-
-  /** PAUSE: whom the guest waits for may need this host processor. */
-  void pause() {
-    int left = getInt(state + EngineArea.PAUSES) - 1;
-    if (left < 0) {
-      putInt(state + EngineArea.PAUSES, PAUSES);
-      Thread.yield();
-    } else {
-      putInt(state + EngineArea.PAUSES, left);
-      Thread.onSpinWait();
-    }
   }
 
   /** INT n and its kin. */

@@ -21,6 +21,9 @@ import dev.bothy.x86.decode.Instruction;
  * are xored into the result's low byte for PF.
  */
 abstract class SegmentingCpu extends PagingCpu {
+  /** PAUSE instructions for each that lets others run. */
+  private static final int PAUSES = 15;
+
   long flagResult = 1;
   long flagAux;
 
@@ -541,5 +544,17 @@ abstract class SegmentingCpu extends PagingCpu {
     putInt(at + CpuState.SEGMENT_ATTRIBUTES, segment == CpuState.SS ? cpl << 5 : 0);
     putLong(at + CpuState.SEGMENT_BASE, 0);
     putInt(at + CpuState.SEGMENT_LIMIT, 0);
+  }
+
+  /** PAUSE: whom the guest waits for may need this host processor. */
+  void pause() {
+    int left = getInt(state + EngineArea.PAUSES) - 1;
+    if (left < 0) {
+      putInt(state + EngineArea.PAUSES, PAUSES);
+      Thread.yield();
+    } else {
+      putInt(state + EngineArea.PAUSES, left);
+      Thread.onSpinWait();
+    }
   }
 }

@@ -1,0 +1,177 @@
+package dev.bothy.debug;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.bothy.debug.monitor.Monitor;
+import dev.bothy.debug.monitor.MonitorCommand;
+import dev.bothy.debug.monitor.MonitorException;
+import dev.bothy.machine.MachineExit;
+import dev.bothy.x86.interpret.InterpreterEngine;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@Timeout(120)
+class MonitorTest {
+  private SmallGuest guest;
+  private Monitor monitor;
+
+  @BeforeEach
+  void start() throws Exception {
+    guest = new SmallGuest(InterpreterEngine::new, 2, false);
+    guest.awaitWarm();
+    monitor = new Monitor(guest.machine, () -> List.of("a disk"), List::of);
+  }
+
+  @AfterEach
+  void close() {
+    guest.close();
+  }
+
+  @Test
+  void showsRegistersOfARunningMachine() throws Exception {
+    String all = monitor.run("info registers");
+    assertTrue(all.contains("processor 0: runs"), all);
+    assertTrue(all.contains("processor 1: runs"), all);
+    assertTrue(all.contains("cs   0008"), all);
+    assertTrue(all.contains("efer 500"), all);
+    assertFalse(monitor.run("  info   registers 1 ").contains("processor 0"));
+    guest.awaitMoreRounds(guest.rounds());
+  }
+
+  @Test
+  void showsWhatThereIs() throws Exception {
+    assertTrue(monitor.run("info memory").contains("4-level paging, tables at"));
+    assertTrue(monitor.run("info memory").contains("RAM 000000000000 to 000000ffffff, 16384 KiB"));
+    String interrupts = monitor.run("info interrupts");
+    assertTrue(interrupts.contains("local APIC 1: base fee00800"), interrupts);
+    assertTrue(interrupts.contains("8259s: masks"), interrupts);
+    String devices = monitor.run("info devices");
+    assertTrue(devices.contains("ports 3f8 to 3ff: com1"), devices);
+    assertTrue(devices.contains("pci   00:01.0: 1af4:1044"), devices);
+    assertEquals("a disk\n", monitor.run("info blocks"));
+    assertEquals("none\n", monitor.run("info network"));
+    String help = monitor.run("help");
+    for (MonitorCommand command : monitor.commands()) {
+      assertTrue(help.contains(command.name()), help);
+    }
+  }
+
+  @Test
+  void pausesAndResumes() throws Exception {
+    assertEquals("", monitor.run("pause"));
+    long rounds = guest.rounds();
+    assertTrue(monitor.run("info registers 0").contains("processor 0"));
+    assertEquals(rounds, guest.rounds());
+    assertEquals("", monitor.run("resume"));
+    guest.awaitMoreRounds(rounds);
+  }
+
+  @Test
+  void resetsInterruptsAndPowersOff() throws Exception {
+    monitor.run("pause");
+    final long before = guest.rounds();
+    monitor.run("reset");
+    monitor.run("resume");
+    while (guest.rounds() >= before) {
+      Thread.sleep(1);
+    }
+    guest.awaitMoreRounds(1);
+    monitor.run("poweroff");
+    guest.awaitMoreRounds(guest.rounds());
+    monitor.run("poweroff now");
+    assertEquals(
+        Optional.of(new MachineExit.Stopped()), guest.machine.awaitExit(Duration.ofSeconds(60)));
+  }
+
+  @Test
+  void nonMaskableInterruptReachesProcessors() throws Exception {
+    // The guest has nobody for it.
+    monitor.run("nmi");
+    assertTrue(
+        guest.machine.awaitExit(Duration.ofSeconds(60)).get() instanceof MachineExit.TripleFault);
+  }
+
+  @Test
+  void dumpsMemory(@TempDir Path folder) throws Exception {
+    long code = SmallGuest.address("scale");
+    Path piece = folder.resolve("piece");
+    assertEquals(
+        piece + ": 4 bytes\n",
+        monitor.run("dump-memory " + piece + " 0x" + Long.toHexString(code) + " 4"));
+    byte[] bytes = Files.readAllBytes(piece);
+    assertEquals(0x55, bytes[0]);
+    assertEquals(4, bytes.length);
+    Path all = folder.resolve("all");
+    assertEquals(all + ": 16777216 bytes\n", monitor.run("dump-memory " + all));
+    assertEquals(16 << 20, Files.size(all));
+    assertEquals(bytes[3], Files.readAllBytes(all)[(int) code + 3]);
+    String refusal =
+        assertThrows(MonitorException.class, () -> monitor.run("dump-memory " + all)).getMessage();
+    assertTrue(refusal.contains("is there already"), refusal);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "quux",
+        "info",
+        "info quux",
+        "info registers 2",
+        "info registers -1",
+        "info registers 0 1",
+        "info memory now",
+        "poweroff soon",
+        "resume now",
+        "dump-memory",
+        "dump-memory /nowhere/at/all",
+        "dump-memory a 1",
+        "dump-memory a 0xffffff 2",
+        "dump-memory a 0 0",
+        "dump-memory a x 1",
+        "dump-memory a 0x 1",
+        "dump-memory \0"
+      })
+  void refusesInOneLine(String line) {
+    String message = assertThrows(MonitorException.class, () -> monitor.run(line)).getMessage();
+    assertFalse(message.isBlank() || message.contains("\n"), message);
+  }
+
+  @Test
+  void completes() {
+    assertEquals(List.of("pause", "poweroff"), monitor.complete(List.of(), "p"));
+    assertEquals(List.of("interrupts"), monitor.complete(List.of("info"), "i"));
+    assertEquals(List.of("0", "1"), monitor.complete(List.of("info", "registers"), ""));
+    assertEquals(List.of("now"), monitor.complete(List.of("poweroff"), ""));
+    assertEquals(List.of(), monitor.complete(List.of("pause"), ""));
+    assertEquals(List.of(), monitor.complete(List.of("info", "registers", "0"), ""));
+  }
+
+  @Test
+  void answersGdb() throws Exception {
+    String output =
+        new Gdb(
+                SmallGuest.elf(),
+                "target remote " + guest.server.target(),
+                "monitor info memory",
+                "monitor resume",
+                "monitor nonsense",
+                "detach")
+            .finish();
+    assertTrue(output.contains("RAM 000000000000"), output);
+    assertTrue(output.contains("gdb still holds it"), output);
+    assertTrue(output.contains("there is no command \"nonsense\""), output);
+  }
+}

@@ -1,0 +1,19 @@
+package dev.bothy.machine;
+
+/** What a guest asks of its machine. */
+record GuestRequests(Machine machine) implements Board.Requests {
+  @Override
+  public void powerOff() {
+    machine.finish(new MachineExit.PoweredOff());
+  }
+
+  @Override
+  public void reset() {
+    machine.reset();
+  }
+
+  @Override
+  public void debugExit(int code) {
+    machine.finish(new MachineExit.DebugExit(code));
+  }
+}
