@@ -16,7 +16,10 @@ final class Gdb {
   private final StringBuilder output = new StringBuilder();
   private final Thread reader;
 
-  /** Starts gdb on {@code file}, to do {@code commands} one after the other. */
+  /**
+   * Starts gdb on {@code file}, or on nothing if that is null, to do {@code commands} one after the
+   * other.
+   */
   Gdb(Path file, String... commands) throws IOException {
     assumeTrue(isThere(), "gdb is not installed: apt-get install gdb");
     List<String> line = new ArrayList<>(List.of("gdb", "-q", "-nx", "-batch"));
@@ -24,7 +27,9 @@ final class Gdb {
       line.add("-ex");
       line.add(command);
     }
-    line.add(file.toString());
+    if (file != null) {
+      line.add(file.toString());
+    }
     ProcessBuilder builder = new ProcessBuilder(line).redirectErrorStream(true);
     builder.environment().put("LC_ALL", "C");
     builder.environment().remove("DEBUGINFOD_URLS");
