@@ -155,9 +155,13 @@ final class GdbSession {
   synchronized void ended(int status) throws IOException {
     end = "W" + HEX.toHexDigits((byte) status);
     if (running) {
-      running = false;
-      tell(end);
+      ended(end);
     }
+  }
+
+  private void ended(String how) throws IOException {
+    running = false;
+    tell(how);
   }
 
   private void tell(String reply) throws IOException {
@@ -196,6 +200,14 @@ final class GdbSession {
         packets.send(OK);
       }
       return false;
+    }
+    if (!running && !debugger.stands() && text.matches("(?s)[cCsS].*|vCont;.*")) {
+      // The machine is ending: that is the answer.
+      running = true;
+      if (end != null) {
+        ended(end);
+      }
+      return true;
     }
     String reply;
     try {

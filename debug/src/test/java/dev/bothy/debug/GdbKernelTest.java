@@ -113,7 +113,7 @@ class GdbKernelTest {
             "print $pc != " + address,
             "x/s (*(long *)$rdi) + 0",
             "delete",
-            "watch *(long *)($rsp - 8)",
+            "watch -l *(long *)($rsp - 8)",
             "continue",
             "print (long)$gs_base < 0 || (long)$k_gs_base < 0",
             "delete",
