@@ -102,6 +102,7 @@ final class MonitorPrompt {
         // Ctrl-C begins a new line; and leaving ends this one.
       } catch (EndOfFileException e) {
         close();
+        say("back at the guest\n");
       }
     }
   }
