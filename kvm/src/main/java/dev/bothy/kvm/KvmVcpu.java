@@ -11,6 +11,7 @@ import static dev.bothy.kvm.KvmHeader.*;
 import dev.bothy.core.Engine;
 import dev.bothy.core.Exit;
 import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.StopCause;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.cpu.ResetValues;
@@ -230,7 +231,7 @@ final class KvmVcpu implements Vcpu {
         return new Exit.Shutdown(report("triple fault"));
       }
       case KVM_EXIT_DEBUG -> {
-        return new Exit.DebugStop();
+        return new Exit.DebugStop(new StopCause.Stepped());
       }
       default -> {
         return failed(ExitReport.reason(run));
