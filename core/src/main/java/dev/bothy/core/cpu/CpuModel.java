@@ -73,15 +73,25 @@ public record CpuModel(String name, Set<CpuFeature> features) {
                   CpuFeature.MISALIGNSSE,
                   CpuFeature.FXSR_OPT)));
 
+  /** x86-64-v3: AVX, AVX2, FMA and F16C besides. */
+  public static final CpuModel V3 =
+      V2.and("v3", CpuFeature.AVX, CpuFeature.AVX2, CpuFeature.FMA, CpuFeature.F16C);
+
   /** Everything that there is. */
-  public static final CpuModel MAX = new CpuModel("max", V2.features);
+  public static final CpuModel MAX = V3.and("max", CpuFeature.SSE4A);
+
+  private CpuModel and(String newName, CpuFeature... more) {
+    EnumSet<CpuFeature> all = EnumSet.copyOf(features);
+    all.addAll(List.of(more));
+    return new CpuModel(newName, all);
+  }
 
   /** What else a model may be given: kernels would want PKRU in what XSAVE saves. */
   private static final Set<CpuFeature> MORE = Set.of(CpuFeature.PKU, CpuFeature.PKS);
 
   /** The models that {@code --cpu} takes. */
   public static List<CpuModel> all() {
-    return List.of(V1, V2, MAX);
+    return List.of(V1, V2, V3, MAX);
   }
 
   public static Optional<CpuModel> byName(String name) {

@@ -35,6 +35,13 @@ public abstract class Cpu {
   /** Where pure functions leave 128-bit results. */
   final long[] vector = new long[2];
 
+  /** Operands and result of the AVX instruction at hand: four longs each, the lowest first. */
+  final long[] vectorA = new long[4];
+
+  final long[] vectorB = new long[4];
+  final long[] vectorC = new long[4];
+  final long[] vectorResult = new long[4];
+
   Cpu(long state) {
     this.state = state;
   }
@@ -54,7 +61,7 @@ public abstract class Cpu {
     putLong(state + CpuState.GPR + 8L * index, value & 0xffff_ffffL);
   }
 
-  /** Low or high ({@code half} 1) 8 bytes of an XMM register. */
+  /** Eight bytes of a vector register: {@code half} 0 and 1 are XMM's, 2 and 3 the rest of YMM. */
   final long xmm(int register, int half) {
     return getLong(state + CpuState.VECTORS + (long) register * CpuState.VECTOR_SIZE + 8L * half);
   }
@@ -87,6 +94,13 @@ public abstract class Cpu {
    * added and limit, type and canonical form checked (#GP(0), #SS(0)).
    */
   abstract long linear(Instruction instruction, int size);
+
+  /**
+   * The same of {@code offset} in {@code segment}.
+   *
+   * @param write it is to be written to, too
+   */
+  abstract long linear(int segment, long offset, int size, boolean write);
 
   /** Offset part of the memory operand, address size applied. */
   abstract long offset(Instruction instruction);
@@ -148,6 +162,12 @@ public abstract class Cpu {
    * every SSE instruction.
    */
   abstract void requireSse();
+
+  /**
+   * #UD outside protected mode and unless CR4.OSXSAVE and XCR0 enable AVX, #NM with CR0.TS. Called
+   * before every AVX instruction.
+   */
+  abstract void requireAvx();
 
   /**
    * #NM (EM or TS), then #MF if an unmasked x87 exception is pending: the start of every waiting

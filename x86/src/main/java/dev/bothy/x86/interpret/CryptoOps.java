@@ -1,6 +1,7 @@
 package dev.bothy.x86.interpret;
 
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.simd.AesRound;
 import dev.bothy.x86.simd.BinaryPolynomial;
 import dev.bothy.x86.simd.ShaRound;
@@ -26,37 +27,11 @@ final class CryptoOps {
     long aLow = cpu.xmm(d, 0);
     long aHigh = cpu.xmm(d, 1);
     int control = (int) i.immediate & 0xff;
+    if (lane(i.op, aLow, aHigh, bLow, bHigh, control, cpu.vector)) {
+      setFromScratch(cpu, d);
+      return;
+    }
     switch (i.op) {
-      case AESENC -> {
-        cpu.setXmm(d, 0, AesRound.encrypt(aLow, aHigh) ^ bLow);
-        cpu.setXmm(d, 1, AesRound.encrypt(aHigh, aLow) ^ bHigh);
-      }
-      case AESENCLAST -> {
-        cpu.setXmm(d, 0, AesRound.encryptLast(aLow, aHigh) ^ bLow);
-        cpu.setXmm(d, 1, AesRound.encryptLast(aHigh, aLow) ^ bHigh);
-      }
-      case AESDEC -> {
-        cpu.setXmm(d, 0, AesRound.decrypt(aLow, aHigh) ^ bLow);
-        cpu.setXmm(d, 1, AesRound.decrypt(aHigh, aLow) ^ bHigh);
-      }
-      case AESDECLAST -> {
-        cpu.setXmm(d, 0, AesRound.decryptLast(aLow, aHigh) ^ bLow);
-        cpu.setXmm(d, 1, AesRound.decryptLast(aHigh, aLow) ^ bHigh);
-      }
-      case AESIMC -> {
-        cpu.setXmm(d, 0, AesRound.inverseMixColumns(bLow));
-        cpu.setXmm(d, 1, AesRound.inverseMixColumns(bHigh));
-      }
-      case AESKEYGENASSIST -> {
-        cpu.setXmm(d, 0, AesRound.keyAssist(bLow, control));
-        cpu.setXmm(d, 1, AesRound.keyAssist(bHigh, control));
-      }
-      case PCLMULQDQ -> {
-        long x = (control & 1) != 0 ? aHigh : aLow;
-        long y = (control & 16) != 0 ? bHigh : bLow;
-        cpu.setXmm(d, 0, BinaryPolynomial.multiplyLow(x, y));
-        cpu.setXmm(d, 1, BinaryPolynomial.multiplyHigh(x, y));
-      }
       case SHA1MSG1 -> {
         cpu.setXmm(d, 0, aLow ^ bHigh);
         cpu.setXmm(d, 1, aHigh ^ aLow);
@@ -87,6 +62,50 @@ final class CryptoOps {
       }
       default -> throw cpu.raise(GuestFault.UD);
     }
+  }
+
+  /**
+   * Computes 128 bits of AES and PCLMULQDQ: {@code b} is the last operand, {@code a} the one before.
+   * False if the instruction is none of these.
+   */
+  static boolean lane(
+      Op op, long aLow, long aHigh, long bLow, long bHigh, int control, long[] result) {
+    switch (op) {
+      case AESENC -> {
+        result[0] = AesRound.encrypt(aLow, aHigh) ^ bLow;
+        result[1] = AesRound.encrypt(aHigh, aLow) ^ bHigh;
+      }
+      case AESENCLAST -> {
+        result[0] = AesRound.encryptLast(aLow, aHigh) ^ bLow;
+        result[1] = AesRound.encryptLast(aHigh, aLow) ^ bHigh;
+      }
+      case AESDEC -> {
+        result[0] = AesRound.decrypt(aLow, aHigh) ^ bLow;
+        result[1] = AesRound.decrypt(aHigh, aLow) ^ bHigh;
+      }
+      case AESDECLAST -> {
+        result[0] = AesRound.decryptLast(aLow, aHigh) ^ bLow;
+        result[1] = AesRound.decryptLast(aHigh, aLow) ^ bHigh;
+      }
+      case AESIMC -> {
+        result[0] = AesRound.inverseMixColumns(bLow);
+        result[1] = AesRound.inverseMixColumns(bHigh);
+      }
+      case AESKEYGENASSIST -> {
+        result[0] = AesRound.keyAssist(bLow, control);
+        result[1] = AesRound.keyAssist(bHigh, control);
+      }
+      case PCLMULQDQ -> {
+        long x = (control & 1) != 0 ? aHigh : aLow;
+        long y = (control & 16) != 0 ? bHigh : bLow;
+        result[0] = BinaryPolynomial.multiplyLow(x, y);
+        result[1] = BinaryPolynomial.multiplyHigh(x, y);
+      }
+      default -> {
+        return false;
+      }
+    }
+    return true;
   }
 
   private static boolean isSha(Instruction i) {

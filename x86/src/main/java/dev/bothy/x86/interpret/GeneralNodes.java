@@ -248,14 +248,42 @@ final class GeneralNodes {
     }
   }
 
-  /** What is in the table but in no engine yet. */
-  static Node undefined() {
-    return new Node() {
-      @Override
-      void run(Processor cpu) {
+  static Node avx(Instruction i, int offset) {
+    return new AvxNode(i, offset);
+  }
+
+  private static final class AvxNode extends General {
+    private final int group;
+
+    AvxNode(Instruction i, int offset) {
+      super(i, offset);
+      group = AvxGroups.groupOf(i);
+    }
+
+    @Override
+    void run(Processor cpu) {
+      AvxGroups.execute(group, cpu, begin(cpu));
+    }
+  }
+
+  /** A general-purpose instruction with a VEX prefix: #UD in real and virtual-8086 mode. */
+  static Node vex(Instruction i, int offset) {
+    return new VexNode(i, offset);
+  }
+
+  private static final class VexNode extends General {
+    VexNode(Instruction i, int offset) {
+      super(i, offset);
+    }
+
+    @Override
+    void run(Processor cpu) {
+      Instruction i = begin(cpu);
+      if (!cpu.usesDescriptors()) {
         throw cpu.ud();
       }
-    };
+      IntegerOps.execute(cpu, i);
+    }
   }
 
   static boolean isNop(Instruction i) {

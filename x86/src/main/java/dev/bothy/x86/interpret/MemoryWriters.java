@@ -11,7 +11,7 @@ final class MemoryWriters {
 
   static boolean writes(Instruction i) {
     if (i.kind[0] != Instruction.MEMORY) {
-      return i.op == Op.MASKMOVQ || i.op == Op.MASKMOVDQU;
+      return i.op == Op.MASKMOVQ || i.op == Op.MASKMOVDQU || i.op == Op.VMASKMOVDQU;
     }
     return switch (i.op) {
       case CMP,
@@ -68,7 +68,8 @@ final class MemoryWriters {
           FRSTOR,
           FXRSTOR,
           XRSTOR,
-          LDMXCSR ->
+          LDMXCSR,
+          VLDMXCSR ->
           false;
       default -> true;
     };

@@ -158,8 +158,11 @@ final class NodeFactory {
       case SSE ->
           GeneralNodes.of(
               mmxOperand(i) ? GeneralNodes.Group.MMX : GeneralNodes.Group.INTEGER, i, offset);
-      case AVX -> GeneralNodes.undefined();
-      default -> GeneralNodes.of(GeneralNodes.Group.INTEGER, i, offset);
+      case AVX -> GeneralNodes.avx(i, offset);
+      default ->
+          i.vex != 0 && i.mode != 64
+              ? GeneralNodes.vex(i, offset)
+              : GeneralNodes.of(GeneralNodes.Group.INTEGER, i, offset);
     };
   }
 

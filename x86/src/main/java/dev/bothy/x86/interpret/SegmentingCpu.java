@@ -23,6 +23,7 @@ import dev.bothy.x86.decode.Instruction;
 abstract class SegmentingCpu extends PagingCpu {
   /** PAUSE instructions for each that lets others run. */
   private static final int PAUSES = 15;
+  private static final int AVX_STATE = XsaveLayout.SSE | XsaveLayout.AVX;
 
   long flagResult = 1;
   long flagAux;
@@ -181,6 +182,18 @@ abstract class SegmentingCpu extends PagingCpu {
   }
 
   @Override
+  final void requireAvx() {
+    if ((getLong(state + CpuState.CR4) & Bits.CR4_OSXSAVE) == 0
+        || (getLong(state + CpuState.XCR0) & AVX_STATE) != AVX_STATE
+        || !usesDescriptors()) {
+      throw raise(GuestFault.UD);
+    }
+    if ((getLong(state + CpuState.CR0) & Bits.CR0_TS) != 0) {
+      throw raise(GuestFault.NM);
+    }
+  }
+
+  @Override
   final void requireX87() {
     requireX87Quietly();
     checkX87Error();
@@ -323,10 +336,7 @@ abstract class SegmentingCpu extends PagingCpu {
     return linear(i.segment, offset(i), size, MemoryWriters.writes(i));
   }
 
-  /**
-   * Linear address of {@code offset} in {@code segment}, checked for an access of {@code size}
-   * bytes.
-   */
+  @Override
   final long linear(int segment, long offset, int size, boolean write) {
     if (codeBits == 64) {
       long linear = segment >= CpuState.FS ? offset + segmentBase(segment) : offset;

@@ -17,14 +17,14 @@ final class SseConvertOps {
     cpu.requireSse();
     switch (i.op) {
       case CVTSI2SS -> {
-        long source = integer(cpu, i);
+        long source = integer(cpu, i, 1);
         FloatEnvironment e = SseOperand.begin(cpu);
         int result = Float32.fromInteger(source, e);
         SseOperand.commit(cpu, e);
         SseOperand.setLow32(cpu, i.register[0], result);
       }
       case CVTSI2SD -> {
-        long source = integer(cpu, i);
+        long source = integer(cpu, i, 1);
         FloatEnvironment e = SseOperand.begin(cpu);
         long result = Float64.fromInteger(source, e);
         SseOperand.commit(cpu, e);
@@ -115,15 +115,15 @@ final class SseConvertOps {
   }
 
   /** The general register or memory operand, 4 or 8 bytes, sign-extended. */
-  private static long integer(Cpu cpu, Instruction i) {
-    if (i.kind[1] == Instruction.MEMORY) {
-      return i.size[1] == 8 ? cpu.load64(cpu.linear(i, 8)) : cpu.load32(cpu.linear(i, 4));
+  static long integer(Cpu cpu, Instruction i, int n) {
+    if (i.kind[n] == Instruction.MEMORY) {
+      return i.size[n] == 8 ? cpu.load64(cpu.linear(i, 8)) : cpu.load32(cpu.linear(i, 4));
     }
-    long value = cpu.gpr(i.register[1]);
-    return i.size[1] == 8 ? value : (int) value;
+    long value = cpu.gpr(i.register[n]);
+    return i.size[n] == 8 ? value : (int) value;
   }
 
-  private static void singleToInteger(Cpu cpu, Instruction i, boolean truncate) {
+  static void singleToInteger(Cpu cpu, Instruction i, boolean truncate) {
     int source = SseOperand.read32(cpu, i, 1);
     FloatEnvironment e = SseOperand.begin(cpu);
     if (i.size[0] == 8) {
@@ -137,7 +137,7 @@ final class SseConvertOps {
     }
   }
 
-  private static void doubleToInteger(Cpu cpu, Instruction i, boolean truncate) {
+  static void doubleToInteger(Cpu cpu, Instruction i, boolean truncate) {
     long source = SseOperand.read64(cpu, i, 1);
     FloatEnvironment e = SseOperand.begin(cpu);
     if (i.size[0] == 8) {

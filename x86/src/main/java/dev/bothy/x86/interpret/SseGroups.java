@@ -1,6 +1,7 @@
 package dev.bothy.x86.interpret;
 
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
 
 /** Which executor handles an SSE instruction: the interpreter makes one kind of node a group. */
 final class SseGroups {
@@ -44,12 +45,13 @@ final class SseGroups {
       // From memory they have no XMM operand.
       case CVTSS2SI, CVTTSS2SI, CVTSD2SI, CVTTSD2SI -> CONVERT;
       case CVTPI2PS, CVTPI2PD, CVTPS2PI, CVTTPS2PI, CVTPD2PI, CVTTPD2PI, MOVQ2DQ, MOVDQ2Q -> MMX;
-      default -> xmm && !mmx ? groupOfXmm(i) : NONE;
+      default -> xmm && !mmx ? groupOfXmm(i.op, i) : NONE;
     };
   }
 
-  private static int groupOfXmm(Instruction i) {
-    return switch (i.op) {
+  /** The group of {@code op} with the operands of {@code i}, or {@link #NONE}. */
+  static int groupOfXmm(Op op, Instruction i) {
+    return switch (op) {
       case MOVAPS,
           MOVAPD,
           MOVDQA,

@@ -98,7 +98,7 @@ final class SseMoveOps {
   }
 
   /** MOVD and MOVQ between XMM registers, general registers and memory. */
-  private static void general(Cpu cpu, Instruction i) {
+  static void general(Cpu cpu, Instruction i) {
     if (i.kind[0] == Instruction.XMM) {
       long value =
           switch (i.kind[1]) {
@@ -133,7 +133,7 @@ final class SseMoveOps {
   }
 
   /** Memory, general or XMM register operand {@code n} of {@code size} bytes, zero-extended. */
-  private static long element(Cpu cpu, Instruction i, int n, int size) {
+  static long element(Cpu cpu, Instruction i, int n, int size) {
     long value =
         switch (i.kind[n]) {
           case Instruction.GPR -> cpu.gpr(i.register[n]);
@@ -173,28 +173,40 @@ final class SseMoveOps {
       case PINSRW -> insert(cpu, i, 2, control & 7);
       case PINSRD -> insert(cpu, i, 4, control & 3);
       case PINSRQ -> insert(cpu, i, 8, control & 1);
-      case PEXTRB -> storeElement(cpu, i, extracted(cpu, i.register[1], 1, control & 15));
-      case PEXTRW -> storeElement(cpu, i, extracted(cpu, i.register[1], 2, control & 7));
-      case PEXTRD, EXTRACTPS -> storeElement(cpu, i, extracted(cpu, i.register[1], 4, control & 3));
-      case PEXTRQ -> storeElement(cpu, i, extracted(cpu, i.register[1], 8, control & 1));
+      case PEXTRB, PEXTRW, PEXTRD, EXTRACTPS, PEXTRQ -> extract(cpu, i, i.op);
       case INSERTPS -> insertSingle(cpu, i, control);
       case PTEST -> test(cpu, i);
       case MASKMOVDQU -> maskedStore(cpu, i);
-      case LDMXCSR -> {
-        int value = cpu.load32(cpu.linear(i, 4));
-        if ((value & MXCSR_RESERVED) != 0) {
-          throw cpu.raise(GuestFault.GP, 0);
-        }
-        cpu.setMxcsr(value);
-      }
+      case LDMXCSR -> loadMxcsr(cpu, i);
       case STMXCSR -> cpu.store32(cpu.linear(i, 4), cpu.mxcsr());
       case EXTRQ, INSERTQ -> bitField(cpu, i);
       default -> widen(cpu, i);
     }
   }
 
+  static void loadMxcsr(Cpu cpu, Instruction i) {
+    int value = cpu.load32(cpu.linear(i, 4));
+    if ((value & MXCSR_RESERVED) != 0) {
+      throw cpu.raise(GuestFault.GP, 0);
+    }
+    cpu.setMxcsr(value);
+  }
+
+  /** PEXTRB and kin, or the VEX form of {@code op}. */
+  static void extract(Cpu cpu, Instruction i, Op op) {
+    int size =
+        switch (op) {
+          case PEXTRB -> 1;
+          case PEXTRW -> 2;
+          case PEXTRQ -> 8;
+          default -> 4;
+        };
+    int position = (int) i.immediate & 16 / size - 1;
+    storeElement(cpu, i, extracted(cpu, i.register[1], size, position));
+  }
+
   /** Sign bits of two singles. */
-  private static int signs(long a) {
+  static int signs(long a) {
     return (int) (a >>> 31 & 1 | a >>> 63 << 1);
   }
 
@@ -203,14 +215,14 @@ final class SseMoveOps {
     insert(cpu, i.register[0], value, size, position);
   }
 
-  private static void insert(Cpu cpu, int register, long value, int size, int position) {
+  static void insert(Cpu cpu, int register, long value, int size, int position) {
     int half = position * size >> 3;
     int shift = (position * size & 7) << 3;
     long mask = size == 8 ? -1L : (1L << 8 * size) - 1 << shift;
     cpu.setXmm(register, half, cpu.xmm(register, half) & ~mask | value << shift);
   }
 
-  private static long extracted(Cpu cpu, int register, int size, int position) {
+  static long extracted(Cpu cpu, int register, int size, int position) {
     long half = cpu.xmm(register, position * size >> 3) >>> ((position * size & 7) << 3);
     return size == 8 ? half : half & (1L << 8 * size) - 1;
   }
@@ -248,7 +260,7 @@ final class SseMoveOps {
   }
 
   /** MASKMOVDQU: the decoder gives the implicit operand at rDI as the memory operand. */
-  private static void maskedStore(Cpu cpu, Instruction i) {
+  static void maskedStore(Cpu cpu, Instruction i) {
     int d = i.register[0];
     int s = i.register[1];
     int mask = PackedInteger.pmovmskb(cpu.xmm(s, 0)) | PackedInteger.pmovmskb(cpu.xmm(s, 1)) << 8;
@@ -286,47 +298,44 @@ final class SseMoveOps {
 
   /** PMOVSX and PMOVZX. */
   private static void widen(Cpu cpu, Instruction i) {
-    int from;
-    int to;
-    boolean signed;
-    switch (i.op) {
-      case PMOVSXBW, PMOVZXBW -> {
-        from = 1;
-        to = 2;
-      }
-      case PMOVSXBD, PMOVZXBD -> {
-        from = 1;
-        to = 4;
-      }
-      case PMOVSXBQ, PMOVZXBQ -> {
-        from = 1;
-        to = 8;
-      }
-      case PMOVSXWD, PMOVZXWD -> {
-        from = 2;
-        to = 4;
-      }
-      case PMOVSXWQ, PMOVZXWQ -> {
-        from = 2;
-        to = 8;
-      }
-      case PMOVSXDQ, PMOVZXDQ -> {
-        from = 4;
-        to = 8;
-      }
-      default -> throw cpu.raise(GuestFault.UD);
+    int form = widening(i.op);
+    if (form == 0) {
+      throw cpu.raise(GuestFault.UD);
     }
-    switch (i.op) {
-      case PMOVSXBW, PMOVSXBD, PMOVSXBQ, PMOVSXWD, PMOVSXWQ, PMOVSXDQ -> signed = true;
-      default -> signed = false;
-    }
-    int each = 8 / to;
-    long source = element(cpu, i, 1, 2 * each * from);
-    set(
-        cpu,
-        i.register[0],
-        widened(source, from, to, signed),
-        widened(source >>> 8 * each * from, from, to, signed));
+    int bytes = sourceBytes(form);
+    long source = element(cpu, i, 1, 2 * bytes);
+    set(cpu, i.register[0], widened(source, form), widened(source >>> 8 * bytes, form));
+  }
+
+  private static final int SIGNED = 0x100;
+
+  /** What PMOVSX or PMOVZX {@code op} does: bytes of an element before and after; or 0. */
+  static int widening(Op op) {
+    return switch (op) {
+      case PMOVSXBW -> 0x12 | SIGNED;
+      case PMOVZXBW -> 0x12;
+      case PMOVSXBD -> 0x14 | SIGNED;
+      case PMOVZXBD -> 0x14;
+      case PMOVSXBQ -> 0x18 | SIGNED;
+      case PMOVZXBQ -> 0x18;
+      case PMOVSXWD -> 0x24 | SIGNED;
+      case PMOVZXWD -> 0x24;
+      case PMOVSXWQ -> 0x28 | SIGNED;
+      case PMOVZXWQ -> 0x28;
+      case PMOVSXDQ -> 0x48 | SIGNED;
+      case PMOVZXDQ -> 0x48;
+      default -> 0;
+    };
+  }
+
+  /** Bytes of the source that 8 bytes of the result come from. */
+  static int sourceBytes(int form) {
+    return 8 / (form & 15) * (form >> 4 & 15);
+  }
+
+  /** 8 bytes of the result, from the low bytes of {@code source}. */
+  static long widened(long source, int form) {
+    return widened(source, form >> 4 & 15, form & 15, (form & SIGNED) != 0);
   }
 
   private static long widened(long source, int from, int to, boolean signed) {

@@ -1,6 +1,7 @@
 package dev.bothy.x86.interpret;
 
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.simd.BlockSearch;
 import dev.bothy.x86.simd.PackedInteger;
 
@@ -24,11 +25,36 @@ final class SseShuffleOps {
       bLow = cpu.load64(at);
       bHigh = cpu.load64(at + 8);
     }
-    long aLow = cpu.xmm(d, 0);
-    long aHigh = cpu.xmm(d, 1);
+    long[] result = cpu.vector;
+    int control = (int) i.immediate & 0xff;
+    boolean known =
+        i.op == Op.PBLENDVB || i.op == Op.BLENDVPS || i.op == Op.BLENDVPD
+            ? blend(
+                i.op,
+                cpu.xmm(d, 0),
+                cpu.xmm(d, 1),
+                bLow,
+                bHigh,
+                cpu.xmm(0, 0),
+                cpu.xmm(0, 1),
+                result)
+            : lane(i.op, cpu.xmm(d, 0), cpu.xmm(d, 1), bLow, bHigh, control, result);
+    if (!known) {
+      throw cpu.raise(GuestFault.UD);
+    }
+    cpu.setXmm(d, 0, result[0]);
+    cpu.setXmm(d, 1, result[1]);
+  }
+
+  /**
+   * Computes 128 bits of what is neither PBLENDVB nor its kin: {@code b} is the last operand, {@code
+   * a} the one before. False if the instruction is none of these.
+   */
+  static boolean lane(
+      Op op, long aLow, long aHigh, long bLow, long bHigh, int control, long[] result) {
     long low;
     long high;
-    switch (i.op) {
+    switch (op) {
       case PUNPCKLBW -> {
         low = PackedInteger.punpcklbw(aLow, bLow);
         high = PackedInteger.punpckhbw(aLow, bLow);
@@ -82,34 +108,32 @@ final class SseShuffleOps {
         high = PackedInteger.pshufb(aLow, aHigh, bHigh);
       }
       case PSRLDQ -> {
-        low = bytes(aLow, aHigh, 0, 0, (int) i.immediate & 0xff);
-        high = bytes(aHigh, 0, 0, 0, (int) i.immediate & 0xff);
+        low = bytes(aLow, aHigh, 0, 0, control);
+        high = bytes(aHigh, 0, 0, 0, control);
       }
       case PSLLDQ -> {
-        int left = Math.min((int) i.immediate & 0xff, 16);
+        int left = Math.min(control, 16);
         low = bytes(0, 0, aLow, aHigh, 16 - left);
         high = bytes(0, aLow, aHigh, 0, 16 - left);
       }
       case PALIGNR -> {
-        low = bytes(bLow, bHigh, aLow, aHigh, (int) i.immediate & 0xff);
-        high = bytes(bHigh, aLow, aHigh, 0, (int) i.immediate & 0xff);
+        low = bytes(bLow, bHigh, aLow, aHigh, control);
+        high = bytes(bHigh, aLow, aHigh, 0, control);
       }
       default -> {
-        executeRare(cpu, i, aLow, aHigh, bLow, bHigh);
-        return;
+        return rareLane(op, aLow, aHigh, bLow, bHigh, control, result);
       }
     }
-    cpu.setXmm(d, 0, low);
-    cpu.setXmm(d, 1, high);
+    result[0] = low;
+    result[1] = high;
+    return true;
   }
 
-  private static void executeRare(
-      Cpu cpu, Instruction i, long aLow, long aHigh, long bLow, long bHigh) {
-    int d = i.register[0];
-    int control = (int) i.immediate & 0xff;
+  private static boolean rareLane(
+      Op op, long aLow, long aHigh, long bLow, long bHigh, int control, long[] result) {
     long low;
     long high;
-    switch (i.op) {
+    switch (op) {
       case PSHUFD -> {
         low = pair(bLow, bHigh, control);
         high = pair(bLow, bHigh, control >> 4);
@@ -170,18 +194,6 @@ final class SseShuffleOps {
         low = BlockSearch.minimumPosition(bLow, bHigh);
         high = 0;
       }
-      case PBLENDVB -> {
-        low = PackedInteger.blendBytes(aLow, bLow, cpu.xmm(0, 0));
-        high = PackedInteger.blendBytes(aHigh, bHigh, cpu.xmm(0, 1));
-      }
-      case BLENDVPS -> {
-        low = blend(aLow, bLow, PackedInteger.psrad(cpu.xmm(0, 0), 31));
-        high = blend(aHigh, bHigh, PackedInteger.psrad(cpu.xmm(0, 1), 31));
-      }
-      case BLENDVPD -> {
-        low = cpu.xmm(0, 0) < 0 ? bLow : aLow;
-        high = cpu.xmm(0, 1) < 0 ? bHigh : aHigh;
-      }
       case PBLENDW -> {
         low = blend(aLow, bLow, wordMask(control));
         high = blend(aHigh, bHigh, wordMask(control >> 4));
@@ -194,10 +206,43 @@ final class SseShuffleOps {
         low = (control & 1) != 0 ? bLow : aLow;
         high = (control & 2) != 0 ? bHigh : aHigh;
       }
-      default -> throw cpu.raise(GuestFault.UD);
+      default -> {
+        return false;
+      }
     }
-    cpu.setXmm(d, 0, low);
-    cpu.setXmm(d, 1, high);
+    result[0] = low;
+    result[1] = high;
+    return true;
+  }
+
+  /** PBLENDVB, BLENDVPS and BLENDVPD on 128 bits: sign bits of the mask choose {@code b}. */
+  static boolean blend(
+      Op op,
+      long aLow,
+      long aHigh,
+      long bLow,
+      long bHigh,
+      long maskLow,
+      long maskHigh,
+      long[] result) {
+    switch (op) {
+      case PBLENDVB -> {
+        result[0] = PackedInteger.blendBytes(aLow, bLow, maskLow);
+        result[1] = PackedInteger.blendBytes(aHigh, bHigh, maskHigh);
+      }
+      case BLENDVPS -> {
+        result[0] = blend(aLow, bLow, PackedInteger.psrad(maskLow, 31));
+        result[1] = blend(aHigh, bHigh, PackedInteger.psrad(maskHigh, 31));
+      }
+      case BLENDVPD -> {
+        result[0] = maskLow < 0 ? bLow : aLow;
+        result[1] = maskHigh < 0 ? bHigh : aHigh;
+      }
+      default -> {
+        return false;
+      }
+    }
+    return true;
   }
 
   /**
@@ -232,7 +277,7 @@ final class SseShuffleOps {
   }
 
   /** Two of four elements of 32 bits, as the low four bits of {@code order} say. */
-  private static long pair(long low, long high, int order) {
+  static long pair(long low, long high, int order) {
     long first = ((order & 2) != 0 ? high : low) >>> ((order & 1) << 5) & 0xffff_ffffL;
     long second = ((order & 8) != 0 ? high : low) >>> ((order & 4) << 3);
     return first | second << 32;

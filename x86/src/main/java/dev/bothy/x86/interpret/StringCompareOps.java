@@ -2,6 +2,7 @@ package dev.bothy.x86.interpret;
 
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.simd.StringCompare;
 
 /**
@@ -13,6 +14,11 @@ final class StringCompareOps {
 
   static void execute(Cpu cpu, Instruction i) {
     cpu.requireSse();
+    execute(cpu, i, i.op);
+  }
+
+  /** The same for the VEX form of {@code op}, where SSE need not be enabled. */
+  static void execute(Cpu cpu, Instruction i, Op op) {
     long bLow;
     long bHigh;
     if (i.kind[1] == Instruction.XMM) {
@@ -28,11 +34,11 @@ final class StringCompareOps {
     int control = (int) i.immediate & 0xff;
     int aLength;
     int bLength;
-    switch (i.op) {
+    switch (op) {
       case PCMPESTRI, PCMPESTRM -> {
         long a = cpu.gpr(CpuState.RAX);
         long b = cpu.gpr(CpuState.RDX);
-        boolean wide = (i.rex & 8) != 0;
+        boolean wide = i.mode == 64 && i.w;
         aLength = StringCompare.explicitLength(wide ? a : (int) a, control);
         bLength = StringCompare.explicitLength(wide ? b : (int) b, control);
       }
@@ -43,7 +49,7 @@ final class StringCompareOps {
       default -> throw cpu.raise(GuestFault.UD);
     }
     int result = StringCompare.compare(aLow, aHigh, aLength, bLow, bHigh, bLength, control);
-    switch (i.op) {
+    switch (op) {
       case PCMPESTRI, PCMPISTRI -> cpu.setGpr32(CpuState.RCX, StringCompare.index(result, control));
       default -> {
         cpu.setXmm(0, 0, StringCompare.mask(result, 0, control));

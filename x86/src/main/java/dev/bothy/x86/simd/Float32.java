@@ -118,6 +118,23 @@ public final class Float32 {
     return (int) SoftFloat.divide(SINGLE, wide(a), wide(b), e);
   }
 
+  /** FMA: a * b + c, the product or the addend negated first if so asked. */
+  public static int multiplyAdd(
+      int a, int b, int c, boolean negateProduct, boolean negateAddend, FloatEnvironment e) {
+    if (e.plain && e.inexactKnown && isOrdinary(a) && isOrdinary(b) && isOrdinary(c)) {
+      float x = Float.intBitsToFloat(a);
+      float z = Float.intBitsToFloat(c);
+      float sum =
+          Math.fma(negateProduct ? -x : x, Float.intBitsToFloat(b), negateAddend ? -z : z);
+      int bits = Float.floatToRawIntBits(sum);
+      if (isNormalResult(bits)) {
+        return bits;
+      }
+    }
+    return (int)
+        SoftFloat.multiplyAdd(SINGLE, wide(a), wide(b), wide(c), negateProduct, negateAddend, e);
+  }
+
   public static int squareRoot(int a, FloatEnvironment e) {
     if (e.plain && a > 0 && isOrdinary(a)) {
       float x = Float.intBitsToFloat(a);

@@ -117,6 +117,23 @@ public final class Float64 {
     return SoftFloat.divide(DOUBLE, a, b, e);
   }
 
+  /** FMA: a * b + c, the product or the addend negated first if so asked. */
+  public static long multiplyAdd(
+      long a, long b, long c, boolean negateProduct, boolean negateAddend, FloatEnvironment e) {
+    if (e.plain && e.inexactKnown && isOrdinary(a) && isOrdinary(b) && isOrdinary(c)) {
+      double x = Double.longBitsToDouble(a);
+      double z = Double.longBitsToDouble(c);
+      double sum =
+          Math.fma(
+              negateProduct ? -x : x, Double.longBitsToDouble(b), negateAddend ? -z : z);
+      long bits = Double.doubleToRawLongBits(sum);
+      if (isModerate(bits)) {
+        return bits;
+      }
+    }
+    return SoftFloat.multiplyAdd(DOUBLE, a, b, c, negateProduct, negateAddend, e);
+  }
+
   public static long squareRoot(long a, FloatEnvironment e) {
     if (e.plain && a > 0 && isModerate(a)) {
       double x = Double.longBitsToDouble(a);

@@ -157,6 +157,36 @@ public final class PackedFloat {
   }
 
   /**
+   * VDPPS, placed: in each 128-bit lane the same. The steps of all lanes are taken together.
+   *
+   * @param longs of both operands: 2 or 4
+   */
+  public static void dotSingles(
+      long[] a, long[] b, int longs, int control, FloatEnvironment e, long[] result) {
+    int[] sums = new int[2 * longs];
+    for (int n = 0; n < 2 * longs; n++) {
+      int shift = 32 * (n & 1);
+      int x = (int) (a[n >> 1] >>> shift);
+      int y = (int) (b[n >> 1] >>> shift);
+      sums[n] = (control >> 4 + (n & 3) & 1) != 0 ? Float32.multiply(x, y, e) : 0;
+    }
+    // Neighbours, then pairs of them.
+    for (int step = 1; step < 4; step *= 2) {
+      if (!e.nextStep()) {
+        return;
+      }
+      for (int n = 0; n < 2 * longs; n += 2 * step) {
+        sums[n] = Float32.add(sums[n], sums[n + step], e);
+      }
+    }
+    for (int n = 0; n < longs; n++) {
+      int chosen = control >> 2 * (n & 1);
+      int sum = sums[(n >> 1) * 4];
+      result[n] = pair((chosen & 1) != 0 ? sum : 0, (chosen & 2) != 0 ? sum : 0);
+    }
+  }
+
+  /**
    * DPPD: bits 4 and 5 of {@code control} choose the products; the caller masks by bits 0 and 1.
    */
   public static long dotDoubles(

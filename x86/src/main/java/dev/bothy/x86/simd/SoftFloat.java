@@ -233,6 +233,135 @@ final class SoftFloat {
     return pack(f, sign != 0, exponent, product, e);
   }
 
+  /**
+   * a * b + c with one rounding; the product or the addend is negated first if so asked, but not if
+   * it is a NaN.
+   */
+  static long multiplyAdd(
+      FloatFormat f,
+      long a,
+      long b,
+      long c,
+      boolean negateProduct,
+      boolean negateAddend,
+      FloatEnvironment e) {
+    a = flushed(f, a, e);
+    b = flushed(f, b, e);
+    c = flushed(f, c, e);
+    boolean undefined = f.isInfinite(a) && f.isZero(b) || f.isZero(a) && f.isInfinite(b);
+    if (eitherNan(f, a, b) || f.isNan(c)) {
+      if (f.isSignalling(c)) {
+        e.raise(INVALID);
+      }
+      return eitherNan(f, a, b) ? propagate(f, a, b, e) : c | f.quiet;
+    }
+    if (undefined) {
+      return invalid(f, e);
+    }
+    boolean negative = f.isNegative(a) ^ f.isNegative(b) ^ negateProduct;
+    if (negateAddend) {
+      c ^= f.sign;
+    }
+    if (f.isInfinite(a) || f.isInfinite(b)) {
+      if (f.isInfinite(c) && f.isNegative(c) != negative) {
+        return invalid(f, e);
+      }
+      checkDenormal(f, a, b, e);
+      checkDenormal(f, c, c, e);
+      return (negative ? f.sign : 0) | f.infinity;
+    }
+    checkDenormal(f, a, b, e);
+    checkDenormal(f, c, c, e);
+    if (f.isInfinite(c)) {
+      return c;
+    }
+    if (f.isZero(a) || f.isZero(b)) {
+      if (!f.isZero(c)) {
+        return pack(f, f.isNegative(c), f.exponent(c), f.significand(c), e);
+      }
+      return negative == f.isNegative(c) ? c : e.rounding == DOWN ? f.sign : 0;
+    }
+    // The product's leading one is bit 60 or 61 of the upper of two longs; the addend's, bit 60.
+    long x = f.significand(a);
+    long y = f.significand(b);
+    long high = Math.multiplyHigh(x, y);
+    long low = x * y;
+    int exponent = f.exponent(a) + f.exponent(b);
+    if (f.isZero(c)) {
+      return packWide(f, negative, exponent, high, low, e);
+    }
+    long addendHigh = f.significand(c) >>> 2;
+    long addendLow = f.significand(c) << 62;
+    int behind = exponent - f.exponent(c);
+    if (behind >= 0) {
+      long shifted = shiftLow(addendHigh, addendLow, behind);
+      addendHigh = behind > 63 ? 0 : addendHigh >>> behind;
+      addendLow = shifted;
+    } else {
+      long shifted = shiftLow(high, low, -behind);
+      high = -behind > 63 ? 0 : high >>> -behind;
+      low = shifted;
+      exponent -= behind;
+    }
+    if (negative == f.isNegative(c)) {
+      long sum = low + addendLow;
+      high += addendHigh + (Long.compareUnsigned(sum, low) < 0 ? 1 : 0);
+      return packWide(f, negative, exponent, high, sum, e);
+    }
+    int order = Long.compare(high, addendHigh);
+    if (order == 0) {
+      order = Long.compareUnsigned(low, addendLow);
+    }
+    if (order == 0) {
+      return e.rounding == DOWN ? f.sign : 0;
+    }
+    if (order < 0) {
+      long swapHigh = high;
+      long swapLow = low;
+      high = addendHigh;
+      low = addendLow;
+      addendHigh = swapHigh;
+      addendLow = swapLow;
+      negative = !negative;
+    }
+    high -= addendHigh + (Long.compareUnsigned(low, addendLow) < 0 ? 1 : 0);
+    return packWide(f, negative, exponent, high, low - addendLow, e);
+  }
+
+  /** The lower long of two shifted right, keeping in bit 0 whether anything was lost. */
+  private static long shiftLow(long high, long low, int count) {
+    if (count == 0) {
+      return low;
+    }
+    if (count < 64) {
+      return low >>> count | high << 64 - count | (low << 64 - count != 0 ? 1 : 0);
+    }
+    long rest = low != 0 ? 1 : 0;
+    return shiftRightSticky(high, count - 64) | rest;
+  }
+
+  /** As {@link #pack}, of two longs that are not zero, where bit 60 of the upper one counts one. */
+  private static long packWide(
+      FloatFormat f, boolean negative, int exponent, long high, long low, FloatEnvironment e) {
+    if (high == 0) {
+      high = low;
+      low = 0;
+      exponent -= 64;
+      if (high < 0) {
+        // One too high for the sign bit to stay clear.
+        return pack(f, negative, exponent + 3, shiftRightSticky(high, 1), e);
+      }
+    }
+    int shift = Long.numberOfLeadingZeros(high) - 1;
+    long significand = high;
+    long rest = low;
+    if (shift > 0) {
+      significand = high << shift | low >>> 64 - shift;
+      rest = low << shift;
+    }
+    return pack(f, negative, exponent + 2 - shift, significand | (rest != 0 ? 1 : 0), e);
+  }
+
   static long divide(FloatFormat f, long a, long b, FloatEnvironment e) {
     a = flushed(f, a, e);
     b = flushed(f, b, e);

@@ -69,6 +69,11 @@ final class BareCpu extends Cpu implements AutoCloseable {
   }
 
   @Override
+  long linear(int segment, long offset, int size, boolean write) {
+    return offset;
+  }
+
+  @Override
   long nextRip(Instruction i) {
     return i.length;
   }
@@ -125,6 +130,9 @@ final class BareCpu extends Cpu implements AutoCloseable {
 
   @Override
   void requireSse() {}
+
+  @Override
+  void requireAvx() {}
 
   @Override
   void requireX87() {}

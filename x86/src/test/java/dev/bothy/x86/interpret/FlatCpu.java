@@ -71,6 +71,11 @@ final class FlatCpu extends Cpu implements AutoCloseable {
   }
 
   @Override
+  long linear(int segment, long offset, int size, boolean write) {
+    return offset;
+  }
+
+  @Override
   long offset(Instruction i) {
     long base = i.base < 0 ? 0 : gpr(i.base);
     return base + (i.index < 0 ? 0 : gpr(i.index) << i.scale) + i.displacement;
@@ -133,6 +138,9 @@ final class FlatCpu extends Cpu implements AutoCloseable {
 
   @Override
   void requireSse() {}
+
+  @Override
+  void requireAvx() {}
 
   @Override
   void requireX87() {

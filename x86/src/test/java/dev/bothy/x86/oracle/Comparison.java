@@ -99,6 +99,14 @@ final class Comparison {
         field("xmm" + i, at);
         field("  high", at + 8);
       }
+      int upper = YMM_UPPER + 16 * i;
+      same =
+          getLong(NATIVE + upper) == getLong(GUEST + upper)
+              && getLong(NATIVE + upper + 8) == getLong(GUEST + upper + 8);
+      if (!same && !Tolerance.vector(instruction, NATIVE + upper, GUEST + upper)) {
+        field("ymm" + i, upper);
+        field("  high", upper + 8);
+      }
     }
     if (RawMemory.segment(DATA, DATA_SIZE).mismatch(guestData) >= 0) {
       equal = false;

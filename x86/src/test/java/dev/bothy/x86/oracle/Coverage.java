@@ -44,6 +44,11 @@ final class Coverage {
     hostFlags = hostFlags();
   }
 
+  /** True if this host has YMM registers. */
+  static boolean hostHasAvx() {
+    return hostFlags().contains("avx");
+  }
+
   private static Set<String> hostFlags() {
     try {
       return Files.readAllLines(Path.of("/proc/cpuinfo")).stream()

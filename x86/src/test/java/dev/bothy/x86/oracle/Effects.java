@@ -48,7 +48,7 @@ final class Effects {
           case PUSH, POP, PUSHF, POPF, PUSHA, CALL, RET -> 1 << RSP;
           case ENTER, LEAVE -> 1 << RSP | 1 << RBP;
           case POPA -> 0xff;
-          case LOOP, LOOPE, LOOPNE, PCMPESTRI, PCMPISTRI -> 1 << RCX;
+          case LOOP, LOOPE, LOOPNE, PCMPESTRI, PCMPISTRI, VPCMPESTRI, VPCMPISTRI -> 1 << RCX;
           case CPUID -> 1 << RAX | 1 << RBX | 1 << RCX | 1 << RDX;
           default -> 0;
         };

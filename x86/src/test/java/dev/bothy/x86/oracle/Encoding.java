@@ -122,6 +122,9 @@ final class Encoding {
       if (digit >= 0) {
         value = value & ~0x38 | digit << 3;
       }
+      if (entry.has(TableEntry.VSIB)) {
+        value = value & ~7 | 4;
+      }
       if (mod == 3) {
         value |= 0xc0;
       } else if (mod == 0 && value >= 0xc0) {

@@ -11,8 +11,14 @@ import static dev.bothy.host.RawMemory.putShort;
 
 import dev.bothy.core.cpu.CpuState;
 
-/** Between an FXSAVE64 image and {@link CpuState}: AMD64 APM volume 2, section 11.4.4. */
+/**
+ * Between an FXSAVE64 image (AMD64 APM volume 2, section 11.4.4), with the upper halves of the YMM
+ * registers behind it, and {@link CpuState}.
+ */
 final class FloatingState {
+  /** Where the upper halves are in an image. */
+  private static final int UPPER = Layout.YMM_UPPER - Layout.FX;
+
   private FloatingState() {}
 
   /** FXRSTOR64 of the image at {@code image} into the processor state at {@code state}. */
@@ -38,9 +44,14 @@ final class FloatingState {
     for (int i = 0; i < 16; i++) {
       long from = image + 160 + 16 * i;
       long to = state + CpuState.VECTORS + (long) CpuState.VECTOR_SIZE * i;
-      putLong(to, getLong(from));
-      putLong(to + 8, getLong(from + 8));
+      copy(from, to);
+      copy(image + UPPER + 16 * i, to + 16);
     }
+  }
+
+  private static void copy(long from, long to) {
+    putLong(to, getLong(from));
+    putLong(to + 8, getLong(from + 8));
   }
 
   /**
@@ -62,9 +73,8 @@ final class FloatingState {
     }
     for (int i = 0; i < 16; i++) {
       long from = state + CpuState.VECTORS + (long) CpuState.VECTOR_SIZE * i;
-      long to = image + 160 + 16 * i;
-      putLong(to, getLong(from));
-      putLong(to + 8, getLong(from + 8));
+      copy(from, image + 160 + 16 * i);
+      copy(from + 16, image + UPPER + 16 * i);
     }
   }
 }

@@ -62,7 +62,7 @@ final class GuestMachine implements AutoCloseable {
                 new AddressSpace("ports"),
                 new AddressSpace("mmio"),
                 new StoppedClock(),
-                CpuModel.V2,
+                CpuModel.MAX,
                 1,
                 true,
                 vcpu -> {}));
@@ -153,7 +153,7 @@ final class GuestMachine implements AutoCloseable {
     s.set(CpuState.CR3, PML4);
     s.set(CpuState.CR4, 0x5_0ea0L); // PAE PGE OSFXSR OSXMMEXCPT UMIP FSGSBASE OSXSAVE
     s.set(CpuState.EFER, 0xd01); // NXE LMA LME SCE
-    s.set(CpuState.XCR0, 3);
+    s.set(CpuState.XCR0, 7);
     s.setInt32(CpuState.ACTIVITY, 0);
     s.setInt32(CpuState.INTERRUPT_SHADOW, 0);
     s.setInt32(CpuState.PENDING_DEBUG, 0);

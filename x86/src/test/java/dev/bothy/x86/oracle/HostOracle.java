@@ -52,7 +52,7 @@ final class HostOracle {
       landing(at + SLOT_BACK, modeOf(slot), Trampoline.EXIT_BACK);
       landing(at + SLOT_FORWARD, modeOf(slot), Trampoline.EXIT_FORWARD);
     }
-    Coverage coverage = new Coverage(CpuModel.V2);
+    Coverage coverage = new Coverage(CpuModel.MAX);
     int skipped = 0;
     for (TableEntry entry : InstructionTable.entries()) {
       boolean covered = coverage.reason(entry).isEmpty();

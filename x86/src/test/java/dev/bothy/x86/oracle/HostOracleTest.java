@@ -44,7 +44,7 @@ class HostOracleTest {
           .map(line -> line.split(" *\\| *"))
           .forEach(parts -> listed.put(parts[0].strip(), parts[1].strip()));
     }
-    Coverage coverage = new Coverage(CpuModel.V2);
+    Coverage coverage = new Coverage(CpuModel.MAX);
     var uncovered = new TreeMap<String, String>();
     for (TableEntry entry : InstructionTable.entries()) {
       if (!coverage.nowhere(entry)) {

@@ -64,7 +64,7 @@ final class HostProcess {
     map(STUBS, PAGE, READ | WRITE);
     map(BLOCK, BLOCK_SIZE, READ | WRITE);
     map(SIGNAL_STACK, SIGNAL_STACK_SIZE, READ | WRITE);
-    trampoline = new Trampoline();
+    trampoline = new Trampoline(Coverage.hostHasAvx());
     write(STUBS, trampoline.code());
     protect(STUBS, PAGE, READ | EXECUTE);
     enter = NativeFunction.at(trampoline.enter(), FunctionDescriptor.ofVoid());

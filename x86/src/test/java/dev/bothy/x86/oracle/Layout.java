@@ -75,7 +75,11 @@ final class Layout {
   static final int FX_MXCSR = FX + 24;
   static final int FX_ST = FX + 32;
   static final int FX_XMM = FX + 160;
-  static final int RECORD_SIZE = 0x300;
+
+  /** Upper halves of the YMM registers. */
+  static final int YMM_UPPER = FX + 512;
+
+  static final int RECORD_SIZE = 0x400;
 
   // Selectors of a Linux user process, which the guest has as well.
   static final int USER_CODE32 = 0x23;

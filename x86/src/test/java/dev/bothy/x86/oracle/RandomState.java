@@ -59,6 +59,16 @@ final class RandomState {
     for (int i = 0; i < 16; i++) {
       Values.vector(dice, INPUT + FX_XMM + 16 * i);
     }
+    boolean clean = dice.chance(10);
+    for (int i = 0; i < 16; i++) {
+      long upper = INPUT + YMM_UPPER + 16 * i;
+      if (clean) {
+        putLong(upper, 0);
+        putLong(upper + 8, 0);
+      } else {
+        Values.vector(dice, upper);
+      }
+    }
   }
 
   /** Puts a value of the instruction's kind at the address of its memory operand. */
@@ -74,8 +84,10 @@ final class RandomState {
       putLong(operand + 8, kept & ~0xffffL | getLong(operand + 8) & 0xffff);
     } else if (size == 4 || size == 2 || size == 8) {
       number(instruction, size, operand);
-    } else if (size == 16) {
-      Values.vector(dice, operand);
+    } else if (size == 16 || size == 32) {
+      for (int at = 0; at < size && operand + at <= DATA + DATA_SIZE - 16; at += 16) {
+        Values.vector(dice, operand + at);
+      }
     }
   }
 
@@ -85,7 +97,7 @@ final class RandomState {
           case X87, SSE, AVX -> dice.chance(70);
           default -> false;
         };
-    if (instruction.op == Op.LDMXCSR) {
+    if (instruction.op == Op.LDMXCSR || instruction.op == Op.VLDMXCSR) {
       putInt(operand, (int) dice.next() & (dice.chance(95) ? 0xffff : -1));
     } else if (size == 2) {
       putShort(operand, (short) Values.integer(dice));

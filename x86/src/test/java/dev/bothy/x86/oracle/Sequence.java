@@ -77,6 +77,9 @@ final class Sequence {
 
   private void sort(Encoding row) {
     TableEntry entry = row.entry;
+    if (entry.has(TableEntry.VSIB)) {
+      return; // addresses from vectors
+    }
     covered.set(entry.index());
     boolean user = entry.test().equals("user") || entry.test().equals("mode");
     switch (entry.lowering()) {

@@ -70,6 +70,11 @@ final class Snippet {
    * away that the operand would lie around it.
    */
   private boolean reachable() {
+    if (instruction.entry.has(TableEntry.VSIB)
+        && (instruction.segment == CpuState.FS
+            || instruction.base < 0 && Math.abs(instruction.displacement) > 1 << 30)) {
+      return false; // indices of 4 bytes do not reach that far
+    }
     if (instruction.entry.has(TableEntry.BITSTRING) && memoryOperand() >= 0) {
       // The offset must be small: not an address at the same time.
       int offset = instruction.register[1];
@@ -357,8 +362,40 @@ final class Snippet {
     putLong(INPUT + GPR + 8 * register, value);
   }
 
+  /** Chooses base and indices so that each element lies at a target of its own. */
+  private void aimGather() {
+    long base = instruction.displacement + segmentBase();
+    if (instruction.base >= 0) {
+      long offset = dice.below(512) * 8L;
+      aimRegister(instruction.base, DATA + offset - base);
+      base = DATA + offset;
+    }
+    boolean quads = (instruction.opcode & 1) != 0;
+    long spread = dice.chance(70) ? DATA + PAGE + dice.below(64) : 0;
+    for (int n = 0; n < (quads ? 4 : 8); n++) {
+      long place = spread != 0 ? spread + dice.below(1024) : target(memorySize());
+      long index = Math.floorDiv(place - base, 1L << instruction.scale);
+      if (quads) {
+        putLong(element(8 * n), index);
+      } else {
+        putInt(element(4 * n), (int) index);
+      }
+    }
+  }
+
+  /** Where byte {@code at} of the index register is. */
+  private long element(int at) {
+    long register = 16L * instruction.index + (at & 15);
+    return INPUT + (at < 16 ? FX_XMM : YMM_UPPER) + register;
+  }
+
   /** Chooses registers so that the memory operand lies at a target. */
   private void aimOperand() {
+    if (instruction.entry.has(TableEntry.VSIB)) {
+      operand = 0;
+      aimGather();
+      return;
+    }
     int base = instruction.base;
     int index = instruction.index;
     if (base == Instruction.RIP_BASE || base < 0 && index < 0) {

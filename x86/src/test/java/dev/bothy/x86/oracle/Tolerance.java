@@ -14,7 +14,7 @@ import dev.bothy.x86.decode.Op;
  * the instruction table marks as undefined:
  *
  * <ul>
- *   <li>RCPPS, RCPSS, RSQRTPS, RSQRTSS: a relative error of 1.5 * 2^-12;
+ *   <li>RCPPS, RCPSS, RSQRTPS, RSQRTSS and their VEX forms: a relative error of 1.5 * 2^-12;
  *   <li>the x87 transcendentals: one unit in the last place, and with it C1 and the underflow and
  *       precision flags;
  *   <li>MXCSR.MM, which AMD processors have and no model of ours: a case that loads it is not
@@ -43,6 +43,7 @@ public final class Tolerance {
   static boolean reciprocal(Op op) {
     return switch (op) {
       case RCPPS, RCPSS, RSQRTPS, RSQRTSS -> true;
+      case VRCPPS, VRCPSS, VRSQRTPS, VRSQRTSS -> true;
       default -> false;
     };
   }

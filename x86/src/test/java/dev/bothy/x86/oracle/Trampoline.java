@@ -58,7 +58,14 @@ final class Trampoline {
   private final long handler;
   private final long[] exits = new long[EXITS];
 
-  Trampoline() {
+  /** YMM registers whose upper halves there are. */
+  private final int upperHalves;
+
+  /**
+   * @param avx the host has YMM registers
+   */
+  Trampoline(boolean avx) {
+    upperHalves = avx ? 16 : 0;
     long common = exitCode();
     for (int i = 0; i < EXITS; i++) {
       exits[i] = out.here();
@@ -85,6 +92,9 @@ final class Trampoline {
     out.hex("f3480faec8").at(STORE[0], HOST_GS); // rdgsbase rax
     out.at(LOAD[0], INPUT + GS_BASE).hex("f3480faed8"); // wrgsbase rax
     out.at("480fae0c25", INPUT + FX); // fxrstor64
+    for (int i = 0; i < upperHalves; i++) {
+      out.at(vex(0x18, i, i), INPUT + YMM_UPPER + 16 * i).hex("01"); // vinsertf128
+    }
     if (narrow) {
       out.hex("b8").int32(USER_DATA).hex("8ed8 8ec0"); // mov eax, selector; mov ds, es from it
     }
@@ -100,6 +110,13 @@ final class Trampoline {
     }
   }
 
+  /** An instruction of 256 bits in map 0F3A on register {@code i} and [absolute]. */
+  private static String vex(int opcode, int i, int third) {
+    int registers = i < 8 ? 0xe3 : 0x63;
+    return "c4%02x%02x%02x%02x25"
+        .formatted(registers, (~third & 15) << 3 | 5, opcode, (i & 7) << 3 | 4);
+  }
+
   /** Saves everything and returns to the caller of enter. */
   private long exitCode() {
     long start = out.here();
@@ -110,6 +127,12 @@ final class Trampoline {
     out.at(LOAD[4], HOST_RSP);
     out.hex("6a029d"); // push 2; popfq
     out.at("480fae0425", NATIVE + FX); // fxsave64
+    for (int i = 0; i < upperHalves; i++) {
+      out.at(vex(0x19, i, 0), NATIVE + YMM_UPPER + 16 * i).hex("01"); // vextractf128
+    }
+    if (upperHalves > 0) {
+      out.hex("c5f877"); // vzeroupper
+    }
     String[] selectors = {"8c0c25", "8c1425", "8c1c25", "8c0425", "8c2425", "8c2c25"};
     for (int i = 0; i < selectors.length; i++) {
       out.at(selectors[i], NATIVE + SELECTORS + 2 * i); // mov [absolute], sreg
