@@ -365,11 +365,12 @@ public final class Assembler {
   }
 
   /**
-   * An instruction with a VEX prefix whose ModRM names two general registers.
+   * An instruction with a VEX prefix whose ModRM names two registers, general ones unless the
+   * instruction has others.
    *
    * @param prefix the mandatory prefix: 0, 66, F3, F2
    * @param map 1 for 0F, 2 for 0F38, 3 for 0F3A
-   * @param size operand size, 4 or 8
+   * @param size operand size, 4 or 8 (VEX.W), with {@link #VEX_256} or not
    * @param reg register or opcode extension in the reg field
    * @param third register in the prefix itself; 0 if there is none
    * @param rm register in the rm field
@@ -386,6 +387,12 @@ public final class Assembler {
     operand(reg & 7, base, NONE, 0, displacement);
   }
 
+  /**
+   * In the size of an instruction with a VEX prefix: 256 bits. Then registers are vector registers,
+   * but for those that the instruction has as general ones.
+   */
+  public static final int VEX_256 = 0x800;
+
   /** The prefix of three bytes, whose register bits are inverted, and the opcode. */
   private void vex(int prefix, int map, int size, int opcode, int rex, int third) {
     int mandatory =
@@ -397,8 +404,14 @@ public final class Assembler {
         };
     int8(0xc4);
     int8((~rex & 7) << 5 | map);
-    int8((size == 8 ? 0x80 : 0) | (~third & 15) << 3 | mandatory);
+    int length = (size & VEX_256) != 0 ? 4 : 0;
+    int8(((size & 8) != 0 ? 0x80 : 0) | (~third & 15) << 3 | length | mandatory);
     int8(opcode);
+  }
+
+  /** The same without operands: VZEROUPPER; with 256 bits VZEROALL. */
+  public void vexPlain(int size, int opcode) {
+    vex(0, 1, size, opcode, 0, 0);
   }
 
   /** TEST of two registers. */

@@ -125,6 +125,7 @@ final class AvxMemoryOps {
     AvxOperand.register(cpu, d, result);
     for (int n = 0; n < count; n++) {
       if (!isSet(mask, n, size)) {
+        put(mask, n, size, 0);
         continue;
       }
       long value;

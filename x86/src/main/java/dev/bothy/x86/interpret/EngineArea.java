@@ -54,7 +54,10 @@ public final class EngineArea {
   /** RFLAGS but for the arithmetic flags. 4 bytes. */
   public static final int SYSTEM_FLAGS = WORDS + 0x64;
 
-  /** Bit 0: XMM registers and MXCSR are the guest's; bit 1: the x87's are. 4 bytes. */
+  /**
+   * Bit 0: XMM registers and MXCSR are the guest's; bit 1: the x87's are; bit 2: the upper halves
+   * of the YMM registers are, too. 4 bytes.
+   */
   public static final int LOADED = WORDS + 0x68;
 
   /** MXCSR of the host. 4 bytes. */

@@ -217,7 +217,7 @@ final class BlockComposer {
     long bits = 0;
     for (int k = 0; k < count; k++) {
       switch (instructions[k].entry.lowering()) {
-        case PLAIN, FLAGS, STACK, CONTROL, STRING, SSE -> bits |= 1L << k;
+        case PLAIN, FLAGS, STACK, CONTROL, STRING, SSE, AVX -> bits |= 1L << k;
         default -> {}
       }
     }
@@ -294,7 +294,7 @@ final class BlockComposer {
       }
       pointers[k] = w.x87Pointers.pending();
       retry[k] = w.a.size();
-      loaded[k] = (byte) ((w.vectorsLoaded ? 1 : 0) | (w.x87Loaded ? 2 : 0));
+      loaded[k] = (byte) w.loadedUnits();
       if (decoder.followed[k]) {
         continue;
       }
@@ -326,7 +326,7 @@ final class BlockComposer {
   /** True if the code of {@code i} may have jumps in it. */
   private static boolean isIntricate(Instruction i) {
     return switch (i.entry.lowering()) {
-      case PLAIN, FLAGS, STACK, SSE, NOP -> false;
+      case PLAIN, FLAGS, STACK, SSE, AVX, NOP -> false;
       default -> true;
     };
   }
@@ -334,7 +334,7 @@ final class BlockComposer {
   /** True if {@code i} may go on elsewhere without a return to Java. */
   private static boolean mayBranch(Instruction i) {
     return switch (i.entry.lowering()) {
-      case PLAIN, FLAGS, STACK, NOP, SSE, MMX, X87 -> false;
+      case PLAIN, FLAGS, STACK, NOP, SSE, AVX, MMX, X87 -> false;
       default -> true;
     };
   }
@@ -356,7 +356,7 @@ final class BlockComposer {
       default -> {}
     }
     switch (i.entry.lowering()) {
-      case PLAIN, FLAGS, SSE, MMX, X87 -> {
+      case PLAIN, FLAGS, SSE, AVX, MMX, X87 -> {
         if (i.entry.has(TableEntry.RDI)) {
           return true;
         }

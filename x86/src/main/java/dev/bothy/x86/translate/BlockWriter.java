@@ -52,6 +52,9 @@ final class BlockWriter {
 
   boolean x87Loaded;
 
+  /** The upper halves of the YMM registers, too. */
+  private boolean uppersLoaded;
+
   final X87Pointers x87Pointers = new X87Pointers();
 
   // The code behind the block.
@@ -71,6 +74,7 @@ final class BlockWriter {
   private static final int COLD_STACK = 105;
   private static final int COLD_JUMP = 106;
   private static final int COLD_SPAN_ON_STACK = 107;
+  private static final int COLD_LOAD_UPPERS = 108;
 
   /** Position of each instruction's code. */
   private final int[] retry;
@@ -111,6 +115,7 @@ final class BlockWriter {
     flagsSaved = true;
     vectorsLoaded = false;
     x87Loaded = false;
+    uppersLoaded = false;
     shadowed = 0;
     x87Pointers.start();
   }
@@ -407,6 +412,27 @@ final class BlockWriter {
     }
   }
 
+  /**
+   * All of the YMM registers and MXCSR are the guest's from here on, and AVX is enabled, else the
+   * present instruction is the interpreter's. Flags must have been saved.
+   */
+  void needUppers() {
+    if (!uppersLoaded) {
+      uppersLoaded = true;
+      vectorsLoaded = true;
+      a.testStoreImmediate(1, Home.BASE, Home.state(EngineArea.LOADED), Units.UPPER);
+      cold(COLD_LOAD_UPPERS, a.jumpForward(Assembler.E), index);
+      clobberFlags();
+    }
+  }
+
+  /** Units whose registers are known to be loaded, as in {@link EngineArea#LOADED}. */
+  int loadedUnits() {
+    return (vectorsLoaded ? Units.VECTORS : 0)
+        | (x87Loaded ? Units.X87 : 0)
+        | (uppersLoaded ? Units.UPPER : 0);
+  }
+
   /** The x87 is the guest's from here on. Flags must have been saved. */
   void needX87() {
     if (!x87Loaded) {
@@ -522,6 +548,11 @@ final class BlockWriter {
         case COLD_LOAD_VECTORS -> {
           a.call(stubs.loadVectors);
           back(coldBack[c]);
+        }
+        case COLD_LOAD_UPPERS -> {
+          a.call(stubs.loadUppers);
+          a.bindTo(a.jumpForward(Assembler.AE), coldBack[c]);
+          leave(Leave.INTERPRET, coldArgument[c]);
         }
         case COLD_LOAD_X87 -> {
           a.call(stubs.loadX87);

@@ -1,6 +1,7 @@
 package dev.bothy.x86.translate;
 
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Lowering;
 import dev.bothy.x86.decode.Op;
 
 /** Which instruction is whose. */
@@ -13,7 +14,9 @@ final class Lowerings {
       return false;
     }
     if (i.vex != 0) {
-      return ThreeOperands.write(w, i);
+      return i.entry.lowering() == Lowering.AVX
+          ? AvxInstructions.write(w, i)
+          : ThreeOperands.write(w, i);
     }
     switch (i.op) {
       case CLI, STI, PUSHF, POPF, STAC, CLAC, SAHF -> {
@@ -66,6 +69,7 @@ final class Lowerings {
     return switch (op) {
       case F2XM1, FYL2X, FYL2XP1, FPTAN, FPATAN, FSIN, FCOS, FSINCOS -> true;
       case RCPPS, RCPSS, RSQRTPS, RSQRTSS -> true;
+      case VRCPPS, VRCPSS, VRSQRTPS, VRSQRTSS -> true;
       default -> false;
     };
   }

@@ -115,6 +115,16 @@ final class Memory {
     a.aluLoad(Assembler.ADD, 8, Home.A, Home.V, NONE, EngineArea.TLB_HOST);
   }
 
+  /**
+   * The same for an access that need not fault where the page is missing: that is the interpreter's
+   * to find out.
+   */
+  static void probeOrInterpret(BlockWriter w, int size, boolean write) {
+    startProbe(w, size, write);
+    w.interpretIf(Assembler.A);
+    w.a.aluLoad(Assembler.ADD, 8, Home.A, Home.V, NONE, EngineArea.TLB_HOST);
+  }
+
   /** Leaves the condition "above" if the {@code size} bytes are not in the TLB. */
   private static void startProbe(BlockWriter w, int size, boolean write) {
     w.clobberFlags();

@@ -184,6 +184,9 @@ final class Spans {
           default -> true;
         };
       }
+      case AVX -> {
+        return AvxInstructions.rewrites(i.op);
+      }
       default -> {
         return false;
       }

@@ -7,6 +7,7 @@ import static dev.bothy.assemble.Assembler.RDX;
 import static dev.bothy.assemble.Assembler.RSI;
 
 import dev.bothy.assemble.Assembler;
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
@@ -16,7 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * XSAVE, XSAVEOPT, XSAVEC and XRSTOR of the x87 and SSE registers in 64-bit code, as the
+ * XSAVE, XSAVEOPT, XSAVEC and XRSTOR of x87, SSE and AVX registers in 64-bit code, as the
  * interpreter's {@code XsaveOps} does them: AMD64 APM volume 2, section 11.5. Headers and values
  * that fault, other components, and whatever would unmask an exception are the interpreter's.
  *
@@ -25,7 +26,11 @@ import java.util.List;
 final class StateAreas {
   private static final int ALIGNMENT = 64;
 
-  private static final int BOTH = XsaveLayout.X87 | XsaveLayout.SSE;
+  private static final boolean AVX = HostFeatures.has(CpuFeature.AVX);
+
+  /** Components that code here knows. */
+  private static final int KNOWN =
+      XsaveLayout.X87 | XsaveLayout.SSE | (AVX ? XsaveLayout.AVX : 0);
 
   // The legacy area, as in FXSAVE's image, and the header.
   private static final int STATUS = 2;
@@ -90,8 +95,29 @@ final class StateAreas {
   /** The area's host address into A: it may be on two pages that are neighbours there, too. */
   private static void area(BlockWriter w, Instruction i, boolean store) {
     Assembler a = w.a;
+    if (!AVX) {
+      area(w, i, store, XsaveLayout.FIXED_SIZE);
+      return;
+    }
+    w.get(Home.A, CpuState.RAX);
+    a.aluLoad(Assembler.AND, 4, Home.A, Home.BASE, NONE, word(CpuState.XCR0));
+    a.testImmediate(1, Home.A, XsaveLayout.AVX);
+    int small = a.jumpForward(Assembler.E);
+    area(w, i, store, XsaveLayout.FIXED_SIZE + XsaveLayout.AVX_SIZE);
+    int found = a.jumpForward();
+    a.bind(small);
+    area(w, i, store, XsaveLayout.FIXED_SIZE);
+    a.bind(found);
+  }
+
+  /**
+   * The same for an area of {@code size} bytes. Of what XRSTOR does not read, nothing need be there:
+   * what is not in the TLB is the interpreter's.
+   */
+  private static void area(BlockWriter w, Instruction i, boolean store, int size) {
+    Assembler a = w.a;
     int next = w.offset + i.length;
-    int last = XsaveLayout.FIXED_SIZE - 1;
+    int last = size - 1;
     Memory.linear(w, i, next);
     a.testImmediate(1, Home.A, ALIGNMENT - 1);
     w.interpretIf(Assembler.NE);
@@ -99,14 +125,18 @@ final class StateAreas {
     a.aluImmediate(Assembler.AND, 4, Home.V, 0xfff);
     a.aluImmediate(Assembler.CMP, 4, Home.V, 0xfff - last);
     int crossing = a.jumpForward(Assembler.A);
-    Memory.probe(w, XsaveLayout.FIXED_SIZE, store);
+    Memory.probe(w, size, store);
     int found = a.jumpForward();
     a.bind(crossing);
     Memory.probe(w, ALIGNMENT, store);
     a.store(8, Home.BASE, Rewriting.SCRATCH, Home.A);
     Memory.linear(w, i, next);
     a.aluImmediate(Assembler.ADD, 8, Home.A, last);
-    Memory.probe(w, 1, store);
+    if (size > XsaveLayout.FIXED_SIZE) {
+      Memory.probeOrInterpret(w, 1, store);
+    } else {
+      Memory.probe(w, 1, store);
+    }
     a.aluImmediate(Assembler.SUB, 8, Home.A, last);
     a.aluLoad(Assembler.CMP, 8, Home.A, Home.BASE, NONE, Rewriting.SCRATCH);
     w.interpretIf(Assembler.NE);
@@ -197,8 +227,64 @@ final class StateAreas {
     RefusingStub.begin(a);
     loadWord(4, RSI, CpuState.XCR0);
     a.alu(Assembler.AND, 4, RSI, Home.of(CpuState.RAX));
-    a.testImmediate(4, RSI, ~BOTH);
+    a.testImmediate(4, RSI, ~KNOWN);
     refuseIf(Assembler.NE);
+    if (AVX) {
+      // MXCSR goes with the XMM registers here.
+      a.mov(4, RCX, RSI);
+      a.aluImmediate(Assembler.AND, 4, RCX, XsaveLayout.SSE | XsaveLayout.AVX);
+      a.aluImmediate(Assembler.CMP, 4, RCX, XsaveLayout.AVX);
+      refuseIf(Assembler.E);
+    }
+  }
+
+  /** Brings the upper halves of the state up to date, which may be loaded and stay so. */
+  private void copyUppers() {
+    a.testStoreImmediate(1, Home.BASE, word(EngineArea.LOADED), Units.UPPER);
+    int inState = a.jumpForward(Assembler.E);
+    dev.bothy.x86.translate.Stubs.extractUppers(a);
+    a.bind(inState);
+  }
+
+  private static int upper(int register, int half) {
+    return CpuState.VECTORS + register * CpuState.VECTOR_SIZE + 16 + 8 * half;
+  }
+
+  /** Adds the component to V if an upper half of the state is not zero. */
+  private void findUppers() {
+    loadWord(8, RCX, upper(0, 0));
+    for (int n = 1; n < 32; n++) {
+      withWord(Assembler.OR, 8, RCX, upper(n >> 1, n & 1));
+    }
+    a.test(8, RCX, RCX);
+    int unused = a.jumpForward(Assembler.E);
+    a.aluImmediate(Assembler.OR, 4, Home.V, XsaveLayout.AVX);
+    a.bind(unused);
+  }
+
+  private void saveUppers() {
+    for (int n = 0; n < 32; n++) {
+      loadWord(8, RCX, upper(n >> 1, n & 1));
+      a.store(8, Home.A, XsaveLayout.AVX_OFFSET + 8 * n, RCX);
+    }
+  }
+
+  /** Loads the upper halves, or clears them, if they are asked for. */
+  private void restoreUppers() {
+    int none = unless(RSI, XsaveLayout.AVX);
+    int initial = unless(RDX, XsaveLayout.AVX);
+    for (int n = 0; n < 16; n++) {
+      int at = XsaveLayout.AVX_OFFSET + 16 * n;
+      a.vexMemory(0x66, 3, 4 | Assembler.VEX_256, 0x18, n, n, Home.A, at); // VINSERTF128
+      a.int8(1);
+    }
+    int loaded = a.jumpForward();
+    a.bind(initial);
+    a.vexPlain(4, 0x77); // VZEROUPPER
+    a.bind(loaded);
+    a.memoryExtended(0, 4, 0x81, Assembler.OR, Home.BASE, NONE, 0, word(EngineArea.LOADED));
+    a.int32(Units.UPPER);
+    a.bind(none);
   }
 
   private void moveXmm(boolean store) {
@@ -216,6 +302,12 @@ final class StateAreas {
     a.testStoreImmediate(1, Home.BASE, word(CpuState.X87_STATUS), STATUS_SUMMARY & 0xff);
     refuseIf(Assembler.NE);
     findUsed();
+    if (AVX) {
+      int noUppers = unless(RSI, XsaveLayout.AVX);
+      copyUppers();
+      findUppers();
+      a.bind(noUppers);
+    }
     // RDX: what is written; V: what is in use.
     a.alu(Assembler.AND, 4, Home.V, RSI);
     a.mov(4, RDX, op == Op.XSAVE ? RSI : Home.V);
@@ -229,6 +321,11 @@ final class StateAreas {
     int noSse = unless(RDX, XsaveLayout.SSE);
     moveXmm(true);
     a.bind(noSse);
+    if (AVX) {
+      int noUppers = unless(RDX, XsaveLayout.AVX);
+      saveUppers();
+      a.bind(noUppers);
+    }
     if (op == Op.XSAVEC) {
       a.store(8, Home.A, XSTATE_BV, Home.V);
       a.extended(0, 8, BT_GROUP, BTS, RSI);
@@ -368,6 +465,9 @@ final class StateAreas {
     }
     a.bind(loaded);
     a.bind(noSse);
+    if (AVX) {
+      restoreUppers();
+    }
     RefusingStub.end(a, refusals);
   }
 

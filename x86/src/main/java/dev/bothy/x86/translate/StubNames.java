@@ -14,6 +14,7 @@ final class StubNames {
       names.put(stubs.leave[kind], "leave: " + Leave.name(kind));
     }
     names.put(stubs.loadVectors, "load xmm");
+    names.put(stubs.loadUppers, "load ymm");
     names.put(stubs.loadX87, "load x87");
     for (long resume : stubs.resume) {
       if (resume != 0) {

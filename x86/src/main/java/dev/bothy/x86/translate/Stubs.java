@@ -3,6 +3,7 @@ package dev.bothy.x86.translate;
 import static dev.bothy.assemble.Assembler.NONE;
 
 import dev.bothy.assemble.Assembler;
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.interpret.EngineArea;
 
@@ -26,13 +27,20 @@ final class Stubs {
   private final long[] leaveKnown = new long[2];
 
   final long loadVectors;
+
+  /**
+   * The same for all of the YMM registers. CF is set, and nothing done, if the guest has not
+   * enabled AVX, or the host has none.
+   */
+  final long loadUppers;
+
   final long loadX87;
 
   /**
    * Loads registers as the index says, as in {@code EngineArea.LOADED}, and goes to the host
    * address in the target word.
    */
-  final long[] resume = new long[4];
+  final long[] resume = new long[8];
 
   final StateAreas.Stubs stateAreas;
 
@@ -76,7 +84,7 @@ final class Stubs {
     }
     a.testStoreImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), 1);
     int noVectors = a.jumpForward(Assembler.E);
-    moveVectors(a, true);
+    storeVectors(a);
     // The guest's but for the masks: those are in the state.
     a.memoryExtended(0, 4, 0x0fae, 3, Home.BASE, NONE, 0, Home.state(EngineArea.SCRATCH));
     a.load(4, Assembler.RCX, Home.BASE, Home.state(EngineArea.SCRATCH));
@@ -168,16 +176,22 @@ final class Stubs {
     a.ret();
 
     a.align(16);
+    loadUppers = a.here();
+    loadUppers(a);
+
+    a.align(16);
     loadX87 = a.here();
     loadX87(a);
 
     for (int loaded = 1; loaded < resume.length; loaded++) {
       a.align(16);
       resume[loaded] = a.here();
-      if ((loaded & 1) != 0) {
+      if ((loaded & Units.UPPER) != 0) {
+        a.call(loadUppers);
+      } else if ((loaded & Units.VECTORS) != 0) {
         a.call(loadVectors);
       }
-      if ((loaded & 2) != 0) {
+      if ((loaded & Units.X87) != 0) {
         a.call(loadX87);
       }
       a.jumpIndirect(Home.BASE, NONE, 0, Home.state(EngineArea.TARGET));
@@ -275,7 +289,7 @@ final class Stubs {
     }
     a.testStoreImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), 1);
     int none = a.jumpForward(Assembler.E);
-    moveVectors(a, true);
+    storeVectors(a);
     a.bind(none);
     // The stack is a multiple of 16 here.
     a.lea(8, Assembler.RSP, Assembler.RSP, NONE, 0, -16);
@@ -290,10 +304,91 @@ final class Stubs {
     a.testStoreImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), 1);
     none = a.jumpForward(Assembler.E);
     moveVectors(a, false);
+    if (AVX) {
+      a.testStoreImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), Units.UPPER);
+      int noUppers = a.jumpForward(Assembler.E);
+      insertUppers(a);
+      a.bind(noUppers);
+    }
     a.bind(none);
     for (int gpr : gprs) {
       a.load(8, Home.of(gpr), Home.BASE, Home.displacement(gpr));
     }
+    a.ret();
+  }
+
+  private static final boolean AVX = HostFeatures.has(CpuFeature.AVX);
+
+  /** SSE and AVX. */
+  private static final int AVX_STATE = 6;
+
+  /**
+   * Stores what is loaded of the XMM and YMM registers. The host's upper halves are clean then, so
+   * that nobody pays for the change to SSE code.
+   */
+  private static void storeVectors(Assembler a) {
+    if (!AVX) {
+      moveVectors(a, true);
+      return;
+    }
+    a.testStoreImmediate(4, Home.BASE, Home.state(EngineArea.LOADED), Units.UPPER);
+    int uppers = a.jumpForward(Assembler.NE);
+    moveVectors(a, true);
+    int done = a.jumpForward();
+    a.bind(uppers);
+    for (int i = 0; i < 16; i++) {
+      // VMOVAPS.
+      a.vexMemory(0, 1, 4 | Assembler.VEX_256, 0x29, i, 0, Home.BASE, vector(i));
+    }
+    a.vexPlain(4, 0x77); // VZEROUPPER
+    a.bind(done);
+  }
+
+  private static int vector(int register) {
+    return Home.state(CpuState.VECTORS + register * CpuState.VECTOR_SIZE);
+  }
+
+  /** VINSERTF128 of the upper halves from the state. */
+  static void insertUppers(Assembler a) {
+    for (int i = 0; i < 16; i++) {
+      a.vexMemory(0x66, 3, 4 | Assembler.VEX_256, 0x18, i, i, Home.BASE, vector(i) + 16);
+      a.int8(1);
+    }
+  }
+
+  /** VEXTRACTF128 of the upper halves to the state. */
+  static void extractUppers(Assembler a) {
+    for (int i = 0; i < 16; i++) {
+      a.vexMemory(0x66, 3, 4 | Assembler.VEX_256, 0x19, i, 0, Home.BASE, vector(i) + 16);
+      a.int8(1);
+    }
+  }
+
+  private void loadUppers(Assembler a) {
+    if (!AVX) {
+      a.int8(0xf9); // STC
+      a.ret();
+      return;
+    }
+    a.load(4, Home.A, Home.BASE, Home.state(CpuState.XCR0));
+    a.aluImmediate(Assembler.AND, 4, Home.A, AVX_STATE);
+    a.aluImmediate(Assembler.CMP, 4, Home.A, AVX_STATE);
+    int disabled = a.jumpForward(Assembler.NE);
+    // CR4.OSXSAVE.
+    a.testStoreImmediate(1, Home.BASE, Home.state(CpuState.CR4 + 2), 4);
+    int closed = a.jumpForward(Assembler.E);
+    a.testStoreImmediate(1, Home.BASE, Home.state(EngineArea.LOADED), Units.VECTORS);
+    int loaded = a.jumpForward(Assembler.NE);
+    a.call(loadVectors);
+    a.bind(loaded);
+    insertUppers(a);
+    a.memoryExtended(0, 4, 0x81, Assembler.OR, Home.BASE, NONE, 0, Home.state(EngineArea.LOADED));
+    a.int32(Units.UPPER);
+    a.int8(0xf8); // CLC
+    a.ret();
+    a.bind(disabled);
+    a.bind(closed);
+    a.int8(0xf9);
     a.ret();
   }
 

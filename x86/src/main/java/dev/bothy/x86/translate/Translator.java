@@ -50,7 +50,7 @@ public final class Translator implements AutoCloseable {
     }
   }
 
-  private static final int STUBS_SIZE = 16384;
+  private static final int STUBS_SIZE = 24 << 10;
 
   /** Blocks at most: each takes about 450 bytes of Java's heap, which is small. */
   private static final int MOST_BLOCKS = 3 << 16;

@@ -8,12 +8,16 @@ final class Units {
   static final int VECTORS = 1;
   static final int X87 = 2;
 
+  /** The upper halves of the YMM registers: only with {@link #VECTORS}. */
+  static final int UPPER = 4;
+
   private Units() {}
 
   /** True if {@code i} may have to load registers, those of {@code loaded} being there already. */
   static boolean needed(Instruction i, int loaded) {
     return switch (i.entry.lowering()) {
       case SSE -> (loaded & VECTORS) == 0;
+      case AVX -> (loaded & UPPER) == 0;
       case X87 -> (loaded & X87) == 0;
       case MMX ->
           (loaded & X87) == 0 && usesX87(i) || (loaded & VECTORS) == 0 && has(i, Instruction.XMM);
@@ -33,6 +37,7 @@ final class Units {
   private static int loaded(Instruction i) {
     return switch (i.entry.lowering()) {
       case SSE -> VECTORS;
+      case AVX -> VECTORS | UPPER;
       case X87 -> FloatingPoint.isNothing(i.op) ? 0 : X87;
       case MMX -> usesX87(i) ? X87 : 0;
       default -> 0;

@@ -73,9 +73,10 @@ final class Values {
       case NOP -> {
         return true;
       }
-      case SSE -> {
+      case SSE, AVX -> {
         switch (i.op) {
           case PCMPESTRI, PCMPISTRI, PCMPESTRM, PCMPISTRM, LDMXCSR, MASKMOVDQU -> {}
+          case VPCMPESTRI, VPCMPISTRI, VPCMPESTRM, VPCMPISTRM, VLDMXCSR, VMASKMOVDQU -> {}
           default -> {
             writtenIfRegister(i, 0);
             return true;

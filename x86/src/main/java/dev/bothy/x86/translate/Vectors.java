@@ -6,6 +6,7 @@ import dev.bothy.assemble.Assembler;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
+import java.util.Set;
 
 /**
  * SSE to SSE4.2, SSE4A, AES, CLMUL and SHA: the host's own instructions on the guest's own
@@ -45,13 +46,13 @@ final class Vectors {
   }
 
   /** The host's MXCSR is the guest's as long as all exceptions are masked. */
-  private static boolean control(BlockWriter w, Instruction i) {
+  static boolean control(BlockWriter w, Instruction i) {
     if (Mode.is(w.mode, Mode.SSE_TRAPS) || !Memory.fits(w, i)) {
       return false;
     }
     load(w);
     Assembler a = w.a;
-    boolean store = i.op == Op.STMXCSR;
+    boolean store = i.op == Op.STMXCSR || i.op == Op.VSTMXCSR;
     Memory.operand(w, i, w.offset + i.length, 4, store, 1);
     if (store) {
       a.memoryExtended(0, 4, 0x0fae, 3, Home.A, NONE, 0, 0);
@@ -101,9 +102,20 @@ final class Vectors {
     };
   }
 
+  private static final Set<String> ARITHMETIC =
+      Set.of("ADD", "SUB", "MUL", "DIV", "SQRT", "MIN", "MAX", "CMP");
+
+  private static final Set<String> ELEMENTS = Set.of("PS", "PD", "SS", "SD");
+
   /** True if the instruction can raise a SIMD floating-point exception. */
-  private static boolean mayTrap(Instruction i) {
+  static boolean mayTrap(Instruction i) {
     String name = i.op.name();
+    if (i.vex != 0) {
+      if (name.startsWith("VFM") || name.startsWith("VFNM")) {
+        return true;
+      }
+      name = name.substring(1);
+    }
     return name.startsWith("CVT")
         || name.startsWith("COMIS")
         || name.startsWith("UCOMIS")
@@ -112,45 +124,13 @@ final class Vectors {
         || name.startsWith("ADDSUB")
         || name.startsWith("HADDP")
         || name.startsWith("HSUBP")
-        || isArithmetic(i.op);
+        || isArithmetic(name);
   }
 
-  private static boolean isArithmetic(Op op) {
-    return switch (op) {
-      case ADDPS,
-          ADDPD,
-          ADDSS,
-          ADDSD,
-          SUBPS,
-          SUBPD,
-          SUBSS,
-          SUBSD,
-          MULPS,
-          MULPD,
-          MULSS,
-          MULSD,
-          DIVPS,
-          DIVPD,
-          DIVSS,
-          DIVSD,
-          SQRTPS,
-          SQRTPD,
-          SQRTSS,
-          SQRTSD,
-          MINPS,
-          MINPD,
-          MINSS,
-          MINSD,
-          MAXPS,
-          MAXPD,
-          MAXSS,
-          MAXSD,
-          CMPPS,
-          CMPPD,
-          CMPSS,
-          CMPSD ->
-          true;
-      default -> false;
-    };
+  private static boolean isArithmetic(String name) {
+    int end = name.length() - 2;
+    return end > 0
+        && ARITHMETIC.contains(name.substring(0, end))
+        && ELEMENTS.contains(name.substring(end));
   }
 }

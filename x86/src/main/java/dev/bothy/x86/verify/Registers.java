@@ -85,6 +85,8 @@ final class Registers {
     for (int i = 0; i < 16; i++) {
       all.add(new Field("XMM" + i + " low", vector(i), 8));
       all.add(new Field("XMM" + i + " high", vector(i) + 8, 8));
+      all.add(new Field("YMM" + i + " third", vector(i) + 16, 8));
+      all.add(new Field("YMM" + i + " fourth", vector(i) + 24, 8));
     }
     return all;
   }

@@ -1,0 +1,240 @@
+package dev.bothy.x86.translate;
+
+import dev.bothy.assemble.Assembler;
+import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.decode.Op;
+
+/**
+ * AVX, AVX2, FMA and F16C: the host's own instructions on the guest's own registers, whose upper
+ * halves are loaded when a block first needs them. Gathers are the interpreter's.
+ */
+final class AvxInstructions {
+  private AvxInstructions() {}
+
+  /** Writes {@code i}; false if it is the interpreter's. */
+  static boolean write(BlockWriter w, Instruction i) {
+    if (Mode.is(w.mode, Mode.NO_SSE)
+        || Mode.is(w.mode, Mode.SSE_TRAPS) && Vectors.mayTrap(i)
+        || !isOnHost(i.op)) {
+      return false;
+    }
+    switch (i.op) {
+      case VPGATHERDD,
+          VPGATHERDQ,
+          VPGATHERQD,
+          VPGATHERQQ,
+          VGATHERDPS,
+          VGATHERDPD,
+          VGATHERQPS,
+          VGATHERQPD -> {
+        return false;
+      }
+      case VLDMXCSR, VSTMXCSR -> {
+        if (Mode.is(w.mode, Mode.SSE_TRAPS)) {
+          return false;
+        }
+        load(w);
+        return Vectors.control(w, i);
+      }
+      case VZEROUPPER, VZEROALL -> {
+        if (!w.is64()) {
+          return false; // of eight registers only
+        }
+        load(w);
+        w.a.vexPlain(size(w, i), i.opcode);
+        return true;
+      }
+      case VMASKMOVPS, VMASKMOVPD, VPMASKMOVD, VPMASKMOVQ -> {
+        return masked(w, i);
+      }
+      case VMASKMOVDQU -> {
+        load(w);
+        return MmxInstructions.maskedStore(w, i, 16);
+      }
+      case VPCMPESTRI, VPCMPESTRM -> {
+        return compareStrings(w, i);
+      }
+      default -> {
+        load(w);
+        return rewrite(w, i);
+      }
+    }
+  }
+
+  /** True if the operand of {@code op} is translated by {@link Memory#place}. */
+  static boolean rewrites(Op op) {
+    return switch (op) {
+      case VLDMXCSR,
+          VSTMXCSR,
+          VMASKMOVPS,
+          VMASKMOVPD,
+          VPMASKMOVD,
+          VPMASKMOVQ,
+          VMASKMOVDQU,
+          VPCMPESTRI,
+          VPCMPESTRM,
+          VPCMPISTRI,
+          VPCMPISTRM,
+          VPGATHERDD,
+          VPGATHERDQ,
+          VPGATHERQD,
+          VPGATHERQQ,
+          VGATHERDPS,
+          VGATHERDPD,
+          VGATHERQPS,
+          VGATHERQPD ->
+          false;
+      default -> true;
+    };
+  }
+
+  /** These need two features. */
+  private static boolean isOnHost(Op op) {
+    return switch (op) {
+      case VAESENC, VAESENCLAST, VAESDEC, VAESDECLAST, VAESIMC, VAESKEYGENASSIST ->
+          HostFeatures.has(CpuFeature.AES);
+      case VPCLMULQDQ -> HostFeatures.has(CpuFeature.PCLMULQDQ);
+      default -> true;
+    };
+  }
+
+  /** YMM registers and MXCSR are the guest's from here on. */
+  private static void load(BlockWriter w) {
+    if ((w.loadedUnits() & Units.UPPER) == 0) {
+      w.observe();
+      w.needUppers();
+    }
+  }
+
+  private static int size(BlockWriter w, Instruction i) {
+    boolean wide = i.w;
+    if (wide && !w.is64()) {
+      // There, VEX.W does not make general registers wider.
+      for (String operand : i.entry.operands()) {
+        wide &= "EGR".indexOf(operand.charAt(0)) < 0;
+      }
+    }
+    return (wide ? 8 : 4) | (i.vexL ? Assembler.VEX_256 : 0);
+  }
+
+  private static boolean isGeneral(Instruction i, int n) {
+    return n >= 0 && i.kind[n] == Instruction.GPR;
+  }
+
+  private static boolean rewrite(BlockWriter w, Instruction i) {
+    Assembler a = w.a;
+    int reg = Rewriting.reg(i);
+    int rm = Rewriting.rm(i);
+    int regRegister = i.reg();
+    if (isGeneral(i, reg)) {
+      // Always the result.
+      regRegister = homeOrScratch(i, reg);
+    } else if (reg >= 0) {
+      regRegister = i.register[reg];
+    }
+    int prefix = i.mandatoryPrefix;
+    int size = size(w, i);
+    int third = i.vexRegister;
+    boolean memory = i.kind[rm] == Instruction.MEMORY;
+    boolean result = isGeneral(i, rm) && rm == 0;
+    if (memory) {
+      if (!Memory.fits(w, i)) {
+        return false;
+      }
+      int at = Memory.place(w, i, i.size[rm], rm == 0 && writes(i.op), alignment(i, rm));
+      a.vexMemory(prefix, i.map, size, i.opcode, regRegister, third, Home.A, at);
+    } else if (isGeneral(i, rm) && !result && Home.of(i.register[rm]) == Home.MEMORY) {
+      int at = Home.displacement(i.register[rm]);
+      a.vexMemory(prefix, i.map, size, i.opcode, regRegister, third, Home.BASE, at);
+    } else {
+      int rmRegister = isGeneral(i, rm) ? homeOrScratch(i, rm) : i.register[rm];
+      a.vexRegisters(prefix, i.map, size, i.opcode, regRegister, third, rmRegister);
+    }
+    immediate(w, i);
+    if (result) {
+      w.result(i, rm);
+    } else if (isGeneral(i, reg)) {
+      w.result(i, reg);
+    }
+    if (memory) {
+      w.keepSpan(false);
+    }
+    if (FlagUse.writes(i) != 0) {
+      w.flagsWritten();
+    }
+    return true;
+  }
+
+  private static int homeOrScratch(Instruction i, int n) {
+    int home = Home.of(i.register[n]);
+    return home == Home.MEMORY ? Home.V : home;
+  }
+
+  /** The immediate byte, which may name a register. */
+  private static void immediate(BlockWriter w, Instruction i) {
+    int last = i.operands - 1;
+    char form = last < 0 ? ' ' : i.entry.operands().get(last).charAt(0);
+    if (form == 'I') {
+      w.a.int8((int) i.immediate);
+    } else if (form == 'L') {
+      w.a.int8(i.register[last] << 4);
+    }
+  }
+
+  private static boolean writes(Op op) {
+    return switch (op) {
+      case VPTEST, VTESTPS, VTESTPD, VUCOMISS, VUCOMISD, VCOMISS, VCOMISD -> false;
+      default -> true;
+    };
+  }
+
+  private static int alignment(Instruction i, int rm) {
+    return switch (i.op) {
+      case VMOVAPS, VMOVAPD, VMOVDQA, VMOVNTDQ, VMOVNTDQA, VMOVNTPS, VMOVNTPD -> i.size[rm];
+      default -> 1;
+    };
+  }
+
+  /** What the mask leaves out need not be there: what is not in the TLB is the interpreter's. */
+  private static boolean masked(BlockWriter w, Instruction i) {
+    if (!Memory.fits(w, i)) {
+      return false;
+    }
+    load(w);
+    boolean store = i.kind[0] == Instruction.MEMORY;
+    int memory = store ? 0 : 2;
+    int register = i.register[store ? 2 : 0];
+    Memory.linear(w, i, w.offset + i.length);
+    Memory.probeOrInterpret(w, i.size[memory], store);
+    w.a.vexMemory(
+        i.mandatoryPrefix, i.map, size(w, i), i.opcode, register, i.vexRegister, Home.A, 0);
+    return true;
+  }
+
+  /** Lengths are in RAX and RDX, the index comes in RCX. */
+  private static boolean compareStrings(BlockWriter w, Instruction i) {
+    Assembler a = w.a;
+    boolean memory = i.kind[1] == Instruction.MEMORY;
+    if (memory && !Memory.fits(w, i)) {
+      return false;
+    }
+    load(w);
+    int size = i.w && w.is64() ? 8 : 4;
+    if (memory) {
+      Memory.operand(w, i, w.offset + i.length, 16, false, 1);
+      a.mov(8, Home.V, Home.A);
+    }
+    w.get(Assembler.RAX, CpuState.RAX);
+    if (memory) {
+      a.vexMemory(Assembler.P66, i.map, size, i.opcode, i.register[0], 0, Home.V, 0);
+    } else {
+      a.vexRegisters(
+          Assembler.P66, i.map, size, i.opcode, i.register[0], 0, i.register[1]);
+    }
+    a.int8((int) i.immediate);
+    w.flagsWritten();
+    return true;
+  }
+}
