@@ -233,7 +233,7 @@ public final class Vm implements AutoCloseable {
     private String append = "";
     private long memory = 1L << 30;
     private int cpus = 1;
-    private CpuModel model = CpuModel.V2;
+    private CpuModel model = TranslatorEngine.usualModel();
     private String engine = Engines.AUTO;
     private TranslatorEngine.Observation observation = TranslatorEngine.Observation.NONE;
     private boolean cache;
@@ -321,7 +321,10 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
-    /** The processors' model as {@link CpuModel#parse} reads it: "v2", "v2,-x2apic". */
+    /**
+     * The processors' model as {@link CpuModel#parse} reads it: "v2", "v3,-x2apic". Without this it
+     * is v3 where the host's own processor has what that needs, else v2.
+     */
     public Builder cpu(String text) {
       model = CpuModel.parse(text);
       return this;

@@ -310,6 +310,30 @@ final class AssemblerTest {
   }
 
   @Test
+  void vectorRegistersBehindAVexPrefix() throws IOException {
+    for (int size : new int[] {4, 8, 4 | Assembler.VEX_256, 8 | Assembler.VEX_256}) {
+      boolean wide = (size & Assembler.VEX_256) != 0;
+      String name = wide ? "ymm" : "xmm";
+      String pointer = wide ? "YMMWORD" : "XMMWORD";
+      for (int one = 0; one < 16; one++) {
+        int third = 5 * one + 3 & 15;
+        int other = 15 - one;
+        a.vexRegisters(0x66, 2, size, 0x98, one, third, other);
+        String kind = (size & 8) != 0 ? "pd " : "ps ";
+        d.is("vfmadd132" + kind + name + one + "," + name + third + "," + name + other);
+        a.vexMemory(0, 1, size & ~8, 0x58, one, third, other, 0x1234);
+        String base = register(8, other);
+        d.is(
+            "vaddps %s%d,%s%d,%s PTR [%s+0x1234]"
+                .formatted(name, one, name, third, pointer, base));
+      }
+      a.vexPlain(size & ~8, 0x77);
+      d.is(wide ? "vzeroall" : "vzeroupper");
+    }
+    d.compare();
+  }
+
+  @Test
   void memoryOperandsBehindAVexPrefix() throws IOException {
     for (int base : registersOf(8)) {
       for (int displacement : new int[] {0, 0x7f, 0x1234}) {

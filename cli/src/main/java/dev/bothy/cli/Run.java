@@ -39,8 +39,9 @@ final class Run implements Command.Action {
       syntax.option(
           "--cpu",
           "MODEL[,...]",
-          "Model of the processors: v1, v2 or max (default: v2), and, behind commas, +FEATURE or"
-              + " -FEATURE for what they are to have besides or to lack.");
+          "Model of the processors: v1, v2 or v3, the levels of x86-64, or max, all that there is"
+              + " (default: v3 if the host's own processor has it, else v2), and, behind commas,"
+              + " +FEATURE or -FEATURE for what they are to have besides or to lack.");
 
   private final Option cpus = syntax.option("--cpus", "N", "Number of processors (default: 1).");
 

@@ -51,7 +51,7 @@ class WrongUsageTest {
         "--cpus|0|1 to 64",
         "--cpus|65|1 to 64",
         "--cpus|two|no number",
-        "--cpu|pentium|v2",
+        "--cpu|pentium|v2, v3, max",
         "--engine|warp|give auto, kvm, translator, interpreter",
         "--timeout|0|above 0",
         "--timeout|-3|above 0",

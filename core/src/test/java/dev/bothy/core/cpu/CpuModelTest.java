@@ -24,14 +24,15 @@ class CpuModelTest {
   @Test
   void eachModelHasWhatTheOneBelowItHas() {
     assertTrue(CpuModel.V2.features().containsAll(CpuModel.V1.features()));
-    assertTrue(CpuModel.MAX.features().containsAll(CpuModel.V2.features()));
+    assertTrue(CpuModel.V3.features().containsAll(CpuModel.V2.features()));
+    assertTrue(CpuModel.MAX.features().containsAll(CpuModel.V3.features()));
   }
 
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
       value = {
-        "v9|no processor model \"v9\": give one of v1, v2, max",
+        "v9|no processor model \"v9\": give one of v1, v2, v3, max",
         "v2,+svelte|no processor here can have \"+svelte\": give +FEATURE or -FEATURE",
         "v2,|no processor here can have \"\": give +FEATURE or -FEATURE",
         "v2,pcid|no processor here can have \"pcid\": give +FEATURE or -FEATURE",

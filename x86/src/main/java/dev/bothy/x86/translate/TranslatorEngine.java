@@ -4,6 +4,7 @@ import dev.bothy.core.Debugging;
 import dev.bothy.core.Engine;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.Vcpu;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -126,6 +127,16 @@ public final class TranslatorEngine implements Engine {
       throw new UnsupportedOperationException(e.getMessage(), e);
     }
     engine = new InterpreterEngine(machine, translator, options.threshold, counting);
+  }
+
+  /**
+   * The model for machines that have not asked for one: v3 if the host has the instructions of all
+   * its features, else v2, whose guests know how to do without.
+   */
+  public static CpuModel usualModel() {
+    return CpuModel.V3.features().stream().allMatch(HostFeatures::has)
+        ? CpuModel.V3
+        : CpuModel.V2;
   }
 
   @Override

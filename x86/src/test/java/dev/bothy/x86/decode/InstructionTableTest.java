@@ -25,8 +25,7 @@ final class InstructionTableTest {
           "random",
           "host",
           "state",
-          "absent",
-          "later");
+          "absent");
 
   @Test
   void tableAndOpsMatchBothWays() {

@@ -55,9 +55,6 @@ final class InstructionsPage {
 
   private static void section(String feature, List<TableEntry> entries, StringBuilder out) {
     out.append("\n## ").append(feature).append("\n\n");
-    if (entries.stream().allMatch(e -> e.test().equals("later"))) {
-      out.append("Decoded; no engine runs these yet.\n\n");
-    }
     out.append("| Instruction | Encodings | Where |\n|---|---|---|\n");
     Map<Op, List<TableEntry>> byOp = new LinkedHashMap<>();
     for (TableEntry entry : entries) {

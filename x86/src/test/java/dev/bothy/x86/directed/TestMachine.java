@@ -111,7 +111,7 @@ final class TestMachine implements AutoCloseable {
   private final boolean counts;
 
   TestMachine(EngineUnderTest tested, int count) {
-    this(tested, CpuModel.V2, count);
+    this(tested, CpuModel.MAX, count);
   }
 
   TestMachine(EngineUnderTest tested, CpuModel model, int count) {
@@ -125,7 +125,7 @@ final class TestMachine implements AutoCloseable {
       MachineClock clock,
       boolean deterministic,
       int count) {
-    this(maker, counts, clock, deterministic, CpuModel.V2, count);
+    this(maker, counts, clock, deterministic, CpuModel.MAX, count);
   }
 
   private TestMachine(

@@ -36,7 +36,7 @@ final class TranslatedPage implements AutoCloseable {
         ExecutableMemory.refusal().isEmpty(), () -> ExecutableMemory.refusal().orElseThrow());
     translator =
         new Translator(
-            CpuModel.V2,
+            CpuModel.MAX,
             new Translator.Options(64, false, 4 << 20, true),
             false,
             List.of(listeners),

@@ -44,7 +44,7 @@ class TranslatedRowsTest {
           continue;
         }
         for (String form : new String[] {"mem", "reg"}) {
-          String code = code(entry.encoding(), form);
+          String code = code(entry, form);
           if (code == null) {
             continue;
           }
@@ -71,7 +71,13 @@ class TranslatedRowsTest {
   }
 
   /** The row's instruction of RBX or memory at RBX; null if it has no such form. */
-  private static String code(String encoding, String form) {
+  private static String code(TableEntry entry, String form) {
+    String encoding = entry.encoding();
+    boolean memory = entry.operands().stream().anyMatch(operand -> operand.matches("M.+"));
+    boolean registers = entry.operands().stream().anyMatch(operand -> operand.matches("[URN].*"));
+    if (form.equals("reg") ? memory : registers) {
+      return null;
+    }
     StringBuilder code = new StringBuilder();
     String modrm = null;
     boolean wide = false;
@@ -88,8 +94,11 @@ class TranslatedRowsTest {
           if (token.startsWith("/")) {
             int reg = token.equals("/r") ? 1 : Integer.parseInt(token.substring(1));
             modrm = "%02x".formatted((form.equals("reg") ? 0xc0 : 0) | reg << 3 | 3);
+            if (entry.has(TableEntry.VSIB)) {
+              modrm = "%02x1b".formatted(reg << 3 | 4); // [rbx + xmm3]
+            }
           } else if (token.startsWith("VEX")) {
-            code.append(vex(token));
+            code.append(vex(token, entry));
           } else {
             code.append(token, 0, 2);
           }
@@ -106,12 +115,15 @@ class TranslatedRowsTest {
     return code + (modrm == null ? "" : modrm) + "0101010101010101";
   }
 
-  private static String vex(String token) {
+  private static String vex(String token, TableEntry entry) {
     int map = token.contains("0F3A") ? 3 : token.contains("0F38") ? 2 : 1;
     int prefix =
         token.contains(".66") ? 1 : token.contains(".F3") ? 2 : token.contains(".F2") ? 3 : 0;
-    // The third register: RCX, or none.
-    int third = token.contains("0F3A") ? 15 : ~1 & 15;
-    return "c4%02x%02x".formatted(0xe0 | map, third << 3 | prefix);
+    boolean named = entry.operands().stream().anyMatch(operand -> operand.matches("[BH].*"));
+    // The third register: RCX or XMM1, or none.
+    int third = named ? ~1 & 15 : 15;
+    int length = token.contains(".L1") ? 4 : 0;
+    int wide = token.contains(".W1") ? 0x80 : 0;
+    return "c4%02x%02x".formatted(0xe0 | map, wide | third << 3 | length | prefix);
   }
 }
