@@ -23,7 +23,12 @@ class StateAreaTest extends EngineTest {
   private static final int RESULT = 0x200;
   private static final int MASK = 0x400;
   private static final int AREA_AT = 0x408;
+  private static final int UPPER = 0x500;
+  private static final int UPPER_RESULT = 0x600;
   private static final int AREA = 0x800;
+
+  /** Registers whose upper halves are looked at. */
+  private static final int UPPERS = 4;
 
   /** A legacy area that FXRSTOR takes. */
   private static void state(TestMachine m, SplittableRandom random, long at) {
@@ -53,10 +58,10 @@ class StateAreaTest extends EngineTest {
     }
   }
 
-  private static void header(TestMachine m, SplittableRandom random, long at) {
+  private static void header(TestMachine m, SplittableRandom random, long at, int components) {
     boolean compacted = random.nextBoolean();
-    m.memory.writeLong(at, random.nextInt(4));
-    m.memory.writeLong(at + 8, compacted ? 1L << 63 | 3 : 0);
+    m.memory.writeLong(at, random.nextInt(components + 1));
+    m.memory.writeLong(at + 8, compacted ? 1L << 63 | components : 0);
     for (int i = 16; i < 64; i += 8) {
       m.memory.writeLong(at + i, 0);
     }
@@ -69,22 +74,29 @@ class StateAreaTest extends EngineTest {
     }
   }
 
-  private static void cases(TestMachine m, SplittableRandom random) {
+  private static void cases(TestMachine m, SplittableRandom random, int components) {
     for (int n = 0; n < CASES; n++) {
       long at = DATA + (long) n * CASE;
       state(m, random, at + STATE);
-      long mask = random.nextInt(3) == 0 ? random.nextLong() : random.nextInt(4);
+      long mask = random.nextInt(3) == 0 ? random.nextLong() : random.nextInt(components + 1);
       m.memory.writeLong(at + MASK, mask);
+      boolean clean = random.nextInt(3) == 0;
+      for (int i = 0; i < 16 * UPPERS; i += 8) {
+        m.memory.writeLong(at + UPPER + i, clean ? 0 : random.nextLong());
+      }
       long area = at + AREA;
       switch (random.nextInt(12)) {
         case 0 -> area += random.nextInt(64);
         // Over the page's end.
-        case 1 -> area = at + 0x1000 - 64 * (1 + random.nextInt(8));
+        case 1 -> area = at + 0x1000 - 64 * (1 + random.nextInt(12));
         default -> {}
       }
       m.memory.writeLong(at + AREA_AT, area);
       state(m, random, area);
-      header(m, random, area + 512);
+      header(m, random, area + 512, components);
+      for (int i = 576; i < 832; i += 8) {
+        m.memory.writeLong(area + i, random.nextLong());
+      }
       if (random.nextInt(12) == 0) {
         m.memory.writeInt(area + 24, random.nextInt());
       }
@@ -115,21 +127,45 @@ class StateAreaTest extends EngineTest {
     "48 0f ae 2f, d9 f7"
   })
   void savesAndRestoresWhatTheInterpreterDoes(String code, String before) {
+    savesAndRestores(code, before, 3);
+    savesAndRestores(code, before, 7);
+    savesAndRestores(code, "c5 f5 fe c9", 7); // vpaddd ymm1, ymm1, ymm1
+  }
+
+  /** VINSERTF128 or VEXTRACTF128 of the upper halves from or to [rsi + at]. */
+  private static void uppers(Assembler a, boolean load, int at) {
+    for (int n = 0; n < UPPERS; n++) {
+      int displacement = at + 16 * n;
+      a.hex(
+          load
+              ? "c4 e3 %02x 18 %02x".formatted(5 | (~n & 15) << 3, 0x86 | n << 3)
+              : "c4 e3 7d 19 %02x".formatted(0x86 | n << 3));
+      a.hex("%02x %02x 00 00 01".formatted(displacement & 0xff, displacement >> 8));
+    }
+  }
+
+  private void savesAndRestores(String code, String before, int components) {
     likeTheInterpreter(
         code,
         m -> {
           CpuState s = m.long64(0);
           s.set(CpuState.CR4, CR4_LONG | OSXSAVE);
-          s.set(CpuState.XCR0, 3);
+          s.set(CpuState.XCR0, components);
           skipFaults(m);
-          cases(m, new SplittableRandom(11));
+          cases(m, new SplittableRandom(11), components);
           var a = m.assembler(64).mov(14, 0).mov(13, code.length() / 3 + 1);
           a.mov(15, CASES).mov(RSI, DATA).label("loop");
           a.hex("0f ae 0e"); // fxrstor [rsi]
+          if (components == 7) {
+            uppers(a, true, UPPER);
+          }
           a.load(RAX, RSI, MASK).movRegister(RDX, RAX).hex("48 c1 ea 20"); // shr rdx, 32
           a.load(RDI, RSI, AREA_AT).hex("0f 28 d2 48 39 f7"); // movaps xmm2, xmm2; cmp rdi, rsi
           a.hex(before).hex(code).hex("9c 59"); // pushf; pop rcx
           a.hex("0f 28 d2 48 0f ae 86 00 02 00 00"); // movaps xmm2, xmm2; fxsave [rsi + RESULT]
+          if (components == 7) {
+            uppers(a, false, UPPER_RESULT);
+          }
           a.store(RSI, AREA_AT + 8, RCX).add(RSI, CASE).dec(15).jnz("loop");
           m.code(64, a.hlt());
           m.run();

@@ -9,6 +9,7 @@ import dev.bothy.x86.decode.Instruction;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HexFormat;
 import java.util.SplittableRandom;
@@ -19,15 +20,17 @@ import org.junit.jupiter.api.io.TempDir;
  * FXSAVE, XSAVE and their kin on random states and areas against the host's processor.
  *
  * <p>A record: 16 bytes of code (the last is their length), EAX, the area's offset in memory, the
- * signal that the instruction ended with, padding to 64 bytes; the state as FXSAVE has it, before
- * and after; 1024 bytes of memory.
+ * signal that the instruction ended with, padding to 64 bytes; the state as FXSAVE has it, then the
+ * upper halves of the YMM registers, before and after; 1024 bytes of memory.
  */
 final class XsaveOracleTest {
   private static final int RAX = 16;
   private static final int OFFSET = 24;
   private static final int SIGNAL = 32;
   private static final int STATE = 64;
-  private static final int MEMORY = 576;
+  private static final int UPPER = 576;
+  private static final int UPPER_SIZE = 256;
+  private static final int MEMORY = UPPER + UPPER_SIZE;
   private static final int MEMORY_SIZE = 1024;
   private static final int RECORD = MEMORY + MEMORY_SIZE;
   private static final int CASES = 6_000;
@@ -45,6 +48,17 @@ final class XsaveOracleTest {
   };
 
   private final SplittableRandom random = new SplittableRandom(SEED);
+
+  /** Components that the host has of ours. */
+  private final int components = hostHasAvx() ? XsaveLayout.ALL : XsaveLayout.ALL & ~XsaveLayout.AVX;
+
+  private static boolean hostHasAvx() {
+    try {
+      return Files.readString(Path.of("/proc/cpuinfo")).contains(" avx ");
+    } catch (IOException e) {
+      return false;
+    }
+  }
 
   @TempDir private Path folder;
 
@@ -72,6 +86,9 @@ final class XsaveOracleTest {
     byte[] bytes = new byte[RECORD - STATE];
     random.nextBytes(bytes);
     record.put(STATE, bytes);
+    if (components != XsaveLayout.ALL || random.nextInt(4) == 0) {
+      record.put(UPPER, new byte[UPPER_SIZE]);
+    }
     byte[] code = HexFormat.of().parseHex(CODES[random.nextInt(CODES.length)]);
     int at = 0;
     if (random.nextBoolean()) {
@@ -79,22 +96,22 @@ final class XsaveOracleTest {
     }
     record.put(at, code);
     record.put(15, (byte) (at + code.length));
-    record.putLong(RAX, random.nextInt(4));
+    record.putLong(RAX, random.nextInt() & components);
     record.putLong(OFFSET, random.nextInt(16) == 0 ? random.nextInt(64) : 64 * random.nextInt(4));
     sanitize(record, STATE, true);
     int area = MEMORY + (int) record.getLong(OFFSET);
     sanitize(record, area, random.nextInt(8) != 0);
-    long present = random.nextInt(4);
+    long present = random.nextInt() & components;
     boolean compacted = random.nextBoolean();
     record.putLong(area + 512, present);
-    record.putLong(area + 520, compacted ? 1L << 63 | 3 : 0);
+    record.putLong(area + 520, compacted ? 1L << 63 | components : 0);
     for (int n = 16; n < 64; n += 8) {
       record.putLong(area + 512 + n, 0);
     }
     switch (random.nextInt(24)) {
       case 0 -> record.putLong(area + 512, random.nextLong());
       case 1 -> record.putLong(area + 520, random.nextInt(4));
-      case 2 -> record.putLong(area + 520, 1L << 63 | random.nextInt(8) & 3);
+      case 2 -> record.putLong(area + 520, 1L << 63 | random.nextInt() & components);
       case 3 -> record.put(area + 528 + random.nextInt(48), (byte) 1);
       default -> {}
     }
@@ -142,13 +159,19 @@ final class XsaveOracleTest {
         return "byte " + n + " of state: " + state.get(n) + ", host " + host.get(STATE + n);
       }
     }
+    for (int n = 0; n < UPPER_SIZE; n += 8) {
+      long ours = cpu.xmm(n >> 4, 2 + (n >> 3 & 1));
+      if (ours != host.getLong(UPPER + n)) {
+        return "byte " + n + " of upper halves: " + ours + ", host " + host.getLong(UPPER + n);
+      }
+    }
     return null;
   }
 
   private static void load(FlatCpu cpu, ByteBuffer record) {
     CpuState state = cpu.cpuState();
     state.set(CpuState.CR4, 1 << 9 | 1 << 18);
-    state.set(CpuState.XCR0, 3);
+    state.set(CpuState.XCR0, XsaveLayout.ALL);
     for (int n = 0; n < RECORD; n += 8) {
       cpu.store64(FlatCpu.PAGE + n, record.getLong(n));
     }
@@ -169,6 +192,8 @@ final class XsaveOracleTest {
     for (int n = 0; n < 16; n++) {
       cpu.setXmm(n, 0, record.getLong(at + 160 + 16 * n));
       cpu.setXmm(n, 1, record.getLong(at + 168 + 16 * n));
+      cpu.setXmm(n, 2, record.getLong(UPPER + 16 * n));
+      cpu.setXmm(n, 3, record.getLong(UPPER + 16 * n + 8));
     }
     state.setGpr(CpuState.RAX, record.getLong(RAX));
     state.setGpr(CpuState.RDX, 0);
