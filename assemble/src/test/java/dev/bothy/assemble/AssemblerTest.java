@@ -324,8 +324,7 @@ final class AssemblerTest {
         a.vexMemory(0, 1, size & ~8, 0x58, one, third, other, 0x1234);
         String base = register(8, other);
         d.is(
-            "vaddps %s%d,%s%d,%s PTR [%s+0x1234]"
-                .formatted(name, one, name, third, pointer, base));
+            "vaddps %s%d,%s%d,%s PTR [%s+0x1234]".formatted(name, one, name, third, pointer, base));
       }
       a.vexPlain(size & ~8, 0x77);
       d.is(wide ? "vzeroall" : "vzeroupper");

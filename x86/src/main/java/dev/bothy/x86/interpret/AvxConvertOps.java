@@ -114,7 +114,8 @@ final class AvxConvertOps {
     FloatEnvironment e = SseOperand.begin(cpu);
     int control = (int) i.immediate & 7;
     for (int n = 0; n < width / 2; n++) {
-      result[n] = halves(cpu.vectorB[2 * n], control, e) | halves(cpu.vectorB[2 * n + 1], control, e) << 32;
+      result[n] =
+          halves(cpu.vectorB[2 * n], control, e) | halves(cpu.vectorB[2 * n + 1], control, e) << 32;
     }
     SseOperand.commit(cpu, e);
     if (i.isMemory(0)) {

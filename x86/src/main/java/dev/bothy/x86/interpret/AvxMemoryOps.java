@@ -131,9 +131,7 @@ final class AvxMemoryOps {
       long value;
       try {
         long index =
-            quadIndices
-                ? cpu.xmm(i.index, n)
-                : (int) (cpu.xmm(i.index, n >> 1) >>> 32 * (n & 1));
+            quadIndices ? cpu.xmm(i.index, n) : (int) (cpu.xmm(i.index, n >> 1) >>> 32 * (n & 1));
         value = load(cpu, address(cpu, i, index, size), size);
       } catch (GuestFault fault) {
         if (n > 0) {

@@ -12,9 +12,7 @@ final class AvxMoveOps {
   private AvxMoveOps() {}
 
   private static long address(Cpu cpu, Instruction i, Op base, int size) {
-    return SseMoveOps.isUnaligned(base)
-        ? cpu.linear(i, size)
-        : AvxOperand.aligned(cpu, i, size);
+    return SseMoveOps.isUnaligned(base) ? cpu.linear(i, size) : AvxOperand.aligned(cpu, i, size);
   }
 
   /** 16 or 32 bytes from memory. */

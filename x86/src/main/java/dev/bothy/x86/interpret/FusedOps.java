@@ -29,9 +29,7 @@ final class FusedOps {
     String[] orders = {"132", "213", "231"};
     String[] names = {"VFMADD", "VFMSUB", "VFNMADD", "VFNMSUB", "VFMADDSUB", "VFMSUBADD"};
     int both = SUBTRACT_EVEN | SUBTRACT_ODD;
-    int[] signs = {
-      0, both, NEGATE_PRODUCT, NEGATE_PRODUCT | both, SUBTRACT_EVEN, SUBTRACT_ODD
-    };
+    int[] signs = {0, both, NEGATE_PRODUCT, NEGATE_PRODUCT | both, SUBTRACT_EVEN, SUBTRACT_ODD};
     for (Op op : Op.values()) {
       String name = op.name();
       int digits = name.length() - 5;
@@ -115,12 +113,10 @@ final class FusedOps {
   }
 
   private static long doubles(int form, int subtract, long x, long y, long z, FloatEnvironment e) {
-    return Float64.multiplyAdd(
-        x, y, z, (form & NEGATE_PRODUCT) != 0, (form & subtract) != 0, e);
+    return Float64.multiplyAdd(x, y, z, (form & NEGATE_PRODUCT) != 0, (form & subtract) != 0, e);
   }
 
   private static int singles(int form, int subtract, int x, int y, int z, FloatEnvironment e) {
-    return Float32.multiplyAdd(
-        x, y, z, (form & NEGATE_PRODUCT) != 0, (form & subtract) != 0, e);
+    return Float32.multiplyAdd(x, y, z, (form & NEGATE_PRODUCT) != 0, (form & subtract) != 0, e);
   }
 }

@@ -47,8 +47,8 @@ final class SseShuffleOps {
   }
 
   /**
-   * Computes 128 bits of what is neither PBLENDVB nor its kin: {@code b} is the last operand, {@code
-   * a} the one before. False if the instruction is none of these.
+   * Computes 128 bits of what is neither PBLENDVB nor its kin: {@code b} is the last operand,
+   * {@code a} the one before. False if the instruction is none of these.
    */
   static boolean lane(
       Op op, long aLow, long aHigh, long bLow, long bHigh, int control, long[] result) {

@@ -124,8 +124,7 @@ public final class Float32 {
     if (e.plain && e.inexactKnown && isOrdinary(a) && isOrdinary(b) && isOrdinary(c)) {
       float x = Float.intBitsToFloat(a);
       float z = Float.intBitsToFloat(c);
-      float sum =
-          Math.fma(negateProduct ? -x : x, Float.intBitsToFloat(b), negateAddend ? -z : z);
+      float sum = Math.fma(negateProduct ? -x : x, Float.intBitsToFloat(b), negateAddend ? -z : z);
       int bits = Float.floatToRawIntBits(sum);
       if (isNormalResult(bits)) {
         return bits;

@@ -124,8 +124,7 @@ public final class Float64 {
       double x = Double.longBitsToDouble(a);
       double z = Double.longBitsToDouble(c);
       double sum =
-          Math.fma(
-              negateProduct ? -x : x, Double.longBitsToDouble(b), negateAddend ? -z : z);
+          Math.fma(negateProduct ? -x : x, Double.longBitsToDouble(b), negateAddend ? -z : z);
       long bits = Double.doubleToRawLongBits(sum);
       if (isModerate(bits)) {
         return bits;

@@ -230,8 +230,7 @@ final class AvxInstructions {
     if (memory) {
       a.vexMemory(Assembler.P66, i.map, size, i.opcode, i.register[0], 0, Home.V, 0);
     } else {
-      a.vexRegisters(
-          Assembler.P66, i.map, size, i.opcode, i.register[0], 0, i.register[1]);
+      a.vexRegisters(Assembler.P66, i.map, size, i.opcode, i.register[0], 0, i.register[1]);
     }
     a.int8((int) i.immediate);
     w.flagsWritten();

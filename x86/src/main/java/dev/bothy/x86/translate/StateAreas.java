@@ -29,8 +29,7 @@ final class StateAreas {
   private static final boolean AVX = HostFeatures.has(CpuFeature.AVX);
 
   /** Components that code here knows. */
-  private static final int KNOWN =
-      XsaveLayout.X87 | XsaveLayout.SSE | (AVX ? XsaveLayout.AVX : 0);
+  private static final int KNOWN = XsaveLayout.X87 | XsaveLayout.SSE | (AVX ? XsaveLayout.AVX : 0);
 
   // The legacy area, as in FXSAVE's image, and the header.
   private static final int STATUS = 2;
@@ -111,8 +110,8 @@ final class StateAreas {
   }
 
   /**
-   * The same for an area of {@code size} bytes. Of what XRSTOR does not read, nothing need be there:
-   * what is not in the TLB is the interpreter's.
+   * The same for an area of {@code size} bytes. Of what XRSTOR does not read, nothing need be
+   * there: what is not in the TLB is the interpreter's.
    */
   private static void area(BlockWriter w, Instruction i, boolean store, int size) {
     Assembler a = w.a;

@@ -134,9 +134,7 @@ public final class TranslatorEngine implements Engine {
    * its features, else v2, whose guests know how to do without.
    */
   public static CpuModel usualModel() {
-    return CpuModel.V3.features().stream().allMatch(HostFeatures::has)
-        ? CpuModel.V3
-        : CpuModel.V2;
+    return CpuModel.V3.features().stream().allMatch(HostFeatures::has) ? CpuModel.V3 : CpuModel.V2;
   }
 
   @Override

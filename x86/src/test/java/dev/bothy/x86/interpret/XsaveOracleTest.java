@@ -50,7 +50,8 @@ final class XsaveOracleTest {
   private final SplittableRandom random = new SplittableRandom(SEED);
 
   /** Components that the host has of ours. */
-  private final int components = hostHasAvx() ? XsaveLayout.ALL : XsaveLayout.ALL & ~XsaveLayout.AVX;
+  private final int components =
+      hostHasAvx() ? XsaveLayout.ALL : XsaveLayout.ALL & ~XsaveLayout.AVX;
 
   private static boolean hostHasAvx() {
     try {
