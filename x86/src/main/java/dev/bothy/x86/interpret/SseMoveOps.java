@@ -293,7 +293,8 @@ final class SseMoveOps {
     long a = cpu.xmm(d, 0);
     long result =
         insert ? a & ~(mask << position) | (source & mask) << position : a >>> position & mask;
-    cpu.setXmm(d, 0, result);
+    // What is above is undefined, and zero on AMD's processors.
+    set(cpu, d, result, 0);
   }
 
   /** PMOVSX and PMOVZX. */

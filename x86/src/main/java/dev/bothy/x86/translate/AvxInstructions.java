@@ -1,5 +1,7 @@
 package dev.bothy.x86.translate;
 
+import static dev.bothy.assemble.Assembler.NONE;
+
 import dev.bothy.assemble.Assembler;
 import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuState;
@@ -8,7 +10,7 @@ import dev.bothy.x86.decode.Op;
 
 /**
  * AVX, AVX2, FMA and F16C: the host's own instructions on the guest's own registers, whose upper
- * halves are loaded when a block first needs them. Gathers are the interpreter's.
+ * halves are loaded when a block first needs them.
  */
 final class AvxInstructions {
   private AvxInstructions() {}
@@ -29,7 +31,7 @@ final class AvxInstructions {
           VGATHERDPD,
           VGATHERQPS,
           VGATHERQPD -> {
-        return false;
+        return gather(w, i);
       }
       case VLDMXCSR, VSTMXCSR -> {
         if (Mode.is(w.mode, Mode.SSE_TRAPS)) {
@@ -211,6 +213,64 @@ final class AvxInstructions {
     w.a.vexMemory(
         i.mandatoryPrefix, i.map, size(w, i), i.opcode, register, i.vexRegister, Home.A, 0);
     return true;
+  }
+
+  /**
+   * A gather: element by element in the registers' places in the state, which nobody else uses
+   * while they are loaded. If one is not in the TLB, all of it is the interpreter's, and the
+   * registers are as they were.
+   */
+  private static boolean gather(BlockWriter w, Instruction i) {
+    int result = i.register[0];
+    int mask = i.register[2];
+    boolean distinct = result != mask && result != i.index && mask != i.index;
+    if (!distinct || i.segment >= CpuState.FS || !Memory.fits(w, i)) {
+      return false;
+    }
+    load(w);
+    w.clobberFlags();
+    Assembler a = w.a;
+    for (int register : new int[] {result, mask, i.index}) {
+      moveUnaligned(a, Assembler.VEX_256, true, register);
+    }
+    int size = i.w ? 8 : 4;
+    boolean quadIndices = (i.opcode & 1) != 0;
+    int count = (i.vexL ? 32 : 16) / (i.w || quadIndices ? 8 : 4);
+    for (int n = 0; n < count; n++) {
+      a.testStoreImmediate(1, Home.BASE, place(mask) + (n + 1) * size - 1, 0x80);
+      int skip = a.jumpForward(Assembler.E);
+      if (quadIndices) {
+        a.load(8, Home.A, Home.BASE, place(i.index) + 8 * n);
+      } else {
+        a.memory(0, 8, 0x63, Home.A, Home.BASE, NONE, 0, place(i.index) + 4 * n); // MOVSXD
+      }
+      int base = i.base < 0 ? NONE : Home.of(i.base);
+      if (i.base >= 0 && base == Home.MEMORY) {
+        a.load(8, Home.V, Home.BASE, Home.displacement(i.base));
+        base = Home.V;
+      }
+      a.lea(i.addressSize, Home.A, base, Home.A, i.scale, (int) i.displacement);
+      Memory.probeOrInterpret(w, size, false);
+      a.load(size, Home.V, Home.A, 0);
+      a.store(size, Home.BASE, place(result) + n * size, Home.V);
+      a.bind(skip);
+    }
+    if (count * size == 8) {
+      a.storeImmediate(8, Home.BASE, place(result) + 8, 0);
+    }
+    moveUnaligned(a, count * size == 32 ? Assembler.VEX_256 : 0, false, result);
+    a.vexRegisters(Assembler.P66, 1, 4, 0xef, mask, mask, mask); // VPXOR
+    w.scratch.forget();
+    return true;
+  }
+
+  private static int place(int register) {
+    return Home.state(CpuState.VECTORS + CpuState.VECTOR_SIZE * register);
+  }
+
+  /** VMOVUPS to or from the register's place in the state. */
+  private static void moveUnaligned(Assembler a, int length, boolean store, int register) {
+    a.vexMemory(0, 1, 4 | length, store ? 0x11 : 0x10, register, 0, Home.BASE, place(register));
   }
 
   /** Lengths are in RAX and RDX, the index comes in RCX. */

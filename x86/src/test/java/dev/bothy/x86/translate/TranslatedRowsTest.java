@@ -27,14 +27,6 @@ class TranslatedRowsTest {
           "PUSH Ev mem, 16 bits",
           "PUSH Ev reg, 16 bits",
           "PUSH Zv mem, 16 bits",
-          "VGATHERDPD Vx,Mq,Hx mem",
-          "VGATHERDPS Vx,Md,Hx mem",
-          "VGATHERQPD Vx,Mq,Hx mem",
-          "VGATHERQPS Vdq,Md,Hdq mem",
-          "VPGATHERDD Vx,Md,Hx mem",
-          "VPGATHERDQ Vx,Mq,Hx mem",
-          "VPGATHERQD Vdq,Md,Hdq mem",
-          "VPGATHERQQ Vx,Mq,Hx mem",
           "XLAT Bb mem");
 
   @Test
