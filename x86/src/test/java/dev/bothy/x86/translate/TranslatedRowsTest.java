@@ -89,7 +89,7 @@ class TranslatedRowsTest {
             int reg = token.equals("/r") ? 1 : Integer.parseInt(token.substring(1));
             modrm = "%02x".formatted((form.equals("reg") ? 0xc0 : 0) | reg << 3 | 3);
             if (entry.has(TableEntry.VSIB)) {
-              modrm = "%02x1b".formatted(reg << 3 | 4); // [rbx + xmm3]
+              modrm = "141b"; // register 2, [rbx + xmm3]
             }
           } else if (token.startsWith("VEX")) {
             code.append(vex(token, entry));
