@@ -89,9 +89,14 @@ public final class Engines {
     return List.of(AUTO, KVM, TRANSLATOR, INTERPRETER, VERIFY);
   }
 
+  /** The model of processors that have not been asked for: v3 if the host has it, else v2. */
+  public static CpuModel usualModel() {
+    return TranslatorEngine.usualModel();
+  }
+
   /** The engine that {@link #AUTO} stands for on this host. */
   public static String automatic() {
-    return automatic(CpuModel.V2);
+    return automatic(usualModel());
   }
 
   /**

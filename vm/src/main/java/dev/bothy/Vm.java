@@ -233,7 +233,7 @@ public final class Vm implements AutoCloseable {
     private String append = "";
     private long memory = 1L << 30;
     private int cpus = 1;
-    private CpuModel model = TranslatorEngine.usualModel();
+    private CpuModel model = Engines.usualModel();
     private String engine = Engines.AUTO;
     private TranslatorEngine.Observation observation = TranslatorEngine.Observation.NONE;
     private boolean cache;

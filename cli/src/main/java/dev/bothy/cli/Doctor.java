@@ -4,7 +4,6 @@ import dev.bothy.EchoKernel;
 import dev.bothy.Engines;
 import dev.bothy.Vm;
 import dev.bothy.VmException;
-import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.guest.DefaultGuest;
 import dev.bothy.host.NativeAccess;
 import dev.bothy.host.PrivateFolder;
@@ -40,7 +39,7 @@ final class Doctor implements Command.Action {
       boolean works = refusal.isEmpty() && trouble.isEmpty();
       boolean kvm = engine.equals(Engines.KVM);
       Optional<String> shortcoming =
-          works && kvm ? Engines.kvmShortcoming(CpuModel.V2) : Optional.empty();
+          works && kvm ? Engines.kvmShortcoming(Engines.usualModel()) : Optional.empty();
       // An engine in software needs nothing that the host might give in part.
       sound &= trouble.isEmpty() || kvm;
       System.out.printf(
@@ -73,7 +72,7 @@ final class Doctor implements Command.Action {
 
   /** What guests are told that this host's KVM does not have. */
   private static String without() {
-    return Engines.kvmWithout(CpuModel.V2).map(what -> ", without " + what).orElse("");
+    return Engines.kvmWithout(Engines.usualModel()).map(what -> ", without " + what).orElse("");
   }
 
   private static String calls() {

@@ -23,6 +23,7 @@ import dev.bothy.x86.decode.Instruction;
 abstract class SegmentingCpu extends PagingCpu {
   /** PAUSE instructions for each that lets others run. */
   private static final int PAUSES = 15;
+
   private static final int AVX_STATE = XsaveLayout.SSE | XsaveLayout.AVX;
 
   long flagResult = 1;
