@@ -92,7 +92,7 @@ final class TargetDescription {
             out.append(flags("cr0", bytes, CR0))
                 .append(flags("cr4", bytes, CR4))
                 .append(flags("efer", bytes, EFER));
-        case AVX, SEGMENTS -> {}
+        default -> {}
       }
       for (Register register : all) {
         out.append(

@@ -104,9 +104,9 @@ final class AvxInstructions {
 
   /** YMM registers and MXCSR are the guest's from here on. */
   private static void load(BlockWriter w) {
-    if ((w.loadedUnits() & Units.UPPER) == 0) {
+    if ((w.loadedUnits & Units.UPPER) == 0) {
       w.observe();
-      w.needUppers();
+      w.need(Units.UPPER);
     }
   }
 

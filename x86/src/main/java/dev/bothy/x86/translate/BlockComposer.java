@@ -294,7 +294,7 @@ final class BlockComposer {
       }
       pointers[k] = w.x87Pointers.pending();
       retry[k] = w.a.size();
-      loaded[k] = (byte) w.loadedUnits();
+      loaded[k] = (byte) w.loadedUnits;
       if (decoder.followed[k]) {
         continue;
       }

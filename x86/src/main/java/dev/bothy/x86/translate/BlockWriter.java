@@ -47,13 +47,8 @@ final class BlockWriter {
   private boolean flagsInHost;
   private boolean flagsSaved;
 
-  /** XMM registers are known to be loaded; the same for the x87. */
-  boolean vectorsLoaded;
-
-  boolean x87Loaded;
-
-  /** The upper halves of the YMM registers, too. */
-  private boolean uppersLoaded;
+  /** {@link Units} whose registers are known to be loaded. */
+  int loadedUnits;
 
   final X87Pointers x87Pointers = new X87Pointers();
 
@@ -67,14 +62,12 @@ final class BlockWriter {
   private final int[] coldIndex = new int[MOST_COLD];
 
   private static final int COLD_CHAIN = 100;
-  private static final int COLD_LOAD_VECTORS = 101;
-  private static final int COLD_LOAD_X87 = 102;
   private static final int COLD_FAR = 103;
   private static final int COLD_SPAN = 104;
   private static final int COLD_STACK = 105;
   private static final int COLD_JUMP = 106;
   private static final int COLD_SPAN_ON_STACK = 107;
-  private static final int COLD_LOAD_UPPERS = 108;
+  private static final int COLD_LOAD = 200;
 
   /** Position of each instruction's code. */
   private final int[] retry;
@@ -113,9 +106,7 @@ final class BlockWriter {
     scratch.forget();
     flagsInHost = false;
     flagsSaved = true;
-    vectorsLoaded = false;
-    x87Loaded = false;
-    uppersLoaded = false;
+    loadedUnits = 0;
     shadowed = 0;
     x87Pointers.start();
   }
@@ -402,43 +393,16 @@ final class BlockWriter {
     jumpToV();
   }
 
-  /** XMM registers and MXCSR are the guest's from here on. Flags must have been saved. */
-  void needVectors() {
-    if (!vectorsLoaded) {
-      vectorsLoaded = true;
-      a.testStoreImmediate(1, Home.BASE, Home.state(EngineArea.LOADED), 1);
-      cold(COLD_LOAD_VECTORS, a.jumpForward(Assembler.E), 0);
-      clobberFlags();
-    }
-  }
-
   /**
-   * All of the YMM registers and MXCSR are the guest's from here on, and AVX is enabled, else the
-   * present instruction is the interpreter's. Flags must have been saved.
+   * The registers of {@code unit}, one of {@link Units}, are the guest's from here on; with those
+   * of {@link Units#UPPER}, AVX is enabled, else the present instruction is the interpreter's.
+   * Flags must have been saved.
    */
-  void needUppers() {
-    if (!uppersLoaded) {
-      uppersLoaded = true;
-      vectorsLoaded = true;
-      a.testStoreImmediate(1, Home.BASE, Home.state(EngineArea.LOADED), Units.UPPER);
-      cold(COLD_LOAD_UPPERS, a.jumpForward(Assembler.E), index);
-      clobberFlags();
-    }
-  }
-
-  /** Units whose registers are known to be loaded, as in {@link EngineArea#LOADED}. */
-  int loadedUnits() {
-    return (vectorsLoaded ? Units.VECTORS : 0)
-        | (x87Loaded ? Units.X87 : 0)
-        | (uppersLoaded ? Units.UPPER : 0);
-  }
-
-  /** The x87 is the guest's from here on. Flags must have been saved. */
-  void needX87() {
-    if (!x87Loaded) {
-      x87Loaded = true;
-      a.testStoreImmediate(1, Home.BASE, Home.state(EngineArea.LOADED), 2);
-      cold(COLD_LOAD_X87, a.jumpForward(Assembler.E), 0);
+  void need(int unit) {
+    if ((loadedUnits & unit) == 0) {
+      loadedUnits |= unit == Units.UPPER ? Units.VECTORS | Units.UPPER : unit;
+      a.testStoreImmediate(1, Home.BASE, Home.state(EngineArea.LOADED), unit);
+      cold(COLD_LOAD + unit, a.jumpForward(Assembler.E), index);
       clobberFlags();
     }
   }
@@ -545,16 +509,16 @@ final class BlockWriter {
         case COLD_SPAN -> spanElsewhere(c, count);
         case COLD_SPAN_ON_STACK -> spanOnStackElsewhere(c, count);
         case COLD_STACK -> probeStackElsewhere(c);
-        case COLD_LOAD_VECTORS -> {
+        case COLD_LOAD + Units.VECTORS -> {
           a.call(stubs.loadVectors);
           back(coldBack[c]);
         }
-        case COLD_LOAD_UPPERS -> {
+        case COLD_LOAD + Units.UPPER -> {
           a.call(stubs.loadUppers);
           a.bindTo(a.jumpForward(Assembler.AE), coldBack[c]);
           leave(Leave.INTERPRET, coldArgument[c]);
         }
-        case COLD_LOAD_X87 -> {
+        case COLD_LOAD + Units.X87 -> {
           a.call(stubs.loadX87);
           back(coldBack[c]);
         }

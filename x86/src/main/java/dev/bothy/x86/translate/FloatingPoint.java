@@ -23,9 +23,9 @@ final class FloatingPoint {
 
   /** The x87 is the guest's from here on. */
   static void load(BlockWriter w) {
-    if (!w.x87Loaded) {
+    if ((w.loadedUnits & Units.X87) == 0) {
       w.observe();
-      w.needX87();
+      w.need(Units.X87);
     }
   }
 

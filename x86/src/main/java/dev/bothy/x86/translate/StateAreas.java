@@ -87,7 +87,9 @@ final class StateAreas {
     area(w, i, i.op != Op.XRSTOR);
     w.a.call(w.stubs.stateAreas.stub(i));
     w.interpretIf(Assembler.B);
-    w.x87Loaded &= i.op != Op.XRSTOR;
+    if (i.op == Op.XRSTOR) {
+      w.loadedUnits &= ~Units.X87;
+    }
     return true;
   }
 

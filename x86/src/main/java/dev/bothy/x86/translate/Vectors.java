@@ -39,9 +39,9 @@ final class Vectors {
 
   /** XMM registers and MXCSR are the guest's from here on. */
   static void load(BlockWriter w) {
-    if (!w.vectorsLoaded) {
+    if ((w.loadedUnits & Units.VECTORS) == 0) {
       w.observe();
-      w.needVectors();
+      w.need(Units.VECTORS);
     }
   }
 
