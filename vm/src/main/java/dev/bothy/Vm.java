@@ -543,7 +543,7 @@ public final class Vm implements AutoCloseable {
       }
       try {
         EngineFactory factory =
-            Engines.factory(engine, model, observation, cacheFolder(TRANSLATIONS));
+            Engines.factory(engineToBe(), model, observation, cacheFolder(TRANSLATIONS));
         MachineOptions options =
             MachineOptions.of(memory, factory, boot().withCache(cacheFolder(KERNELS)), output)
                 .withName(name)
@@ -577,6 +577,11 @@ public final class Vm implements AutoCloseable {
       } catch (IOException e) {
         throw new VmException("cannot prepare the guest: " + e.getMessage(), e);
       }
+    }
+
+    /** KVM cannot be debugged yet, so the automatic choice is not KVM where that is wanted. */
+    private String engineToBe() {
+      return gdb != null && engine.equals(Engines.AUTO) ? Engines.inSoftware() : engine;
     }
 
     private GdbServer gdbServer(Machine machine, Monitor monitor) throws VmException {
