@@ -12,15 +12,16 @@ import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.BooleanSupplier;
 
 /** What CPUID answers: AMD64 APM volume 3, appendix E; hypervisor leaves as KVM defines them. */
 public final class CpuidLeaves {
-  /** All that depends on who asks. */
+  /** All that depends on who asks; the APIC is looked at only by the leaf that tells of it. */
   private record Asker(
       CpuModel model,
       int cpus,
       int apicId,
-      boolean apicEnabled,
+      BooleanSupplier apicEnabled,
       boolean osxsave,
       boolean pke,
       long xcr0) {
@@ -29,7 +30,7 @@ public final class CpuidLeaves {
           cpu.model,
           cpu.machine.cpus(),
           cpu.apic.id(),
-          (cpu.apic.apicBase() & 0x800) != 0,
+          () -> (cpu.apic.apicBase() & 0x800) != 0,
           (getLong(cpu.state + CpuState.CR4) & Bits.CR4_OSXSAVE) != 0,
           (getLong(cpu.state + CpuState.CR4) & Bits.CR4_PKE) != 0,
           getLong(cpu.state + CpuState.XCR0));
@@ -230,7 +231,7 @@ public final class CpuidLeaves {
    * machine.
    */
   public static List<CpuidLeaf> all(CpuModel model, int cpus, int apicId) {
-    Asker asker = new Asker(model, cpus, apicId, true, false, false, 1);
+    Asker asker = new Asker(model, cpus, apicId, () -> true, false, false, 1);
     List<CpuidLeaf> leaves = new ArrayList<>();
     for (int first : new int[] {0, HYPERVISOR_FIRST, EXTENDED_FIRST}) {
       int[] out = new int[4];
@@ -298,7 +299,7 @@ public final class CpuidLeaves {
           ecx |= 1 << 27;
         }
         int edx = bits(model, LEAF1_EDX) | (cpus > 1 ? 1 << 28 : 0);
-        if (!cpu.apicEnabled) {
+        if (!cpu.apicEnabled.getAsBoolean()) {
           edx &= ~(1 << 9);
         }
         int logical = Math.min(255, Math.max(1, cpus));

@@ -74,6 +74,19 @@ class VerifyEngineTest {
   }
 
   @Test
+  void identityIsToldByBothWithTheSameQuestionsToTheWorld() {
+    try (var m = new SmallMachine(50, 1 << 20)) {
+      var a = new Assembler(32, SmallMachine.CODE).mov32(RSI, 500).label("round");
+      for (long leaf : new long[] {0, 1, 7, 0x8000_0001L}) {
+        a.mov32(RAX, leaf).hex("0f a2"); // cpuid
+      }
+      m.code(a.dec(RSI).jnz("round").hlt());
+      assertInstanceOf(Exit.Halted.class, m.cpu.run(1_000_000));
+      assertEquals(0, m.state().gpr(RSI));
+    }
+  }
+
+  @Test
   void interruptsArriveAtBothBetweenTheSameInstructions() {
     try (var m = new SmallMachine(20, 1 << 20)) {
       m.apic.wanted = 200;
