@@ -139,6 +139,8 @@ final class Verify {
     Path folder = Files.createDirectories(output.resolve(job.name));
     Path errors = folder.resolve("errors.txt");
     Path statistics = folder.resolve("statistics.json");
+    Path console = folder.resolve("console.txt");
+    Path commandLine = folder.resolve("command.txt");
     List<String> command = new ArrayList<>(job.command);
     command.addAll(List.of("--stats", statistics.toString()));
     List<Turn> turns =
@@ -164,11 +166,13 @@ final class Verify {
       outcome = "none, but " + String.join("; ", faults);
     }
     if (!outcome.equals("none")) {
-      Files.writeString(folder.resolve("console.txt"), end.console());
-      Files.writeString(folder.resolve("command.txt"), Shell.line(command) + "\n");
+      Files.writeString(console, end.console());
+      Files.writeString(commandLine, Shell.line(command) + "\n");
     } else {
-      Files.deleteIfExists(errors);
-      Files.deleteIfExists(statistics);
+      // An earlier run of the day may have left its report.
+      for (Path left : List.of(errors, statistics, console, commandLine)) {
+        Files.deleteIfExists(left);
+      }
       Files.delete(folder);
     }
     return new Result(compared, end.seconds(), rounds(end, job.workload, " ok"), outcome);
