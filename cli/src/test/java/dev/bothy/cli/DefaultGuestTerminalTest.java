@@ -116,6 +116,8 @@ class DefaultGuestTerminalTest {
             "(bothy) ",
             "nonsense\\r",
             "there is no command",
+            "",
+            "(bothy) ",
             "half a li",
             "half a li",
             "\\x03",
