@@ -124,12 +124,11 @@ public final class KvmHost {
    * What this KVM fails at, in words: kernels that do these things do not run. It takes some
    * milliseconds, or two seconds for each thing that never ends.
    *
-   * @param cpuid of the processor that is wanted; what it does not have is not tried
+   * @param cpuid what {@link #filter} left of the processor's; what it does not have is not tried
    * @throws KvmException if there is no KVM
    */
   public static List<String> failures(List<CpuidLeaf> cpuid) {
-    List<CpuidLeaf> left = filter(cpuid);
-    int features = new CpuidTable(left).find(FEATURES, 0).map(CpuidLeaf::ecx).orElse(0);
+    int features = new CpuidTable(cpuid).find(FEATURES, 0).map(CpuidLeaf::ecx).orElse(0);
     List<String> failures = new ArrayList<>();
     for (Probe probe : PROBES) {
       if (probe.feature == 0 || (features & probe.feature) != 0) {

@@ -5,8 +5,7 @@ import dev.bothy.core.BusDevice;
 import dev.bothy.core.Engine;
 import dev.bothy.core.Exit;
 import dev.bothy.core.GuestMemory;
-import dev.bothy.core.MachineClock;
-import dev.bothy.core.Timer;
+import dev.bothy.core.StoppedClock;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
@@ -83,7 +82,7 @@ final class ProbeGuest implements AutoCloseable {
             memory,
             new AddressSpace("ports"),
             mmio,
-            new StandingClock(),
+            new StoppedClock(0),
             CpuModel.V2,
             1,
             false,
@@ -196,24 +195,6 @@ final class ProbeGuest implements AutoCloseable {
     @Override
     public void write(long offset, int size, long value) {
       word = (int) value;
-    }
-  }
-
-  /** Guest time stands at 0. */
-  private static final class StandingClock implements MachineClock {
-    @Override
-    public long nanos() {
-      return 0;
-    }
-
-    @Override
-    public long wallNanos() {
-      return 0;
-    }
-
-    @Override
-    public Timer newTimer(String name, Runnable onExpiry) {
-      throw new UnsupportedOperationException("no timers here");
     }
   }
 }

@@ -1,14 +1,12 @@
 package dev.bothy.kvm;
 
 import dev.bothy.core.CpuEvents;
-import dev.bothy.core.LocalInterruptController;
-import dev.bothy.core.state.StateReader;
-import dev.bothy.core.state.StateWriter;
+import dev.bothy.core.SilentInterruptController;
 import java.util.OptionalLong;
 import java.util.concurrent.ConcurrentLinkedQueue;
 
 /** A local APIC that hands out the vectors it is given, and remembers what its registers get. */
-final class ScriptedApic implements LocalInterruptController {
+final class ScriptedApic extends SilentInterruptController {
   static final int TASK_PRIORITY_MSR = 0x808;
   private static final int TSC_DEADLINE = 0x6e0;
 
@@ -19,7 +17,11 @@ final class ScriptedApic implements LocalInterruptController {
   volatile long deadline;
   volatile long lastOffset = -1;
   volatile long lastValue;
-  volatile long base = 0xfee0_0900L;
+  volatile long base = USUAL_BASE;
+
+  ScriptedApic() {
+    super(0);
+  }
 
   void raise(int vector) {
     vectors.add(vector);
@@ -90,23 +92,6 @@ final class ScriptedApic implements LocalInterruptController {
   }
 
   @Override
-  public void sendCommand(int command, int destination) {}
-
-  @Override
-  public void setTscOffset(long ticks) {}
-
-  @Override
-  public int id() {
-    return 0;
-  }
-
-  @Override
-  public void reset() {}
-
-  @Override
-  public void init() {}
-
-  @Override
   public long read(long offset, int size) {
     return 0x1234_0000L | offset;
   }
@@ -116,15 +101,4 @@ final class ScriptedApic implements LocalInterruptController {
     lastOffset = offset;
     lastValue = value;
   }
-
-  @Override
-  public String stateName() {
-    return "apic0";
-  }
-
-  @Override
-  public void save(StateWriter out) {}
-
-  @Override
-  public void load(StateReader in) {}
 }

@@ -6,7 +6,7 @@ import dev.bothy.core.Engine;
 import dev.bothy.core.Exit;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.MachineClock;
-import dev.bothy.core.Timer;
+import dev.bothy.core.StoppedClock;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
@@ -115,7 +115,7 @@ final class TestMachine implements AutoCloseable {
   }
 
   TestMachine(EngineUnderTest tested, CpuModel model, int count) {
-    this(tested::create, tested.counts(), new FrozenClock(), true, model, count);
+    this(tested::create, tested.counts(), new StoppedClock(1_000_000), true, model, count);
   }
 
   /** {@code counts}: {@link #run} sets a budget; else it only looks at the clock. */
@@ -167,23 +167,6 @@ final class TestMachine implements AutoCloseable {
     @Override
     public void write(long offset, int size, long value) {
       portAccesses.add(new PortAccess(true, (int) offset + 0x100, size, value));
-    }
-  }
-
-  private static final class FrozenClock implements MachineClock {
-    @Override
-    public long nanos() {
-      return 1_000_000;
-    }
-
-    @Override
-    public long wallNanos() {
-      return 0;
-    }
-
-    @Override
-    public Timer newTimer(String name, Runnable onExpiry) {
-      throw new UnsupportedOperationException();
     }
   }
 

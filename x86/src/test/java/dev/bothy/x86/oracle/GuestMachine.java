@@ -6,6 +6,8 @@ import dev.bothy.core.AddressSpace;
 import dev.bothy.core.Engine;
 import dev.bothy.core.Exit;
 import dev.bothy.core.GuestMemory;
+import dev.bothy.core.SilentInterruptController;
+import dev.bothy.core.StoppedClock;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
@@ -61,12 +63,12 @@ final class GuestMachine implements AutoCloseable {
                 memory,
                 new AddressSpace("ports"),
                 new AddressSpace("mmio"),
-                new StoppedClock(),
+                new StoppedClock(0),
                 CpuModel.MAX,
                 1,
                 true,
                 vcpu -> {}));
-    cpu = engine.createVcpu(0, new SilentApic());
+    cpu = engine.createVcpu(0, new SilentInterruptController(0));
     state = cpu.state().address();
     writeTables();
     writeDescriptors();

@@ -4,17 +4,14 @@ import dev.bothy.core.AddressSpace;
 import dev.bothy.core.BusDevice;
 import dev.bothy.core.Engine;
 import dev.bothy.core.GuestMemory;
-import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.MachineClock;
+import dev.bothy.core.SilentInterruptController;
 import dev.bothy.core.Timer;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
-import dev.bothy.core.state.StateReader;
-import dev.bothy.core.state.StateWriter;
 import dev.bothy.x86.assemble.Assembler;
 import dev.bothy.x86.translate.TranslatorEngine;
-import java.util.OptionalLong;
 import java.util.function.UnaryOperator;
 
 /** One MiB, flat 32-bit code, and devices whose every answer is another. */
@@ -165,8 +162,12 @@ final class SmallMachine implements AutoCloseable {
   }
 
   /** Vector 0x40 whenever it is looked at, a number of times. */
-  static final class Requests implements LocalInterruptController {
+  static final class Requests extends SilentInterruptController {
     int wanted;
+
+    Requests() {
+      super(0);
+    }
 
     @Override
     public boolean interruptPending() {
@@ -178,80 +179,6 @@ final class SmallMachine implements AutoCloseable {
       wanted--;
       return 0x40;
     }
-
-    @Override
-    public long apicBase() {
-      return 0xfee0_0900L;
-    }
-
-    @Override
-    public boolean setApicBase(long value) {
-      return false;
-    }
-
-    @Override
-    public long baseAddress() {
-      return -1;
-    }
-
-    @Override
-    public int taskPriority() {
-      return 0;
-    }
-
-    @Override
-    public void setTaskPriority(int priority) {}
-
-    @Override
-    public boolean ownsMsr(int index) {
-      return false;
-    }
-
-    @Override
-    public OptionalLong readMsr(int index) {
-      return OptionalLong.empty();
-    }
-
-    @Override
-    public boolean writeMsr(int index, long value) {
-      return false;
-    }
-
-    @Override
-    public void setTscOffset(long ticks) {}
-
-    @Override
-    public void sendCommand(int command, int destination) {}
-
-    @Override
-    public int id() {
-      return 0;
-    }
-
-    @Override
-    public void reset() {}
-
-    @Override
-    public void init() {}
-
-    @Override
-    public long read(long offset, int size) {
-      return 0;
-    }
-
-    @Override
-    public void write(long offset, int size, long value) {}
-
-    @Override
-    public String stateName() {
-      return "apic";
-    }
-
-    @Override
-    public void save(StateWriter out) {}
-
-    @Override
-    public void load(StateReader in) {}
   }
 
   @Override

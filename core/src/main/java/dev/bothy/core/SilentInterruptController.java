@@ -1,12 +1,27 @@
-package dev.bothy.x86.oracle;
+package dev.bothy.core;
 
-import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import java.util.OptionalLong;
 
-/** A local APIC that never interrupts. */
-final class SilentApic implements LocalInterruptController {
+/**
+ * A local APIC that never interrupts, refuses every change of its base, owns no MSR and has neither
+ * a register page nor state. For processors that run without a machine; what a subclass overrides,
+ * it does.
+ */
+public class SilentInterruptController implements LocalInterruptController {
+  /** Enabled, of the first processor, where processors have it after a reset. */
+  protected static final long USUAL_BASE = 0xfee0_0900L;
+
+  private final int id;
+
+  /**
+   * @param id initial APIC id
+   */
+  public SilentInterruptController(int id) {
+    this.id = id;
+  }
+
   @Override
   public boolean interruptPending() {
     return false;
@@ -19,7 +34,7 @@ final class SilentApic implements LocalInterruptController {
 
   @Override
   public long apicBase() {
-    return 0xfee0_0900L;
+    return USUAL_BASE;
   }
 
   @Override
@@ -62,8 +77,8 @@ final class SilentApic implements LocalInterruptController {
   public void sendCommand(int command, int destination) {}
 
   @Override
-  public int id() {
-    return 0;
+  public final int id() {
+    return id;
   }
 
   @Override
@@ -81,13 +96,13 @@ final class SilentApic implements LocalInterruptController {
   public void write(long offset, int size, long value) {}
 
   @Override
-  public String stateName() {
-    return "apic";
+  public final String stateName() {
+    return "apic" + id;
   }
 
   @Override
-  public void save(StateWriter out) {}
+  public final void save(StateWriter out) {}
 
   @Override
-  public void load(StateReader in) {}
+  public final void load(StateReader in) {}
 }
