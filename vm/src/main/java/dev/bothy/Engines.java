@@ -16,8 +16,10 @@ import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 
 /** The engines by name. */
@@ -82,6 +84,9 @@ public final class Engines {
           CpuFeature.MOVBE,
           CpuFeature.XSAVE);
 
+  /** What is known of this host's KVM, by the processors that it was tried with. */
+  private static final Map<CpuModel, Optional<String>> SHORTCOMINGS = new ConcurrentHashMap<>();
+
   private Engines() {}
 
   /** Every name that {@link Vm.Builder#engine} takes. */
@@ -129,22 +134,29 @@ public final class Engines {
   /**
    * What keeps this host's KVM from being complete for processors of {@code model}: features that
    * programs take for granted, or else what it fails at; empty if nothing. Some guests run all the
-   * same. KVM must not be {@linkplain #refusal refused}.
+   * same. KVM must not be {@linkplain #refusal refused}. Found out once in a process, unless KVM
+   * cannot be asked.
    */
   public static Optional<String> kvmShortcoming(CpuModel model) {
     try {
-      Set<CpuFeature> needed = lostInKvm(model);
-      needed.retainAll(TAKEN_FOR_GRANTED);
-      if (!needed.isEmpty()) {
-        return Optional.of("no " + words(needed));
-      }
-      List<String> failures = KvmHost.failures(CpuidLeaves.all(model, 1, 0));
-      return failures.isEmpty()
-          ? Optional.empty()
-          : Optional.of("it fails at " + String.join(", ", failures));
+      return SHORTCOMINGS.computeIfAbsent(model, Engines::findShortcoming);
     } catch (KvmException e) {
       return Optional.of(e.getMessage());
     }
+  }
+
+  private static Optional<String> findShortcoming(CpuModel model) {
+    List<CpuidLeaf> wanted = CpuidLeaves.all(model, 1, 0);
+    List<CpuidLeaf> left = KvmHost.filter(wanted);
+    Set<CpuFeature> needed = CpuidLeaves.lost(wanted, left);
+    needed.retainAll(TAKEN_FOR_GRANTED);
+    if (!needed.isEmpty()) {
+      return Optional.of("no " + words(needed));
+    }
+    List<String> failures = KvmHost.failures(left);
+    return failures.isEmpty()
+        ? Optional.empty()
+        : Optional.of("it fails at " + String.join(", ", failures));
   }
 
   /**
@@ -152,13 +164,9 @@ public final class Engines {
    * if none. KVM must not be {@linkplain #refusal refused}.
    */
   public static Optional<String> kvmWithout(CpuModel model) {
-    Set<CpuFeature> lost = lostInKvm(model);
-    return lost.isEmpty() ? Optional.empty() : Optional.of(words(lost));
-  }
-
-  private static Set<CpuFeature> lostInKvm(CpuModel model) {
     List<CpuidLeaf> wanted = CpuidLeaves.all(model, 1, 0);
-    return CpuidLeaves.lost(wanted, KvmHost.filter(wanted));
+    Set<CpuFeature> lost = CpuidLeaves.lost(wanted, KvmHost.filter(wanted));
+    return lost.isEmpty() ? Optional.empty() : Optional.of(words(lost));
   }
 
   private static String words(Set<CpuFeature> features) {
@@ -193,9 +201,8 @@ public final class Engines {
           "engine " + name + " cannot run here (" + refusal.get() + "): give interpreter or auto",
           null);
     }
-    // Looking at generated code takes an engine that generates some.
     boolean observed = !observation.equals(TranslatorEngine.Observation.NONE);
-    String engine = !name.equals(AUTO) ? name : observed ? inSoftware() : automatic(model);
+    String engine = name.equals(AUTO) ? automatic(model) : name;
     if (engine.equals(TRANSLATOR)) {
       if (cache.isPresent() && !observed) {
         return machine -> new TranslatorEngine(machine, cache.get());

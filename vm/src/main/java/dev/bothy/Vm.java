@@ -579,9 +579,13 @@ public final class Vm implements AutoCloseable {
       }
     }
 
-    /** KVM cannot be debugged yet, so the automatic choice is not KVM where that is wanted. */
+    /**
+     * The automatic choice is not KVM where somebody wants to look inside: it cannot be debugged
+     * yet, and generates no code to look at.
+     */
     private String engineToBe() {
-      return gdb != null && engine.equals(Engines.AUTO) ? Engines.inSoftware() : engine;
+      boolean inside = gdb != null || !observation.equals(TranslatorEngine.Observation.NONE);
+      return inside && engine.equals(Engines.AUTO) ? Engines.inSoftware() : engine;
     }
 
     private GdbServer gdbServer(Machine machine, Monitor monitor) throws VmException {
