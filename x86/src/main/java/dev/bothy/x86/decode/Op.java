@@ -990,5 +990,21 @@ public enum Op {
   VFNMSUB231PS,
   VFNMSUB231PD,
   VFNMSUB231SS,
-  VFNMSUB231SD
+  VFNMSUB231SD;
+
+  /** True for AVX2's gathers: each element has an address of its own. */
+  public boolean isGather() {
+    return switch (this) {
+      case VPGATHERDD,
+          VPGATHERDQ,
+          VPGATHERQD,
+          VPGATHERQQ,
+          VGATHERDPS,
+          VGATHERDPD,
+          VGATHERQPS,
+          VGATHERQPD ->
+          true;
+      default -> false;
+    };
+  }
 }

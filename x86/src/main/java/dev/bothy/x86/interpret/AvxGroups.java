@@ -52,6 +52,9 @@ final class AvxGroups {
         default -> SseGroups.groupOfXmm(base, i);
       };
     }
+    if (i.op.isGather()) {
+      return GATHER;
+    }
     return switch (i.op) {
       case VPERMILPS,
           VPERMILPD,
@@ -78,15 +81,6 @@ final class AvxGroups {
           VPBROADCASTQ ->
           BROADCAST;
       case VMASKMOVPS, VMASKMOVPD, VPMASKMOVD, VPMASKMOVQ -> MASKED;
-      case VPGATHERDD,
-          VPGATHERDQ,
-          VPGATHERQD,
-          VPGATHERQQ,
-          VGATHERDPS,
-          VGATHERDPD,
-          VGATHERQPS,
-          VGATHERQPD ->
-          GATHER;
       case VCVTPH2PS, VCVTPS2PH -> HALF;
       case VTESTPS, VTESTPD -> TEST;
       case VZEROUPPER, VZEROALL -> CLEAR;

@@ -81,14 +81,20 @@ final class AvxPermuteOps {
     return from[n >> 1] >>> 32 * (n & 1) & 0xffff_ffffL;
   }
 
+  /** What is permuted within lanes; vectorB has the control if it is not {@code immediate}. */
+  private static long[] permuted(Cpu cpu, Instruction i, boolean immediate) {
+    AvxOperand.read(cpu, i, immediate ? 1 : 2, cpu.vectorB);
+    if (immediate) {
+      return cpu.vectorB;
+    }
+    AvxOperand.register(cpu, i.register[1], cpu.vectorA);
+    return cpu.vectorA;
+  }
+
   /** Elements of the same lane, by an immediate or by as many elements of another register. */
   private static void permuteSingles(Cpu cpu, Instruction i, int control) {
     boolean immediate = i.kind[2] == Instruction.IMMEDIATE;
-    long[] from = immediate ? cpu.vectorB : cpu.vectorA;
-    AvxOperand.read(cpu, i, immediate ? 1 : 2, cpu.vectorB);
-    if (!immediate) {
-      AvxOperand.register(cpu, i.register[1], cpu.vectorA);
-    }
+    long[] from = permuted(cpu, i, immediate);
     for (int n = 0; n < AvxOperand.width(i); n++) {
       int lane = n >> 1 << 2;
       int first = immediate ? control >> 4 * (n & 1) : (int) cpu.vectorB[n];
@@ -101,11 +107,7 @@ final class AvxPermuteOps {
 
   private static void permuteDoubles(Cpu cpu, Instruction i, int control) {
     boolean immediate = i.kind[2] == Instruction.IMMEDIATE;
-    long[] from = immediate ? cpu.vectorB : cpu.vectorA;
-    AvxOperand.read(cpu, i, immediate ? 1 : 2, cpu.vectorB);
-    if (!immediate) {
-      AvxOperand.register(cpu, i.register[1], cpu.vectorA);
-    }
+    long[] from = permuted(cpu, i, immediate);
     for (int n = 0; n < AvxOperand.width(i); n++) {
       int chosen = immediate ? control >> n & 1 : (int) (cpu.vectorB[n] >> 1) & 1;
       cpu.vectorResult[n] = from[(n & 2) + chosen];

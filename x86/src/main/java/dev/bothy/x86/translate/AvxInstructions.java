@@ -22,17 +22,10 @@ final class AvxInstructions {
         || !isOnHost(i.op)) {
       return false;
     }
+    if (i.op.isGather()) {
+      return gather(w, i);
+    }
     switch (i.op) {
-      case VPGATHERDD,
-          VPGATHERDQ,
-          VPGATHERQD,
-          VPGATHERQQ,
-          VGATHERDPS,
-          VGATHERDPD,
-          VGATHERQPS,
-          VGATHERQPD -> {
-        return gather(w, i);
-      }
       case VLDMXCSR, VSTMXCSR -> {
         if (Mode.is(w.mode, Mode.SSE_TRAPS)) {
           return false;
@@ -56,7 +49,8 @@ final class AvxInstructions {
         return MmxInstructions.maskedStore(w, i, 16);
       }
       case VPCMPESTRI, VPCMPESTRM -> {
-        return compareStrings(w, i);
+        load(w);
+        return Vectors.compareStrings(w, i);
       }
       default -> {
         load(w);
@@ -78,17 +72,9 @@ final class AvxInstructions {
           VPCMPESTRI,
           VPCMPESTRM,
           VPCMPISTRI,
-          VPCMPISTRM,
-          VPGATHERDD,
-          VPGATHERDQ,
-          VPGATHERQD,
-          VPGATHERQQ,
-          VGATHERDPS,
-          VGATHERDPD,
-          VGATHERQPS,
-          VGATHERQPD ->
+          VPCMPISTRM ->
           false;
-      default -> true;
+      default -> !op.isGather();
     };
   }
 
@@ -271,29 +257,5 @@ final class AvxInstructions {
   /** VMOVUPS to or from the register's place in the state. */
   private static void moveUnaligned(Assembler a, int length, boolean store, int register) {
     a.vexMemory(0, 1, 4 | length, store ? 0x11 : 0x10, register, 0, Home.BASE, place(register));
-  }
-
-  /** Lengths are in RAX and RDX, the index comes in RCX. */
-  private static boolean compareStrings(BlockWriter w, Instruction i) {
-    Assembler a = w.a;
-    boolean memory = i.kind[1] == Instruction.MEMORY;
-    if (memory && !Memory.fits(w, i)) {
-      return false;
-    }
-    load(w);
-    int size = i.w && w.is64() ? 8 : 4;
-    if (memory) {
-      Memory.operand(w, i, w.offset + i.length, 16, false, 1);
-      a.mov(8, Home.V, Home.A);
-    }
-    w.get(Assembler.RAX, CpuState.RAX);
-    if (memory) {
-      a.vexMemory(Assembler.P66, i.map, size, i.opcode, i.register[0], 0, Home.V, 0);
-    } else {
-      a.vexRegisters(Assembler.P66, i.map, size, i.opcode, i.register[0], 0, i.register[1]);
-    }
-    a.int8((int) i.immediate);
-    w.flagsWritten();
-    return true;
   }
 }

@@ -69,20 +69,24 @@ final class Vectors {
   }
 
   /** Lengths are in RAX and RDX, the index comes in RCX. */
-  private static boolean compareStrings(BlockWriter w, Instruction i) {
+  static boolean compareStrings(BlockWriter w, Instruction i) {
     Assembler a = w.a;
     boolean memory = i.kind[1] == Instruction.MEMORY;
     if (memory && !Memory.fits(w, i)) {
       return false;
     }
     load(w);
-    int size = i.w ? 8 : 4;
+    int size = i.w && w.is64() ? 8 : 4;
     if (memory) {
       Memory.operand(w, i, w.offset + i.length, 16, false, 1);
       a.mov(8, Home.V, Home.A);
     }
     w.get(Assembler.RAX, CpuState.RAX);
-    if (memory) {
+    if (i.vex != 0 && memory) {
+      a.vexMemory(Assembler.P66, i.map, size, i.opcode, i.register[0], 0, Home.V, 0);
+    } else if (i.vex != 0) {
+      a.vexRegisters(Assembler.P66, i.map, size, i.opcode, i.register[0], 0, i.register[1]);
+    } else if (memory) {
       a.memory(Assembler.P66, size, Rewriting.opcode(i), i.register[0], Home.V, NONE, 0, 0);
     } else {
       a.registers(Assembler.P66, size, Rewriting.opcode(i), i.register[0], i.register[1]);
