@@ -1,14 +1,12 @@
 package dev.bothy;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.machine.Machine;
-import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineOptions;
 import dev.bothy.machine.boot.KernelBoot;
 import dev.bothy.x86.translate.TranslatorEngine;
@@ -19,41 +17,29 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Whole machines on the host's KVM. */
 @Timeout(120)
-class KvmVmTest {
-  private static final Duration LONG = Duration.ofSeconds(60);
+class KvmVmTest extends EchoContract {
   private static final int LOAD_ADDRESS = 0x10_0000;
 
   /** Where the counting kernel tells how far it is. */
   private static final int PROGRESS = 0x11_0000;
 
-  @TempDir Path folder;
-  private Path kernel;
-
   @BeforeEach
-  void requireKvm() throws IOException {
+  void requireKvm() {
     assumeTrue(
         Engines.refusal(Engines.KVM).isEmpty(), () -> Engines.refusal(Engines.KVM).orElseThrow());
-    kernel = Files.write(folder.resolve("echo.bin"), EchoKernel.image());
   }
 
-  private Vm.Builder echo() {
-    return Vm.builder().engine(Engines.KVM).kernel(kernel).memory("2M");
-  }
-
-  private static MachineExit tell(Vm vm, char command) throws Exception {
-    vm.console().expect(EchoKernel.PROMPT, LONG);
-    vm.console().send(String.valueOf(command));
-    return vm.awaitExit();
+  @Override
+  Vm.Builder echo() {
+    return Vm.builder().engine(Engines.KVM).kernel(kernel()).memory("2M");
   }
 
   @Test
@@ -64,34 +50,6 @@ class KvmVmTest {
       assertEquals("hello", vm.console().expect("hello", LONG));
       assertEquals("kvm", vm.statistics().engine());
       assertTrue(vm.statistics().exits().get("kvmPortExits") > 0);
-    }
-  }
-
-  @Test
-  void everyWayToEndIsTold() throws Exception {
-    try (Vm vm = echo().start()) {
-      assertInstanceOf(MachineExit.PoweredOff.class, tell(vm, EchoKernel.POWER_OFF));
-    }
-    try (Vm vm = echo().debugExit(true).start()) {
-      assertEquals(
-          new MachineExit.DebugExit(EchoKernel.EXIT_CODE), tell(vm, EchoKernel.DEBUG_EXIT));
-    }
-    try (Vm vm = echo().start()) {
-      assertInstanceOf(MachineExit.TripleFault.class, tell(vm, EchoKernel.TRIPLE_FAULT));
-    }
-    try (Vm vm = echo().timeout(Duration.ofMillis(200)).start()) {
-      assertInstanceOf(MachineExit.TimedOut.class, tell(vm, EchoKernel.HALT));
-    }
-  }
-
-  @Test
-  void resetStartsTheKernelAgain() throws Exception {
-    try (Vm vm = echo().start()) {
-      vm.console().expect(EchoKernel.PROMPT, LONG);
-      vm.console().send(String.valueOf(EchoKernel.RESET));
-      vm.console().expect(EchoKernel.PROMPT, LONG);
-      vm.console().send("again");
-      vm.console().expect("again", LONG);
     }
   }
 

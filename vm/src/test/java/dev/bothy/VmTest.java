@@ -10,40 +10,21 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineStatistics;
 import java.io.ByteArrayOutputStream;
-import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(120)
-class VmTest {
-  private static final Duration LONG = Duration.ofSeconds(60);
-
-  @TempDir Path folder;
-  private Path kernel;
-
-  @BeforeEach
-  void writeKernel() throws IOException {
-    kernel = Files.write(folder.resolve("echo.bin"), EchoKernel.image());
-  }
-
-  private Vm.Builder echo() {
-    return Vm.builder().kernel(kernel).memory("2M");
-  }
-
-  private static MachineExit tell(Vm vm, char command) throws Exception {
-    vm.console().expect(EchoKernel.PROMPT, LONG);
-    vm.console().send(String.valueOf(command));
-    return vm.awaitExit();
+class VmTest extends EchoContract {
+  @Override
+  Vm.Builder echo() {
+    return Vm.builder().kernel(kernel()).memory("2M");
   }
 
   @Test
@@ -75,38 +56,6 @@ class VmTest {
       assertTrue(vm.drainConsole(LONG));
     }
     assertEquals(">" + text + "end of all", stream.toString(StandardCharsets.UTF_8));
-  }
-
-  @Test
-  void everyWayToEndIsTold() throws Exception {
-    try (Vm vm = echo().start()) {
-      assertInstanceOf(MachineExit.PoweredOff.class, tell(vm, EchoKernel.POWER_OFF));
-    }
-    try (Vm vm = echo().reboot(false).start()) {
-      assertInstanceOf(MachineExit.Reset.class, tell(vm, EchoKernel.RESET));
-    }
-    try (Vm vm = echo().debugExit(true).start()) {
-      assertEquals(
-          new MachineExit.DebugExit(EchoKernel.EXIT_CODE), tell(vm, EchoKernel.DEBUG_EXIT));
-    }
-    try (Vm vm = echo().start()) {
-      MachineExit end = tell(vm, EchoKernel.TRIPLE_FAULT);
-      assertTrue(assertInstanceOf(MachineExit.TripleFault.class, end).report().contains("RIP"));
-    }
-    try (Vm vm = echo().timeout(Duration.ofMillis(200)).start()) {
-      assertInstanceOf(MachineExit.TimedOut.class, tell(vm, EchoKernel.HALT));
-    }
-  }
-
-  @Test
-  void resetStartsTheKernelAgain() throws Exception {
-    try (Vm vm = echo().start()) {
-      vm.console().expect(EchoKernel.PROMPT, LONG);
-      vm.console().send(String.valueOf(EchoKernel.RESET));
-      vm.console().expect(EchoKernel.PROMPT, LONG);
-      vm.console().send("again");
-      vm.console().expect("again", LONG);
-    }
   }
 
   @Test
@@ -202,7 +151,11 @@ class VmTest {
   @Test
   void fastestEngineThatTheHostAllowsIsTaken() {
     boolean refused = Engines.refusal(Engines.TRANSLATOR).isPresent();
-    assertEquals(refused ? Engines.INTERPRETER : Engines.TRANSLATOR, Engines.automatic());
+    assertEquals(refused ? Engines.INTERPRETER : Engines.TRANSLATOR, Engines.inSoftware());
+    boolean complete =
+        Engines.refusal(Engines.KVM).isEmpty()
+            && Engines.kvmShortcoming(Engines.usualModel()).isEmpty();
+    assertEquals(complete ? Engines.KVM : Engines.inSoftware(), Engines.automatic());
     assertTrue(Engines.refusal(Engines.automatic()).isEmpty());
   }
 

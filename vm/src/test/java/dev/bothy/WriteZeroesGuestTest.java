@@ -8,7 +8,6 @@ import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.device.virtio.VirtioBlock;
 import dev.bothy.device.virtio.VirtioPci;
 import dev.bothy.guest.DefaultGuest;
-import dev.bothy.image.BlockDevice;
 import dev.bothy.image.MemoryDevice;
 import dev.bothy.machine.Machine;
 import dev.bothy.machine.MachineExit;
@@ -42,62 +41,35 @@ class WriteZeroesGuestTest {
   private static final int LIMIT = 32 << 20;
 
   /** A disk in memory that notes every change. */
-  private static final class NotedDisk implements BlockDevice {
-    final byte[] content = new byte[SIZE];
+  private static final class NotedDisk extends MemoryDevice {
+    final byte[] content;
     final List<String> changes = Collections.synchronizedList(new ArrayList<>());
-    private final MemoryDevice disk = new MemoryDevice(content, false);
 
-    @Override
-    public long size() {
-      return disk.size();
+    NotedDisk() {
+      this(new byte[SIZE]);
     }
 
-    @Override
-    public int blockSize() {
-      return disk.blockSize();
-    }
-
-    @Override
-    public int optimalSize() {
-      return disk.optimalSize();
-    }
-
-    @Override
-    public boolean readOnly() {
-      return false;
-    }
-
-    @Override
-    public void read(long offset, List<MemorySegment> targets) throws IOException {
-      disk.read(offset, targets);
+    private NotedDisk(byte[] content) {
+      super(content, false);
+      this.content = content;
     }
 
     @Override
     public void write(long offset, List<MemorySegment> sources) throws IOException {
       changes.add("write " + offset);
-      disk.write(offset, sources);
-    }
-
-    @Override
-    public void flush() {
-      disk.flush();
+      super.write(offset, sources);
     }
 
     @Override
     public void discard(long offset, long length) throws IOException {
       changes.add("discard " + offset + "+" + length);
-      disk.discard(offset, length);
+      super.discard(offset, length);
     }
 
     @Override
     public void writeZeroes(long offset, long length, boolean release) throws IOException {
       changes.add("zero " + offset + "+" + length + (release ? ", release" : ""));
-      disk.writeZeroes(offset, length, release);
-    }
-
-    @Override
-    public void close() {
-      disk.close();
+      super.writeZeroes(offset, length, release);
     }
   }
 

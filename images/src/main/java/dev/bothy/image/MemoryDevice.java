@@ -5,8 +5,11 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 
-/** A disk in memory, gone when it is closed; for tests and for machines that need no more. */
-public final class MemoryDevice implements BlockDevice {
+/**
+ * A disk in memory, gone when it is closed; for tests and for machines that need no more. A
+ * subclass may note requests, or answer them otherwise.
+ */
+public class MemoryDevice implements BlockDevice {
   private static final int BLOCK = 512;
 
   private final MemorySegment content;
@@ -70,11 +73,15 @@ public final class MemoryDevice implements BlockDevice {
 
   @Override
   public void discard(long offset, long length) throws IOException {
-    writeZeroes(offset, length, true);
+    zero(offset, length);
   }
 
   @Override
   public void writeZeroes(long offset, long length, boolean release) throws IOException {
+    zero(offset, length);
+  }
+
+  private void zero(long offset, long length) throws ImageException {
     checkChange(offset, length);
     content.asSlice(offset, length).fill((byte) 0);
   }

@@ -80,48 +80,15 @@ class ConversionTest {
   }
 
   /** A disk that cannot be read, for a reason nobody thought of. */
-  private static final class Broken implements BlockDevice {
-    private final MemoryDevice disk = new MemoryDevice(1 << 20);
+  private static final class Broken extends MemoryDevice {
+    Broken() {
+      super(1 << 20);
+    }
 
     @Override
     public void read(long offset, List<MemorySegment> targets) {
       throw new IndexOutOfBoundsException("a mistake");
     }
-
-    @Override
-    public long size() {
-      return disk.size();
-    }
-
-    @Override
-    public int blockSize() {
-      return disk.blockSize();
-    }
-
-    @Override
-    public int optimalSize() {
-      return disk.optimalSize();
-    }
-
-    @Override
-    public boolean readOnly() {
-      return true;
-    }
-
-    @Override
-    public void write(long offset, List<MemorySegment> sources) {}
-
-    @Override
-    public void flush() {}
-
-    @Override
-    public void discard(long offset, long length) {}
-
-    @Override
-    public void writeZeroes(long offset, long length, boolean release) {}
-
-    @Override
-    public void close() {}
   }
 
   @Test
