@@ -13,6 +13,9 @@ public interface CpuEvents {
 
   void nmi();
 
+  /** SMI: there is no system management mode; but a guest's guest may leave for it. */
+  default void smi() {}
+
   /**
    * INIT: the processor resets its architectural state and waits for a start-up IPI (the boot
    * processor restarts).

@@ -46,6 +46,11 @@ record CpuidTable(List<CpuidLeaf> leaves) {
   /** In ECX of {@link #EXTENDED_FEATURES}: likewise. */
   private static final int CMP_LEGACY = 1 << 1;
 
+  /** Guests of guests: KVM's own are not saved and moved to other engines. */
+  private static final int SVM = 1 << 2;
+
+  private static final int SVM_FEATURES = 0x8000_000a;
+
   CpuidTable {
     leaves = List.copyOf(leaves);
   }
@@ -131,8 +136,9 @@ record CpuidTable(List<CpuidLeaf> leaves) {
                 leaf.with(
                     leaf.eax(),
                     leaf.ebx(),
-                    leaf.ecx() & (has.ecx() | CMP_LEGACY),
+                    leaf.ecx() & (has.ecx() | CMP_LEGACY) & ~SVM,
                     leaf.edx() & has.edx());
+            case SVM_FEATURES -> leaf.with(0, 0, 0, 0);
             case SIZES -> leaf.with(leaf.eax(), leaf.ebx() & has.ebx(), leaf.ecx(), leaf.edx());
             case MORE_FEATURES ->
                 leaf.with(leaf.eax() & has.eax(), leaf.ebx(), leaf.ecx(), leaf.edx());

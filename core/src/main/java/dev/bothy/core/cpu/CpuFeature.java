@@ -83,7 +83,13 @@ public enum CpuFeature {
   LZCNT,
   SSE4A,
   MISALIGNSSE,
-  PREFETCHW;
+  PREFETCHW,
+
+  /** AMD's virtualization extensions. */
+  SVM,
+
+  /** Nested paging, for guests of {@link #SVM}. */
+  NPT;
 
   /**
    * The feature of that name; case and the difference between {@code -}, {@code _} and {@code .} do

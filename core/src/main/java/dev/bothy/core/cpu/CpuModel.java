@@ -71,14 +71,17 @@ public record CpuModel(String name, Set<CpuFeature> features) {
                   CpuFeature.LA57,
                   CpuFeature.SSE4A,
                   CpuFeature.MISALIGNSSE,
-                  CpuFeature.FXSR_OPT)));
+                  CpuFeature.FXSR_OPT,
+                  CpuFeature.SVM,
+                  CpuFeature.NPT)));
 
   /** x86-64-v3: AVX, AVX2, FMA and F16C besides. */
   public static final CpuModel V3 =
       V2.and("v3", CpuFeature.AVX, CpuFeature.AVX2, CpuFeature.FMA, CpuFeature.F16C);
 
   /** Everything that there is. */
-  public static final CpuModel MAX = V3.and("max", CpuFeature.SSE4A);
+  public static final CpuModel MAX =
+      V3.and("max", CpuFeature.SSE4A, CpuFeature.SVM, CpuFeature.NPT);
 
   private CpuModel and(String newName, CpuFeature... more) {
     EnumSet<CpuFeature> all = EnumSet.copyOf(features);
@@ -136,6 +139,10 @@ public record CpuModel(String name, Set<CpuFeature> features) {
     EnumSet<CpuFeature> all = EnumSet.copyOf(features);
     if (word.startsWith("+")) {
       all.add(feature);
+      if (feature == CpuFeature.SVM) {
+        // Who wants one wants the other; "-npt" behind it takes that away.
+        all.add(CpuFeature.NPT);
+      }
     } else {
       all.remove(feature);
     }

@@ -186,7 +186,10 @@ public final class CpuState implements AutoCloseable {
 
   public static final int VECTOR_SIZE = 64;
 
-  /** End of what is saved. */
+  /** Where the last branch came from and led to, and the last one before an exception. */
+  public static final int LAST_BRANCH = 0xc40;
+
+  /** End of what is saved; {@link SvmState} lies before it. */
   public static final int PORTABLE_SIZE = 0x1000;
 
   // Bits of the attention word.

@@ -411,7 +411,8 @@ public final class LocalApic implements LocalInterruptController {
         externalMessage = true;
         bus.events(id).interruptChanged();
       }
-      default -> accepted = false; // SMI: there is no system management mode; reserved
+      case SMI -> bus.events(id).smi();
+      default -> accepted = false; // Reserved.
     }
     return accepted;
   }

@@ -133,7 +133,7 @@ final class AvxMemoryOps {
         long index =
             quadIndices ? cpu.xmm(i.index, n) : (int) (cpu.xmm(i.index, n >> 1) >>> 32 * (n & 1));
         value = load(cpu, address(cpu, i, index, size), size);
-      } catch (GuestFault fault) {
+      } catch (GuestFault | VirtualExit fault) {
         if (n > 0) {
           AvxOperand.write(cpu, d, result, mask.length);
           AvxOperand.write(cpu, m, mask, mask.length);

@@ -60,7 +60,12 @@ final class BitOps {
           LFENCE,
           SFENCE -> {}
       case MFENCE -> java.lang.invoke.VarHandle.fullFence();
-      case PAUSE -> cpu.pause();
+      case PAUSE -> {
+        if (cpu.guestMode) {
+          Intercepts.pause(cpu, i);
+        }
+        cpu.pause();
+      }
       case CLFLUSH, CLFLUSHOPT, CLWB -> cpu.probeLoad(cpu.linear(i, 1), 1);
       default -> throw cpu.ud();
     }

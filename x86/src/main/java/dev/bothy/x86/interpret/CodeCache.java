@@ -120,9 +120,26 @@ final class CodeCache {
     Page page = chunk[(int) (offset >>> 12) & 1023];
     if (page == null) {
       page = chunk[(int) (offset >>> 12) & 1023] = new Page();
-      cpu.claimCodePage(physical & ~0xfffL);
+      claim(physical & ~0xfffL);
     }
     return page;
+  }
+
+  /** A page gets its first code: from now on stores to it are seen, by every vCPU. */
+  private void claim(long physical) {
+    int bit = cpu.index % CodeMap.TRANSLATIONS;
+    if (cpu.machine.cpus() == 1) {
+      if (cpu.codeMap.mark(physical, bit)) {
+        cpu.dropWritesTo(physical);
+      }
+    } else if (!cpu.codeMap.markToo(physical, bit)) {
+      // Marked in the section only: who finds the mark may rely on no vCPU having a way around it.
+      cpu.engine.exclusive.run(
+          () -> {
+            cpu.codeMap.mark(physical, bit);
+            cpu.engine.dropWritesTo(physical);
+          });
+    }
   }
 
   private Block build(long linear, long physical, int mode) {

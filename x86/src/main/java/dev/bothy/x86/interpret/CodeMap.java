@@ -32,7 +32,7 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
   private final long countsAfter;
   private final long start;
   private final Translator translator;
-  private final List<PagingCpu> cpus = new CopyOnWriteArrayList<>();
+  private final List<MemoryCpu> cpus = new CopyOnWriteArrayList<>();
 
   /** A debugger's. */
   final Breakpoints breakpoints = new Breakpoints((self, physical) -> written(self, physical, 1));
@@ -54,11 +54,11 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
     return start;
   }
 
-  void add(PagingCpu cpu) {
+  void add(MemoryCpu cpu) {
     cpus.add(cpu);
   }
 
-  void remove(PagingCpu cpu) {
+  void remove(MemoryCpu cpu) {
     cpus.remove(cpu);
   }
 
@@ -110,7 +110,7 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
    * the next stores are plain ones: code that is patched here and there, or is overwritten from end
    * to end since nobody wants it any more.
    */
-  void stored(PagingCpu self, long physical, long length) {
+  void stored(MemoryCpu self, long physical, long length) {
     if (isData(physical)) {
       written(self, physical & ~0xfffL, 4096);
     } else {
@@ -136,11 +136,11 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
     return true;
   }
 
-  private void written(PagingCpu self, long physical, long length) {
+  private void written(MemoryCpu self, long physical, long length) {
     if (translator != null) {
       translator.drop(physical, length, this);
     }
-    for (PagingCpu cpu : cpus) {
+    for (MemoryCpu cpu : cpus) {
       if (cpu == self) {
         cpu.dropCode(physical, length);
       } else {

@@ -7,6 +7,7 @@ import static dev.bothy.host.RawMemory.putLong;
 import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.SvmState;
 
 /** MOV to control registers, LMSW, CLTS, XSETBV and EFER: AMD64 APM volume 2, section 3.1. */
 final class ControlRegisters {
@@ -18,7 +19,7 @@ final class ControlRegisters {
       case 2 -> getLong(cpu.state + CpuState.CR2);
       case 3 -> getLong(cpu.state + CpuState.CR3);
       case 4 -> getLong(cpu.state + CpuState.CR4);
-      case 8 -> cpu.apic.taskPriority();
+      case 8 -> cpu.svm.taskPriority();
       default -> throw cpu.ud();
     };
   }
@@ -33,14 +34,14 @@ final class ControlRegisters {
         if ((value & ~15L) != 0) {
           throw cpu.gp();
         }
-        cpu.apic.setTaskPriority((int) value);
+        cpu.svm.setTaskPriority((int) value);
         cpu.requestAttention();
       }
       default -> throw cpu.ud();
     }
   }
 
-  private static final long CR0_KNOWN =
+  static final long CR0_KNOWN =
       Bits.CR0_PE
           | Bits.CR0_MP
           | Bits.CR0_EM
@@ -100,7 +101,8 @@ final class ControlRegisters {
     cpu.switchAddressSpace(keep);
   }
 
-  private static long cr4Known(CpuModel model) {
+  /** Bits that CR4 may have. */
+  static long cr4Known(CpuModel model) {
     long bits =
         Bits.CR4_TSD
             | Bits.CR4_DE
@@ -169,13 +171,22 @@ final class ControlRegisters {
     }
   }
 
+  /** Bits that EFER may have. */
+  static long eferKnown(CpuModel model) {
+    return Bits.EFER_SCE
+        | Bits.EFER_LME
+        | Bits.EFER_LMA
+        | Bits.EFER_NXE
+        | Bits.EFER_AUTOIBRS
+        | (model.has(CpuFeature.FXSR_OPT) ? Bits.EFER_FFXSR : 0)
+        | (model.has(CpuFeature.SVM) ? Bits.EFER_SVME : 0);
+  }
+
   static void writeEfer(Processor cpu, long value) {
-    long known = Bits.EFER_SCE | Bits.EFER_LME | Bits.EFER_LMA | Bits.EFER_NXE | Bits.EFER_AUTOIBRS;
-    if (cpu.model.has(CpuFeature.FXSR_OPT)) {
-      known |= Bits.EFER_FFXSR;
-    }
     long old = getLong(cpu.state + CpuState.EFER);
-    if ((value & ~known) != 0) {
+    boolean disabled =
+        (getLong(cpu.state + SvmState.VM_CR) & ModelSpecificRegisters.SVM_DISABLED) != 0;
+    if ((value & ~eferKnown(cpu.model)) != 0 || disabled && (value & Bits.EFER_SVME) != 0) {
       throw cpu.gp();
     }
     if (((old ^ value) & Bits.EFER_LME) != 0 && cpu.paging) {
@@ -267,7 +278,7 @@ final class ControlRegisters {
         cpu.flushPage(high);
       }
       case 1 -> cpu.flushPcid((int) low);
-      default -> cpu.flushAll();
+      default -> cpu.flushSpaces();
     }
   }
 

@@ -45,7 +45,7 @@ final class CpuReport {
       try {
         long physical = cpu.translate(linear + i, PagingCpu.FETCH);
         bytes[i] = (byte) cpu.memory.readByte(physical);
-      } catch (GuestFault f) {
+      } catch (GuestFault | VirtualExit f) {
         return Arrays.copyOf(bytes, i);
       }
     }

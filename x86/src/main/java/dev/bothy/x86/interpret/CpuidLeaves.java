@@ -120,7 +120,7 @@ public final class CpuidLeaves {
   private static final CpuFeature[] EXTENDED_ECX = {
     LAHF_LM,
     null,
-    null,
+    SVM,
     null,
     CR8_LEGACY,
     LZCNT,
@@ -181,6 +181,12 @@ public final class CpuidLeaves {
    * them, so that kernels need not clear them before each XRSTOR.
    */
   private static final int ERROR_POINTERS = 1 << 2;
+
+  /** Address-space identifiers of guests. */
+  private static final int SVM_SPACES = 1 << 15;
+
+  /** NRIPS, VmcbClean, FlushByAsid, DecodeAssists, PauseFilter. */
+  private static final int SVM_FEATURES = 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10;
 
   /** The operating system has set CR4.PKE. */
   private static final int OSPKE = 1 << 4;
@@ -367,6 +373,11 @@ public final class CpuidLeaves {
             NOT_VULNERABLE_8 | ERROR_POINTERS,
             cpus - 1 | width << 12,
             0);
+      }
+      case 0x8000_000a -> {
+        if (model.has(SVM)) {
+          set(out, 1, SVM_SPACES, 0, SVM_FEATURES | (model.has(NPT) ? 1 : 0));
+        }
       }
       case 0x8000_0021 -> set(out, NOT_VULNERABLE_21, 0, 0, 0);
       default -> set(out, 0, 0, 0, 0);

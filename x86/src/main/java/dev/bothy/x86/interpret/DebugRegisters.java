@@ -189,6 +189,7 @@ final class DebugRegisters {
 
   /** Puts causes into DR6; single-step and breakpoints leave the other causes' bits alone. */
   static void report(Processor cpu, int bits) {
+    BranchRecord.end(cpu);
     set(cpu, 7, dr(cpu, 7) & ~GENERAL_DETECT);
     set(cpu, 6, dr(cpu, 6) & ~0xfL | DR6_FIXED | bits);
   }

@@ -208,16 +208,17 @@ public final class EngineArea {
 
   // Address spaces, for generated code to switch between.
 
-  /** The PCID of each slot, or -1; 4 bytes each. */
-  public static final int SPACE_PCIDS = WORDS + 0xa00;
+  /** The PCID of each slot, or -1; 4 bytes each. The last slot is {@link #GUEST_SPACE}. */
+  public static final int SPACE_PCIDS = WORDS + 0xaa0;
 
   /** The number of each slot's address space, 4 bytes each. */
-  public static final int SPACE_NUMBERS = WORDS + 0xa20;
+  public static final int SPACE_NUMBERS = WORDS + 0xad0;
 
-  /** When each slot was last switched to, 8 bytes each; then the last of these times. */
-  public static final int SPACE_USES = WORDS + 0xa40;
+  /** When each slot was last switched to, 8 bytes each. */
+  public static final int SPACE_USES = WORDS + 0xa00;
 
-  public static final int SPACE_TIME = SPACE_USES + 8 * 8;
+  /** The last of these times. */
+  public static final int SPACE_TIME = WORDS + 0xa80;
 
   /** The present address space's slot. 4 bytes. */
   public static final int SPACE_SLOT = WORDS + 0xa88;
@@ -270,10 +271,18 @@ public final class EngineArea {
   /** Address spaces whose translations are kept. */
   public static final int SPACES = 8;
 
+  /** The slot of the address space that a guest of the guest's has: no PCIDs are kept of it. */
+  public static final int GUEST_SPACE = SPACES;
+
+  /** Its third table, for supervisor accesses: it shares none with its host. */
+  public static final int GUEST_KERNEL_TABLE = 1 + 2 * (SPACES + 1);
+
+  public static final int TLB_TABLES = GUEST_KERNEL_TABLE + 1;
+
   /** Start of the TLB: the kernel's table, then a user and an AC table for each space. */
   public static final int TLB = CpuState.PORTABLE_SIZE + 0x1000;
 
-  public static final int TLB_SIZE = TLB_TABLE * (1 + 2 * SPACES);
+  public static final int TLB_SIZE = TLB_TABLE * TLB_TABLES;
 
   /** A bit for each entry of the kernel's table: it is some address space's, no global page. */
   public static final int TLB_LOCAL = TLB + TLB_SIZE;
@@ -282,7 +291,7 @@ public final class EngineArea {
   public static final int TLB_USED = TLB_LOCAL + TLB_ENTRIES / 8;
 
   /** Regions of 1 GiB (hashed) that have large pages in the TLB: 512 bits. */
-  public static final int TLB_LARGE_REGIONS = TLB_USED + (1 + 2 * SPACES) * TLB_ENTRIES / 8;
+  public static final int TLB_LARGE_REGIONS = TLB_USED + TLB_TABLES * TLB_ENTRIES / 8;
 
   // The jump cache.
 

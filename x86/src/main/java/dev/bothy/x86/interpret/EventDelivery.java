@@ -6,6 +6,7 @@ import static dev.bothy.host.RawMemory.putInt;
 import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.SvmState;
 
 /** Delivery of exceptions and interrupts in every mode: AMD64 APM volume 2, sections 8.6 to 8.9. */
 final class EventDelivery {
@@ -31,15 +32,36 @@ final class EventDelivery {
   /** An exception raised by an instruction, RIP at that instruction (traps: behind it). */
   static void exception(Processor cpu, int vector, int errorCode) {
     boolean fault = vector != GuestFault.DB && vector != GuestFault.BP && vector != GuestFault.OF;
+    cpu.svm.raised(vector, errorCode);
     if (vector == GuestFault.PF) {
       putLong(cpu.state + CpuState.CR2, cpu.faultAddress);
     }
-    deliver(cpu, vector, errorCode, false, true, fault ? Bits.RF : 0);
+    deliver(cpu, vector, errorCode, hasCode(vector), true, fault ? Bits.RF : 0);
   }
 
   /** An external interrupt or NMI. */
   static void interrupt(Processor cpu, int vector) {
     deliver(cpu, vector, 0, false, false, 0);
+  }
+
+  private static boolean hasCode(int vector) {
+    return (WITH_ERROR_CODE >>> vector & 1) != 0;
+  }
+
+  /** What a guest's host wants delivered; {@code type} as {@link Svm} has them. */
+  static void inject(Processor cpu, int vector, int type, boolean hasCode, int errorCode) {
+    if (type == Svm.TYPE_SOFTWARE) {
+      try {
+        cpu.svm.delivers(type, vector, false, 0);
+        transfer(cpu, vector, 0, true, false, false, 0);
+        cpu.svm.delivering = 0;
+      } catch (GuestFault f) {
+        exception(cpu, f.vector, f.errorCode);
+      }
+      return;
+    }
+    boolean exception = type == Svm.TYPE_EXCEPTION;
+    deliver(cpu, vector, errorCode, hasCode, exception, 0);
   }
 
   /** INT n, INT3, INTO: gate privilege is checked; RIP is behind the instruction already. */
@@ -49,6 +71,7 @@ final class EventDelivery {
 
   /** INT1: like {@link #software}, but the gate's privilege is not checked. */
   static void icebp(Processor cpu) {
+    cpu.svm.raised(GuestFault.DB, 0);
     transfer(cpu, GuestFault.DB, 0, false, false, true, 0);
   }
 
@@ -57,11 +80,13 @@ final class EventDelivery {
     DebugRegisters.report(cpu, bits);
     cpu.exceptions++;
     cpu.exceptionsByVector[GuestFault.DB]++;
+    cpu.svm.raised(GuestFault.DB, 0);
     deliver(cpu, GuestFault.DB, 0, false, true, 0);
   }
 
   /** #DB as a fault before the instruction at RIP. */
   static void codeBreakpoint(Processor cpu) {
+    cpu.svm.raised(GuestFault.DB, 0);
     deliver(cpu, GuestFault.DB, 0, false, true, Bits.RF);
   }
 
@@ -70,23 +95,30 @@ final class EventDelivery {
       Processor cpu,
       int vector,
       int errorCode,
-      boolean software,
+      boolean hasCode,
       boolean exception,
       int flagsToPush) {
     int first = exception ? vector : -1;
     int code = errorCode;
-    // Whatever fails from here on was not asked for by the program.
-    boolean external = !software;
+    int type =
+        exception
+            ? Svm.TYPE_EXCEPTION
+            : vector == GuestFault.NMI ? Svm.TYPE_NMI : Svm.TYPE_INTERRUPT;
     for (; ; ) {
       try {
-        boolean hasCode = exception && (WITH_ERROR_CODE >>> vector & 1) != 0;
-        transfer(cpu, vector, code, software, hasCode, external, flagsToPush);
+        cpu.svm.delivers(type, vector, hasCode, code);
+        long from = getLong(cpu.ripAt);
+        // Whatever fails from here on was not asked for by the program.
+        transfer(cpu, vector, code, false, hasCode, true, flagsToPush);
+        cpu.svm.delivering = 0;
+        BranchRecord.interrupted(cpu, from);
         return;
       } catch (GuestFault f) {
         int next = f.vector;
         code = f.errorCode;
         cpu.exceptions++;
         cpu.exceptionsByVector[next & 31]++;
+        cpu.svm.raised(next, code);
         if (first == GuestFault.DF) {
           shutDown(cpu, "a fault while delivering a double fault");
         }
@@ -99,6 +131,7 @@ final class EventDelivery {
           putLong(cpu.state + CpuState.CR2, cpu.faultAddress);
         }
         if (doubled) {
+          cpu.svm.raised(GuestFault.DF, 0);
           first = GuestFault.DF;
           vector = GuestFault.DF;
           code = 0;
@@ -106,14 +139,16 @@ final class EventDelivery {
           first = next;
           vector = next;
         }
-        exception = true;
-        software = false;
+        type = Svm.TYPE_EXCEPTION;
+        hasCode = hasCode(vector);
         flagsToPush = Bits.RF;
       }
     }
   }
 
   private static void shutDown(Processor cpu, String why) {
+    cpu.svm.delivering = 0;
+    cpu.svm.leaveIf(VirtualExit.SHUTDOWN);
     cpu.shutdownReport = "triple fault: " + why + "\n" + CpuReport.of(cpu);
     throw Shutdown.SIGNAL;
   }
@@ -241,7 +276,7 @@ final class EventDelivery {
       cpu.store64(put + 16, (cpu.rflags() | flagsToPush) & 0xffff_ffffL);
       cpu.store64(put + 24, oldSp);
       cpu.store64(put + 32, oldSs);
-    } catch (GuestFault f) {
+    } catch (GuestFault | VirtualExit f) {
       cpu.cpl = oldCpl;
       cpu.selectTable();
       throw f;
@@ -420,7 +455,14 @@ final class EventDelivery {
       int waiting = getInt(cpu.state + CpuState.NMI_PENDING) + come;
       putInt(cpu.state + CpuState.NMI_PENDING, Math.min(waiting, cpu.nmiBlocked ? 1 : 2));
     }
-    if ((pending & Processor.SIGNAL_INIT) != 0) {
+    if ((pending & Processor.SIGNAL_SMI) != 0) {
+      putInt(cpu.state + SvmState.SMI_PENDING, 1);
+      cpu.requestAttention();
+    }
+    if ((pending & Processor.SIGNAL_INIT) != 0 && (cpu.guestMode || cpu.svm.held())) {
+      putInt(cpu.state + SvmState.INIT_PENDING, 1);
+      cpu.requestAttention();
+    } else if ((pending & Processor.SIGNAL_INIT) != 0) {
       ResetState.init(cpu);
       pending |= cpu.engineSignals.getAndSet(0);
     }

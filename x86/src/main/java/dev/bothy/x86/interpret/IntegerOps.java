@@ -125,7 +125,7 @@ final class IntegerOps {
         };
     try {
       Operands.store(cpu, i, a, r);
-    } catch (GuestFault f) {
+    } catch (GuestFault | VirtualExit f) {
       cpu.flagResult = result;
       cpu.flagAux = aux;
       throw f;

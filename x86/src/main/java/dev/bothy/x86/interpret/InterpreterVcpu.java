@@ -8,6 +8,7 @@ import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.StopPoints;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.SvmState;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
@@ -117,6 +118,11 @@ final class InterpreterVcpu implements Vcpu {
   }
 
   @Override
+  public void smi() {
+    signal(Processor.SIGNAL_SMI, 0);
+  }
+
+  @Override
   public void init() {
     signal(Processor.SIGNAL_INIT, Processor.SIGNAL_STARTUP | 0xff);
   }
@@ -197,7 +203,7 @@ final class InterpreterVcpu implements Vcpu {
     processor.code.clear();
     processor.engineSignals.set(0);
     StateTransfer.load(processor);
-    apic.setTscOffset(state.get(CpuState.TSC_OFFSET));
+    apic.setTscOffset(state.get(CpuState.TSC_OFFSET) - state.get(SvmState.TSC_OFFSET));
   }
 
   @Override

@@ -7,6 +7,7 @@ import static dev.bothy.host.RawMemory.putLong;
 import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.SvmState;
 import java.util.OptionalLong;
 
 /**
@@ -29,6 +30,8 @@ final class ModelSpecificRegisters {
   static final int MCG_STATUS = 0x17a;
   static final int MISC_ENABLE = 0x1a0;
   static final int DEBUG_CTL = 0x1d9;
+  private static final int LAST_BRANCH = 0x1db;
+  private static final int LAST_BRANCH_END = 0x1df;
   static final int MTRR_VARIABLE = 0x200;
   static final int PAT = 0x277;
   static final int MTRR_DEF_TYPE = 0x2ff;
@@ -44,6 +47,17 @@ final class ModelSpecificRegisters {
   static final int SYSCFG = 0xc001_0010;
   static final int HWCR = 0xc001_0015;
   static final int NORTHBRIDGE_CONFIGURATION = 0xc001_001f;
+  static final int VM_CR = 0xc001_0114;
+  static final int VM_HSAVE_PA = 0xc001_0117;
+
+  /** Of VM_CR: the next bit and this one stay as they are. */
+  private static final long SVM_LOCK = 1 << 3;
+
+  /** Of VM_CR: EFER.SVME may not be set. */
+  static final long SVM_DISABLED = 1 << 4;
+
+  /** Of VM_CR: what may be written, R_INIT and the like without an effect. */
+  private static final long VM_CR_KNOWN = 0x1f;
 
   /** Extended PCI configuration through port 0xCF8: set, so that nobody tries to set it. */
   private static final long ENABLE_CF8_EXTENDED = 1L << 46;
@@ -77,6 +91,9 @@ final class ModelSpecificRegisters {
     if (index >= MTRR_VARIABLE && index < MTRR_VARIABLE + 16) {
       return CpuState.MTRR_VARIABLE + 8 * (index - MTRR_VARIABLE);
     }
+    if (index >= LAST_BRANCH && index < LAST_BRANCH_END) {
+      return CpuState.LAST_BRANCH + 8 * (index - LAST_BRANCH);
+    }
     return switch (index) {
       case SYSENTER_CS -> CpuState.SYSENTER_CS;
       case SYSENTER_ESP -> CpuState.SYSENTER_ESP;
@@ -91,6 +108,8 @@ final class ModelSpecificRegisters {
       case MISC_ENABLE -> CpuState.MISC_ENABLE;
       case PAT -> CpuState.PAT;
       case LSTAR -> CpuState.LSTAR;
+      case VM_CR -> SvmState.VM_CR;
+      case VM_HSAVE_PA -> SvmState.HOST_SAVE_AREA;
       case CSTAR -> CpuState.CSTAR;
       case KERNEL_GS_BASE -> CpuState.KERNEL_GS_BASE;
       case FS_BASE -> CpuState.segment(CpuState.FS, CpuState.SEGMENT_BASE);
@@ -107,6 +126,7 @@ final class ModelSpecificRegisters {
           case TSC_AUX -> CpuFeature.RDTSCP;
           case TSC_DEADLINE -> CpuFeature.TSC_DEADLINE;
           case PKRS -> CpuFeature.PKS;
+          case VM_CR, VM_HSAVE_PA -> CpuFeature.SVM;
           default -> null;
         };
     if (needed != null && !cpu.model.has(needed)) {
@@ -164,8 +184,6 @@ final class ModelSpecificRegisters {
           0xc001_0062,
           0xc001_0063,
           0xc001_0064,
-          0xc001_0114,
-          0xc001_0117,
           0xc001_0118,
           0xc001_0140,
           0xc001_0141,
@@ -191,6 +209,27 @@ final class ModelSpecificRegisters {
     };
   }
 
+  /** True if each byte is a memory type that there is. */
+  static boolean legalPat(long value) {
+    for (int i = 0; i < 8; i++) {
+      int type = (int) (value >>> (8 * i)) & 0xff;
+      if (type > 7 || type == 2 || type == 3) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private static void writeVmCr(Processor cpu, long value) {
+    long old = getLong(cpu.state + SvmState.VM_CR);
+    boolean enabled = (getLong(cpu.state + CpuState.EFER) & Bits.EFER_SVME) != 0;
+    if ((value & ~VM_CR_KNOWN) != 0 || enabled && (value & SVM_DISABLED) != 0) {
+      throw cpu.gp();
+    }
+    long kept = (old & SVM_LOCK) != 0 ? SVM_LOCK | SVM_DISABLED : 0;
+    putLong(cpu.state + SvmState.VM_CR, value & ~kept | old & kept);
+  }
+
   private static boolean canonical(long value) {
     return value << 16 >> 16 == value;
   }
@@ -212,11 +251,8 @@ final class ModelSpecificRegisters {
         putLong(cpu.state + plain(index), value);
       }
       case PAT -> {
-        for (int i = 0; i < 8; i++) {
-          int type = (int) (value >>> (8 * i)) & 0xff;
-          if (type > 7 || type == 2 || type == 3) {
-            throw cpu.gp();
-          }
+        if (!legalPat(value)) {
+          throw cpu.gp();
         }
         putLong(cpu.state + CpuState.PAT, value);
       }
@@ -227,7 +263,19 @@ final class ModelSpecificRegisters {
         putLong(cpu.state + CpuState.TSC_AUX, value);
       }
       case SFMASK -> putLong(cpu.state + CpuState.SFMASK, value & 0xffff_ffffL);
-      case TSC -> setTscOffset(cpu, value - cpu.machine.clock().nanos(), true);
+      // A guest reads its own time and writes its host's.
+      case TSC ->
+          setTscOffset(
+              cpu,
+              value - cpu.machine.clock().nanos() + getLong(cpu.state + SvmState.TSC_OFFSET),
+              true);
+      case VM_CR -> writeVmCr(cpu, value);
+      case VM_HSAVE_PA -> {
+        if ((value & 0xfff) != 0 || value >>> CpuModel.PHYSICAL_BITS != 0) {
+          throw cpu.gp();
+        }
+        putLong(cpu.state + SvmState.HOST_SAVE_AREA, value);
+      }
       case TSC_ADJUST -> {
         long delta = value - getLong(cpu.state + CpuState.TSC_ADJUST);
         setTscOffset(cpu, getLong(cpu.state + CpuState.TSC_OFFSET) + delta, true);
@@ -255,6 +303,7 @@ final class ModelSpecificRegisters {
           throw cpu.gp();
         }
         putLong(cpu.state + CpuState.DEBUG_CTL, value);
+        cpu.requestAttention();
       }
       case KVM_SYSTEM_TIME, KVM_SYSTEM_TIME_OLD -> {
         putLong(cpu.state + CpuState.KVM_SYSTEM_TIME, value);
@@ -264,6 +313,7 @@ final class ModelSpecificRegisters {
         putLong(cpu.state + CpuState.KVM_WALL_CLOCK, value);
         ParavirtualClock.wallClock(cpu, value);
       }
+      case LAST_BRANCH, LAST_BRANCH + 1, LAST_BRANCH + 2, LAST_BRANCH + 3 -> throw cpu.gp();
       default -> {
         int plain = plain(index);
         if (plain >= 0) {
@@ -305,7 +355,7 @@ final class ModelSpecificRegisters {
       putLong(
           cpu.state + CpuState.TSC_ADJUST, getLong(cpu.state + CpuState.TSC_ADJUST) + offset - old);
     }
-    cpu.apic.setTscOffset(offset);
+    cpu.apic.setTscOffset(offset - getLong(cpu.state + SvmState.TSC_OFFSET));
     if ((getLong(cpu.state + CpuState.KVM_SYSTEM_TIME) & 1) != 0) {
       ParavirtualClock.systemTime(cpu, getLong(cpu.state + CpuState.KVM_SYSTEM_TIME));
     }

@@ -30,6 +30,17 @@ final class PageWalker {
   static final int GLOBAL = 32;
 
   private final PagingCpu cpu;
+
+  /** These are tables for nested paging, whose root is {@link #root}. */
+  private final boolean second;
+
+  private long root;
+
+  /** The tables' own addresses, and those that they lead to, are found by these; or null. */
+  private NestedPaging nested;
+
+  private boolean paging;
+  private boolean longMode;
   private boolean pae;
   private boolean pse;
   private boolean pge;
@@ -46,12 +57,25 @@ final class PageWalker {
   /** Rights and kind of the page that the last successful {@link #walk} found. */
   private int walked;
 
-  PageWalker(PagingCpu cpu) {
+  PageWalker(PagingCpu cpu, boolean second) {
     this.cpu = cpu;
+    this.second = second;
+  }
+
+  /** The root of tables for nested paging. */
+  void setRoot(long root) {
+    this.root = root;
+  }
+
+  /** Walks go through {@code nested} from now on, unless that is null. */
+  void nest(NestedPaging nested) {
+    this.nested = nested;
   }
 
   /** Takes over the paging mode. */
   void update(long cr0, long cr4, long efer) {
+    paging = (cr0 & Bits.CR0_PG) != 0;
+    longMode = (efer & Bits.EFER_LMA) != 0;
     pae = (cr4 & Bits.CR4_PAE) != 0;
     pse = (cr4 & Bits.CR4_PSE) != 0;
     pge = (cr4 & Bits.CR4_PGE) != 0;
@@ -59,6 +83,9 @@ final class PageWalker {
     smep = (cr4 & Bits.CR4_SMEP) != 0;
     smap = (cr4 & Bits.CR4_SMAP) != 0;
     nxe = (efer & Bits.EFER_NXE) != 0 && pae;
+    if (second) {
+      return;
+    }
     userKeys = (cr4 & Bits.CR4_PKE) != 0;
     supervisorKeys = (cr4 & Bits.CR4_PKS) != 0;
     describe();
@@ -73,7 +100,7 @@ final class PageWalker {
     boolean plain =
         !(userKeys && ProtectionKeys.restrictFirst(cpu, CpuState.PKRU))
             && !(supervisorKeys && ProtectionKeys.restrictFirst(cpu, CpuState.PKRS));
-    return (cpu.longMode && nxe && plain ? EngineArea.REFILL_ALLOWED | fetches : 0)
+    return (longMode && nxe && plain ? EngineArea.REFILL_ALLOWED | fetches : 0)
         | (smep ? EngineArea.REFILL_SMEP : 0)
         | (smap ? EngineArea.REFILL_SMAP : 0)
         | (pge ? EngineArea.REFILL_GLOBAL : 0);
@@ -83,7 +110,7 @@ final class PageWalker {
   void describe() {
     long keys = userKeys || supervisorKeys ? ProtectionKeys.KEY : 0;
     putLong(cpu.state + EngineArea.REFILL_FRAME, ADDRESS_BITS & PAGE);
-    putLong(cpu.state + EngineArea.REFILL_TABLE_BITS, RESERVED_HIGH | keys | 0xa1);
+    putLong(cpu.state + EngineArea.REFILL_TABLE_BITS, RESERVED_HIGH | keys | 0x1a1);
     putLong(cpu.state + EngineArea.REFILL_PAGE_BITS, RESERVED_HIGH | keys | 0x21);
   }
 
@@ -118,11 +145,22 @@ final class PageWalker {
         : writable || !writeProtect;
   }
 
+  /** The error code of the last page fault in tables for nested paging. */
+  int refusal() {
+    return refusal;
+  }
+
+  private int refusal;
+
   /** Notes a page fault. */
   private long refuse(long linear, int code, int access, boolean user) {
     int error = code | (access == PagingCpu.WRITE ? 2 : 0) | (user ? 4 : 0);
     if (access == PagingCpu.FETCH && (nxe || smep)) {
       error |= 16;
+    }
+    if (second) {
+      refusal = error;
+      return REFUSED;
     }
     // CR2 changes only when the fault is delivered.
     cpu.faultAddress = linear;
@@ -147,12 +185,33 @@ final class PageWalker {
     cpu.walks++;
     for (; ; ) {
       long result =
-          cpu.longMode || pae ? walkPae(linear, access, table) : walk32(linear, access, table);
+          !paging
+              ? unpaged(linear)
+              : longMode || pae ? walkPae(linear, access, table) : walk32(linear, access, table);
       if (result != CHANGED) {
-        return result;
+        return nested == null || result == REFUSED ? result : nestedPage(result, access);
       }
       // An entry changed under us: another processor's accessed bit or store. Look again.
     }
+  }
+
+  /** Every address is physical: what nested paging leads from in real mode. */
+  private long unpaged(long linear) {
+    walked = WRITABLE | USER_PAGE | DIRTY | GLOBAL;
+    return linear & 0xffff_ffffL;
+  }
+
+  private long nestedPage(long physical, int access) {
+    long page = nested.page(physical, access);
+    if (!nested.mayWrite()) {
+      walked &= ~DIRTY;
+    }
+    return page;
+  }
+
+  /** Where the entry of these tables at {@code physical} is. */
+  private long place(long physical) {
+    return nested == null ? physical : nested.table(physical);
   }
 
   private long readEntry(long physical) {
@@ -180,6 +239,10 @@ final class PageWalker {
     return true;
   }
 
+  private long root() {
+    return second ? root : getLong(cpu.state + CpuState.CR3);
+  }
+
   private long walkPae(long linear, int access, int table) {
     boolean user = table == PagingCpu.USER;
     long at3 = 0;
@@ -187,19 +250,19 @@ final class PageWalker {
     long at4 = 0;
     int rights = WRITABLE | USER_PAGE;
     long reserved = RESERVED_HIGH | (nxe ? 0 : 1L << 63);
-    long cr3 = getLong(cpu.state + CpuState.CR3);
+    long cr3 = root();
     long e3;
-    if (cpu.longMode) {
-      at4 = (cr3 & ADDRESS_BITS & PAGE) + (linear >>> 39 & 511) * 8;
+    if (longMode) {
+      at4 = place((cr3 & ADDRESS_BITS & PAGE) + (linear >>> 39 & 511) * 8);
       e4 = readEntry(at4);
       if ((e4 & 1) == 0) {
         return refuse(linear, 0, access, user);
       }
-      if ((e4 & (reserved | 0x80)) != 0) {
+      if ((e4 & (reserved | 0x180)) != 0) {
         return refuse(linear, 9, access, user);
       }
       rights = narrow(rights, e4);
-      at3 = (e4 & ADDRESS_BITS & PAGE) + (linear >>> 30 & 511) * 8;
+      at3 = place((e4 & ADDRESS_BITS & PAGE) + (linear >>> 30 & 511) * 8);
       e3 = readEntry(at3);
       if ((e3 & 1) == 0) {
         return refuse(linear, 0, access, user);
@@ -221,16 +284,16 @@ final class PageWalker {
     } else {
       // AMD processors read the four PDPTEs with each walk (APM 2, 5.2.3); they have no access
       // rights.
-      at3 = (cr3 & 0xffff_ffe0L) + (linear >>> 30 & 3) * 8;
+      at3 = place((cr3 & 0xffff_ffe0L) + (linear >>> 30 & 3) * 8);
       e3 = readEntry(at3);
       if ((e3 & 1) == 0) {
         return refuse(linear, 0, access, user);
       }
-      if ((e3 & (RESERVED_HIGH | 1L << 63 | 0x1e6)) != 0) {
+      if ((e3 & (RESERVED_HIGH | 0xfff0_0000_0000_01e6L)) != 0) {
         return refuse(linear, 9, access, user);
       }
     }
-    long at2 = (e3 & ADDRESS_BITS & PAGE) + (linear >>> 21 & 511) * 8;
+    long at2 = place((e3 & ADDRESS_BITS & PAGE) + (linear >>> 21 & 511) * 8);
     long e2 = readEntry(at2);
     if ((e2 & 1) == 0) {
       return refuse(linear, 0, access, user);
@@ -243,7 +306,7 @@ final class PageWalker {
     long e1 = 0;
     boolean large = (e2 & 0x80) != 0;
     if (!large) {
-      at1 = (e2 & ADDRESS_BITS & PAGE) + (linear >>> 12 & 511) * 8;
+      at1 = place((e2 & ADDRESS_BITS & PAGE) + (linear >>> 12 & 511) * 8);
       e1 = readEntry(at1);
       if ((e1 & 1) == 0) {
         return refuse(linear, 0, access, user);
@@ -256,7 +319,7 @@ final class PageWalker {
     if (!judge(linear, access, table, rights, large ? e2 : e1)) {
       return REFUSED;
     }
-    if (cpu.longMode && (!setBits(at4, e4, 0x20) || !setBits(at3, e3, 0x20))) {
+    if (longMode && (!setBits(at4, e4, 0x20) || !setBits(at3, e3, 0x20))) {
       return CHANGED;
     }
     if (large) {
@@ -305,7 +368,7 @@ final class PageWalker {
 
   /** True if the protection key of a page's last entry forbids the access. */
   private boolean keyRefuses(int access, int table, int rights, long entry) {
-    if (!userKeys && !supervisorKeys || !cpu.longMode || access == PagingCpu.FETCH) {
+    if (!userKeys && !supervisorKeys || !longMode || access == PagingCpu.FETCH) {
       return false;
     }
     boolean userPage = (rights & USER_PAGE) != 0;
@@ -376,7 +439,7 @@ final class PageWalker {
 
   private long walk32(long linear, int access, int table) {
     boolean user = table == PagingCpu.USER;
-    long at2 = (getLong(cpu.state + CpuState.CR3) & 0xffff_f000L) + (linear >>> 22 & 1023) * 4;
+    long at2 = place((root() & 0xffff_f000L) + (linear >>> 22 & 1023) * 4);
     int e2 = readEntry32(at2);
     if ((e2 & 1) == 0) {
       return refuse(linear, 0, access, user);
@@ -396,7 +459,7 @@ final class PageWalker {
       walked = rights | LARGE | kept(e2 | bits);
       return e2 & 0xffc0_0000L | (long) (e2 >>> 13 & 0xff) << 32 | linear & 0x3f_ffff;
     }
-    long at1 = (e2 & 0xffff_f000L) + (linear >>> 12 & 1023) * 4;
+    long at1 = place((e2 & 0xffff_f000L) + (linear >>> 12 & 1023) * 4);
     int e1 = readEntry32(at1);
     if ((e1 & 1) == 0) {
       return refuse(linear, 0, access, user);

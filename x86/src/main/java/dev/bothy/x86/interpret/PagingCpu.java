@@ -16,7 +16,7 @@ import dev.bothy.host.RawMemory;
  * <p>Loads and stores look into the present table of the {@link TranslationBuffer}; its layout is
  * {@link EngineArea}'s. Only RAM is entered, and for writing only pages without decoded code.
  */
-abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
+abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener {
   static final int READ = 0;
   static final int WRITE = 1;
   static final int FETCH = 2;
@@ -27,17 +27,6 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
   static final int KERNEL = 0;
   static final int USER = 1;
   static final int KERNEL_AC = 2;
-
-  private static final long PAGE = ~0xfffL;
-
-  final GuestMemory memory;
-  private final long lowHost;
-  private final long lowSize;
-  private final long highHost;
-  private final long highSize;
-  final AddressSpace mmio;
-  final LocalInterruptController apic;
-  final CodeMap codeMap;
 
   private final TranslationBuffer buffer;
 
@@ -52,10 +41,16 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
   /** EFER.LMA. */
   boolean longMode;
 
-  private final PageWalker walker = new PageWalker(this);
+  private final PageWalker walker = new PageWalker(this, false);
 
-  /** Hears of pages that stores may reach, or null. */
-  StoreObserver stores;
+  /** Between VMRUN and #VMEXIT: a guest of the guest's runs. */
+  boolean guestMode;
+
+  /** What its physical addresses are to its host. */
+  private final NestedPaging nested = new NestedPaging(this);
+
+  /** They are looked up there. */
+  private boolean nests;
 
   // Statistics.
   long walks;
@@ -77,18 +72,9 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
       AddressSpace mmio,
       LocalInterruptController apic,
       CodeMap codeMap) {
-    super(cpuState.address());
-    this.memory = memory;
-    this.mmio = mmio;
-    this.apic = apic;
-    this.codeMap = codeMap;
+    super(cpuState.address(), memory, mmio, apic, codeMap);
     buffer = new TranslationBuffer(this, cpuState.address(), memory);
     tlb = buffer.table(KERNEL);
-    var regions = memory.regions();
-    lowHost = regions.get(0).hostAddress();
-    lowSize = regions.get(0).length();
-    highHost = regions.size() > 1 ? regions.get(1).hostAddress() : 0;
-    highSize = regions.size() > 1 ? regions.get(1).length() : 0;
   }
 
   /** Tells generated code what it needs to walk page tables. */
@@ -104,8 +90,10 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
   /** What generated code may do about pages that it misses, {@link EngineArea#REFILL_FLAGS}. */
   final int refillFlags() {
     long base = apic.baseAddress();
+    // A guest's local pages are not noted as the kernel's are.
     boolean plain =
         paging
+            && !guestMode
             && !watching
             && !checksAlignment
             && stores == null
@@ -119,66 +107,45 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     buffer.close();
   }
 
-  // Physical memory.
-
-  /** Host address of RAM at {@code physical}, or 0 if that is not RAM. */
-  final long hostOf(long physical) {
-    if (Long.compareUnsigned(physical, lowSize) < 0) {
-      return lowHost + physical;
-    }
-    long high = physical - GuestMemory.HIGH_START;
-    return Long.compareUnsigned(high, highSize) < 0 ? highHost + high : 0;
-  }
-
-  /** Guest-physical address of a host address inside RAM. */
-  final long physicalOfHost(long host) {
-    long low = host - lowHost;
-    return low >= 0 && low < lowSize ? low : host - highHost + GuestMemory.HIGH_START;
-  }
-
-  private boolean isApicPage(long physical) {
-    long base = apic.baseAddress();
-    return base >= 0 && (physical & PAGE) == base;
-  }
-
-  final long readPhysical(long physical, int size) {
-    if (isApicPage(physical)) {
-      return apic.read(physical & 0xfff, size);
-    }
-    long host = hostOf(physical);
-    if (host != 0) {
-      return switch (size) {
-        case 1 -> RawMemory.loadByte(host) & 0xff;
-        case 2 -> RawMemory.loadShort(host) & 0xffff;
-        case 4 -> RawMemory.loadInt(host) & 0xffff_ffffL;
-        default -> RawMemory.loadLong(host);
-      };
-    }
-    return mmio.read(physical, size);
-  }
-
-  final void writePhysical(long physical, int size, long value) {
-    if (isApicPage(physical)) {
-      apic.write(physical & 0xfff, size, value);
-      return;
-    }
-    long host = hostOf(physical);
-    if (host == 0) {
-      mmio.write(physical, size, value);
-      return;
-    }
-    switch (size) {
-      case 1 -> RawMemory.storeByte(host, (byte) value);
-      case 2 -> RawMemory.storeShort(host, (short) value);
-      case 4 -> RawMemory.storeInt(host, (int) value);
-      default -> RawMemory.storeLong(host, value);
-    }
-    if (codeMap.hasCode(physical)) {
-      codeMap.stored(this, physical, size);
-    }
-  }
-
   // Mode.
+
+  /**
+   * A guest begins to run: its registers come next, then {@link #updatePaging}.
+   *
+   * @param keep what was known of its address space still holds
+   */
+  final void enterGuest(boolean keep) {
+    guestMode = true;
+    buffer.enterGuest(keep);
+  }
+
+  /** Its physical addresses lead through tables of a host whose registers are these. */
+  final void nest(long root, long cr0, long cr4, long efer) {
+    nested.start(root, cr0, cr4, efer);
+    nests = true;
+    walker.nest(nested);
+  }
+
+  /** No guest runs any more; the host's CR3 and CR4 are in place. */
+  final void leaveGuest() {
+    guestMode = false;
+    buffer.leaveGuest(currentPcid());
+    endNesting();
+  }
+
+  /** The address space is a host's, whatever was before; all is to be forgotten after that. */
+  final void endNesting() {
+    nests = false;
+    walker.nest(null);
+  }
+
+  /** Forgets what is known of a guest while its host runs. */
+  final void forgetGuest() {
+    buffer.forgetGuest();
+  }
+
+  /** Leaves for an access that nested paging refuses. */
+  abstract VirtualExit nestedFault(long information, long physical);
 
   /**
    * Takes over CR0, CR4, EFER, CPL and AC after any of them changed; {@code flush} if old
@@ -193,7 +160,7 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     walker.update(cr0, cr4, efer);
     alignmentMask = (cr0 & Bits.CR0_AM) != 0;
     if (flush) {
-      flushAll();
+      flushSpaces();
     }
     selectTable();
   }
@@ -244,7 +211,12 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     }
     int access = write ? WRITE : READ;
     int table = buffer.kindOf(tlb);
-    long physical = paging ? walker.find(linear, access, table) : linear & 0xffff_ffffL;
+    long physical;
+    try {
+      physical = walks() ? walker.find(linear, access, table) : linear & 0xffff_ffffL;
+    } catch (VirtualExit e) {
+      return UNUSUAL;
+    }
     if (physical == PageWalker.REFUSED) {
       return PAGE_FAULT;
     }
@@ -253,6 +225,22 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     return getLong(entry + (write ? EngineArea.TLB_WRITE : EngineArea.TLB_READ)) == (linear & PAGE)
         ? FILLED
         : UNUSUAL;
+  }
+
+  /** Addresses are looked up in tables, be they only those for nested paging. */
+  private boolean walks() {
+    return paging || nests;
+  }
+
+  /**
+   * Forgets what the program that runs may ask to be forgotten: a guest does not see its host's.
+   */
+  final void flushSpaces() {
+    if (guestMode) {
+      buffer.flushGuest();
+    } else {
+      flushAll();
+    }
   }
 
   /** Forgets all translations, of every address space. */
@@ -268,13 +256,21 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
 
   /** After a CR3 write: {@code keep} is the no-flush bit with PCIDs on. */
   final void switchAddressSpace(boolean keep) {
-    buffer.switchTo(currentPcid(), keep);
+    if (guestMode) {
+      buffer.flushGuest();
+    } else {
+      buffer.switchTo(currentPcid(), keep);
+    }
     selectTable();
   }
 
   /** Forgets translations of {@code pcid}, current or not. */
   final void flushPcid(int pcid) {
-    buffer.flushPcid(pcid);
+    if (guestMode) {
+      buffer.flushGuest();
+    } else {
+      buffer.flushPcid(pcid);
+    }
   }
 
   /** INVLPG: in every table and address space. */
@@ -282,7 +278,7 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     if (buffer.flushPage(linear)) {
       pageForgotten(linear);
     } else {
-      flushAll();
+      flushSpaces();
     }
   }
 
@@ -513,15 +509,6 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     }
   }
 
-  /**
-   * Drops decoded code that overlaps {@code length} bytes at {@code physical}; on this vCPU's
-   * thread.
-   */
-  abstract void dropCode(long physical, long length);
-
-  /** The same, from another thread: done before this vCPU runs guest code again. */
-  abstract void postDropCode(long physical, long length);
-
   /** Checks data breakpoints. */
   abstract void watch(long linear, int size, boolean write);
 
@@ -602,7 +589,7 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     if (longMode && linear << 16 >> 16 != linear) {
       throw raiseNonCanonical();
     }
-    long physical = paging ? walker.walk(linear, access, table) : linear & 0xffff_ffffL;
+    long physical = walks() ? walker.walk(linear, access, table) : linear & 0xffff_ffffL;
     enter(linear, access, entry, table, physical);
     return physical;
   }
@@ -622,12 +609,12 @@ abstract class PagingCpu extends Cpu implements TranslationBuffer.Listener {
     long host = isApicPage(page) ? 0 : hostOf(page);
     if (host != 0) {
       boolean write =
-          access != FETCH && (!paging || walker.mayWrite(table)) && !codeMap.hasCode(page);
+          access != FETCH && (!walks() || walker.mayWrite(table)) && !codeMap.hasCode(page);
       if (stores != null && (write || access == WRITE)) {
         stores.mayBeWritten(page);
       }
       // Without paging nothing depends on the address space.
-      int found = paging ? walker.walked() : PageWalker.GLOBAL;
+      int found = walks() ? walker.walked() : PageWalker.GLOBAL;
       buffer.enter(
           entry,
           linear,

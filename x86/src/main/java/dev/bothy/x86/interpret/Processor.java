@@ -35,6 +35,11 @@ final class Processor extends SegmentingCpu {
   final CodeCache code;
   final long ripAt;
   final DebugStops debug;
+
+  /** What runs may be a guest's guest. */
+  final Svm svm;
+
+  final WorldSwitch worlds;
   private final long attentionAt;
 
   /** Host address of {@link EngineArea#STUB_RESULTS}. */
@@ -89,6 +94,9 @@ final class Processor extends SegmentingCpu {
   private int stepLimit = Integer.MAX_VALUE;
   private boolean stepTraps;
 
+  /** RIP of the instruction that runs alone, while branches are recorded. */
+  private long steppedFrom;
+
   /** The instruction just run has loaded RF: it stays for the next one. */
   private boolean resumeLoaded;
 
@@ -107,6 +115,8 @@ final class Processor extends SegmentingCpu {
 
   /** One more NMI than {@link #SIGNAL_NMI} alone. */
   static final int SIGNAL_NMI_AGAIN = 0x800;
+
+  static final int SIGNAL_SMI = 0x1000;
 
   private final PostedPages posted = new PostedPages();
 
@@ -133,6 +143,8 @@ final class Processor extends SegmentingCpu {
     ripAt = state + CpuState.RIP;
     attentionAt = state + CpuState.ATTENTION;
     debug = new DebugStops(this, codeMap.breakpoints);
+    svm = new Svm(this);
+    worlds = new WorldSwitch(this, svm);
     scratch = state + EngineArea.STUB_RESULTS;
     alone = machine.cpus() == 1;
     translated =
@@ -169,6 +181,9 @@ final class Processor extends SegmentingCpu {
           }
         } catch (GuestFault f) {
           takeFault();
+        } catch (VirtualExit e) {
+          settle();
+          worlds.leave(e);
         } catch (StopBlock s) {
           settle();
         }
@@ -361,7 +376,11 @@ final class Processor extends SegmentingCpu {
     // An instruction that faults will be started again: its data breakpoints count then.
     pendingDebug = 0;
     debug.faulted();
-    EventDelivery.exception(this, vector, fault.errorCode);
+    try {
+      EventDelivery.exception(this, vector, fault.errorCode);
+    } catch (VirtualExit e) {
+      worlds.leave(e);
+    }
   }
 
   @Override
@@ -397,6 +416,7 @@ final class Processor extends SegmentingCpu {
 
   private Exit attend(long limit) {
     stepLimit = Integer.MAX_VALUE;
+    running = null;
     int seen =
         getAndBitwiseAndInt(
             attentionAt,
@@ -437,33 +457,26 @@ final class Processor extends SegmentingCpu {
       shadowed = false;
     }
     if (!shadowed && !debug.holdsInterrupts()) {
-      if (getInt(state + CpuState.NMI_PENDING) != 0 && !nmiBlocked) {
-        putInt(state + CpuState.NMI_PENDING, getInt(state + CpuState.NMI_PENDING) > 1 ? 1 : 0);
-        nmiBlocked = true;
-        wake();
-        EventDelivery.interrupt(this, GuestFault.NMI);
-      } else if ((systemFlags & Bits.IF) != 0 && apic.interruptPending()) {
-        int vector = apic.acknowledge();
-        if (vector >= 0) {
-          wake();
-          interrupts++;
-          EventDelivery.interrupt(this, vector);
-          if (apic.interruptPending()) {
-            setAttention(CpuState.ATTENTION_INTERRUPT);
-          }
-        }
-      }
+      Interrupts.take(this);
     } else {
       setAttention(CpuState.ATTENTION_INTERRUPT);
       stepLimit = 1;
     }
-    if (getInt(state + CpuState.ACTIVITY) == CpuState.ACTIVITY_HALTED) {
-      return new Exit.Halted();
+    activity = getInt(state + CpuState.ACTIVITY);
+    if (activity != CpuState.ACTIVITY_RUNNING) {
+      return activity == CpuState.ACTIVITY_HALTED
+          ? new Exit.Halted()
+          : new Exit.WaitingForStartup();
     }
     if (DebugRegisters.armedForCode(this)) {
       setAttention(ATTENTION_STEP);
       stepLimit = 1;
       DebugRegisters.checkFetch(this);
+    }
+    if (BranchRecord.on(this)) {
+      setAttention(ATTENTION_STEP);
+      stepLimit = 1;
+      steppedFrom = getLong(ripAt);
     }
     stepTraps = (systemFlags & Bits.TF) != 0;
     // RF ends with the instruction, so that one is run alone as well.
@@ -475,11 +488,16 @@ final class Processor extends SegmentingCpu {
     return null;
   }
 
-  private void wake() {
+  /** Ends HLT. */
+  void wake() {
     putInt(state + CpuState.ACTIVITY, CpuState.ACTIVITY_RUNNING);
   }
 
   private void afterStep() {
+    // VMRUN and what it leads to have left the block; in longer ones no branch comes first.
+    if (running != null && running.count == 1) {
+      BranchRecord.ran(this, steppedFrom, running.length);
+    }
     if (!resumeLoaded) {
       systemFlags &= ~Bits.RF;
     }
@@ -514,9 +532,7 @@ final class Processor extends SegmentingCpu {
       return true;
     }
     return getInt(state + CpuState.ACTIVITY) == CpuState.ACTIVITY_RUNNING
-        || getInt(state + CpuState.ACTIVITY) == CpuState.ACTIVITY_HALTED
-            && (systemFlags & Bits.IF) != 0
-            && apic.interruptPending();
+        || getInt(state + CpuState.ACTIVITY) == CpuState.ACTIVITY_HALTED && Interrupts.wake(this);
   }
 
   void halt() {
@@ -558,22 +574,6 @@ final class Processor extends SegmentingCpu {
     setAttention(CpuState.ATTENTION_ENGINE);
   }
 
-  /** A page gets its first code: from now on stores to it are seen, by every vCPU. */
-  void claimCodePage(long physical) {
-    if (machine.cpus() == 1) {
-      if (codeMap.mark(physical, index % CodeMap.TRANSLATIONS)) {
-        dropWritesTo(physical);
-      }
-    } else if (!codeMap.markToo(physical, index % CodeMap.TRANSLATIONS)) {
-      // Marked in the section only: who finds the mark may rely on no vCPU having a way around it.
-      engine.exclusive.run(
-          () -> {
-            codeMap.mark(physical, index % CodeMap.TRANSLATIONS);
-            engine.dropWritesTo(physical);
-          });
-    }
-  }
-
   /**
    * The code cache has dropped {@code block}; if it is running, it stops after the present
    * instruction.
@@ -605,6 +605,11 @@ final class Processor extends SegmentingCpu {
   @Override
   boolean watchesPage(long linear) {
     return DebugRegisters.watchesPage(this, linear) || debug.watchesPage(linear);
+  }
+
+  @Override
+  VirtualExit nestedFault(long information, long physical) {
+    return svm.exit(VirtualExit.NESTED_PAGE_FAULT, information, physical);
   }
 
   /** #GP(0). */
@@ -656,7 +661,7 @@ final class Processor extends SegmentingCpu {
     putLong(ripAt, branchTo);
     try {
       delivery.run();
-    } catch (GuestFault f) {
+    } catch (GuestFault | VirtualExit f) {
       putLong(ripAt, start);
       throw f;
     }

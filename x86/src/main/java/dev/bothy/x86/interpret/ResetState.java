@@ -15,6 +15,7 @@ final class ResetState {
   }
 
   static void init(Processor cpu) {
+    cpu.svm.reset();
     ResetValues.init(cpu.state, cpu.index);
     cpu.apic.init();
     StateTransfer.load(cpu);

@@ -56,7 +56,7 @@ final class StackOps {
     cpu.setRsp(old + size);
     try {
       cpu.storeSized(cpu.linear(i.segment, cpu.offset(i), size, true), size, value);
-    } catch (GuestFault f) {
+    } catch (GuestFault | VirtualExit f) {
       cpu.setGpr(CpuState.RSP, old);
       throw f;
     }

@@ -51,6 +51,7 @@ final class StateTransfer {
     if (isProtected && (csAttributes & Descriptor.CONFORMING) == 0 && !cpu.virtual8086()) {
       cpu.cpl = Descriptor.dpl(csAttributes);
     }
+    cpu.svm.load();
     cpu.updatePaging(true);
     cpu.updateMode();
     DebugRegisters.update(cpu);

@@ -18,7 +18,8 @@ final class StringOps {
 
   private StringOps() {}
 
-  private static int elementSize(Instruction i) {
+  /** Bytes of an element. */
+  static int elementSize(Instruction i) {
     for (int n = 0; n < i.operands; n++) {
       if (i.kind[n] == Instruction.STRING_SOURCE || i.kind[n] == Instruction.STRING_DESTINATION) {
         return i.size[n];

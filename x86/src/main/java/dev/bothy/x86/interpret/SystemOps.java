@@ -15,7 +15,7 @@ import dev.bothy.x86.decode.TableEntry;
 final class SystemOps {
   private SystemOps() {}
 
-  /** #UD and #GP that the table tells of: mode and privilege. */
+  /** #UD and #GP that the table tells of, mode and privilege; then, in a guest, its intercepts. */
   static void checkRights(Processor cpu, Instruction i) {
     TableEntry entry = i.entry;
     if (entry.has(TableEntry.PROTECTED) && !cpu.usesDescriptors()) {
@@ -30,6 +30,9 @@ final class SystemOps {
     if (entry.has(TableEntry.UMIP)) {
       ControlRegisters.checkUmip(cpu);
     }
+    if (cpu.guestMode) {
+      Intercepts.check(cpu, i);
+    }
   }
 
   static void execute(Processor cpu, Instruction i) {
@@ -37,7 +40,7 @@ final class SystemOps {
       case HLT -> cpu.halt();
       case CLI, STI, PUSHF, POPF, CLAC, STAC -> flags(cpu, i);
       case MOV -> move(cpu, i);
-      case IN, OUT -> port(cpu, i);
+      case IN, OUT -> accessPort(cpu, i);
       case INS, OUTS -> StringOps.execute(cpu, i);
       case WRMSR, RDMSR, RDTSC, RDTSCP, RDPMC, RDPID, XGETBV, XSETBV, CPUID -> registers(cpu, i);
       case LGDT, LIDT, SGDT, SIDT, LLDT, LTR, SLDT, STR, SMSW, LMSW, CLTS -> tables(cpu, i);
@@ -53,9 +56,7 @@ final class SystemOps {
         putLong(cpu.state + CpuState.KERNEL_GS_BASE, base);
       }
       case RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE -> segmentBase(cpu, i);
-      case INVLPG ->
-          cpu.flushPage(
-              cpu.codeBits == 64 ? segmentOffset(cpu, i) : segmentOffset(cpu, i) & 0xffff_ffffL);
+      case INVLPG -> cpu.flushPage(segmentOffset(cpu, i));
       case INVPCID -> {
         long at = cpu.linear(i, 16);
         long low = cpu.load64(at);
@@ -71,7 +72,17 @@ final class SystemOps {
           Thread.onSpinWait();
         }
       }
-      case VMMCALL, VMCALL -> Hypercalls.execute(cpu);
+      case VMMCALL, VMCALL -> {
+        if (cpu.guestMode) {
+          // Whoever is below a host is not its guest's to call.
+          throw cpu.ud();
+        }
+        Hypercalls.execute(cpu);
+      }
+      case VMRUN, VMLOAD, VMSAVE, STGI, CLGI, INVLPGA -> {
+        SvmInstructions.checkRights(cpu);
+        SvmInstructions.execute(cpu, i);
+      }
       case RDPKRU, WRPKRU -> ProtectionKeys.execute(cpu, i);
       case RDRAND, RDSEED -> {
         Operands.write(cpu, i, 0, RandomSource.next(cpu));
@@ -81,11 +92,13 @@ final class SystemOps {
     }
   }
 
-  private static long segmentOffset(Processor cpu, Instruction i) {
+  /** The linear address of INVLPG's operand. */
+  static long segmentOffset(Processor cpu, Instruction i) {
     long offset = cpu.offset(i);
-    return cpu.codeBits == 64 && i.segment < CpuState.FS
-        ? offset
-        : offset + cpu.segmentBase(i.segment);
+    if (cpu.codeBits != 64) {
+      return offset + cpu.segmentBase(i.segment) & 0xffff_ffffL;
+    }
+    return i.segment < CpuState.FS ? offset : offset + cpu.segmentBase(i.segment);
   }
 
   private static void flags(Processor cpu, Instruction i) {
@@ -163,17 +176,26 @@ final class SystemOps {
     }
   }
 
-  private static long registerOperand(Processor cpu, Instruction i, int n) {
+  static long registerOperand(Processor cpu, Instruction i, int n) {
     return Operands.mask(cpu.gpr(i.register[n]), cpu.codeBits == 64 ? 8 : 4);
   }
 
-  private static void port(Processor cpu, Instruction i) {
+  /** Bytes that IN and OUT move. */
+  static int portSize(Instruction i) {
+    return i.size[i.op == Op.IN ? 0 : 1];
+  }
+
+  /** The port that they access. */
+  static int port(Processor cpu, Instruction i) {
+    int n = i.op == Op.IN ? 1 : 0;
+    int mask = i.kind[n] == Instruction.IMMEDIATE ? 0xff : 0xffff;
+    return (int) Operands.read(cpu, i, n) & mask;
+  }
+
+  private static void accessPort(Processor cpu, Instruction i) {
     boolean in = i.op == Op.IN;
-    int accumulator = in ? 0 : 1;
-    int size = i.size[accumulator];
-    int port =
-        (int) Operands.read(cpu, i, 1 - accumulator)
-            & (i.kind[1 - accumulator] == Instruction.IMMEDIATE ? 0xff : 0xffff);
+    int size = portSize(i);
+    int port = port(cpu, i);
     ControlRegisters.checkPort(cpu, port, size);
     cpu.portAccesses++;
     DebugRegisters.checkPort(cpu, port, size);

@@ -160,9 +160,9 @@ final class TranslatedExecution {
     if (!cpu.protectedMode || cpu.cpl != 0 && cpu.cpl != 3 || cpu.virtual8086()) {
       return -1;
     }
-    int mode = 0;
+    int mode = cpu.guestMode ? Mode.GUEST : 0;
     if (cpu.codeBits == 64) {
-      mode = Mode.LONG;
+      mode |= Mode.LONG;
     } else {
       if (cpu.codeBits != 32
           || (cpu.blockMode & 12) != 8
@@ -171,7 +171,7 @@ final class TranslatedExecution {
         return -1;
       }
       if (cpu.flatButForBase(CpuState.FS) && cpu.flatButForBase(CpuState.GS)) {
-        mode = Mode.FLAT_FS_GS;
+        mode |= Mode.FLAT_FS_GS;
       }
     }
     if (cpu.cpl == 3) {
@@ -208,6 +208,10 @@ final class TranslatedExecution {
 
   private long jumpKey(int mode) {
     int space = cpu.addressSpaceId();
+    if ((mode & Mode.GUEST) != 0) {
+      // All that a guest has in its tables goes at once.
+      return ((long) numberOf(mode) << 11 | space) << 48;
+    }
     if (space != lastSpace) {
       lastSpace = space;
       if (getInt(state + EngineArea.LOCAL_KERNEL_JUMPS) != 0) {
@@ -328,7 +332,7 @@ final class TranslatedExecution {
   /** Whoever jumps to the processor's RIP in the present mode gets to {@code to}. */
   private void rememberJump(TranslatedBlock to) {
     long rip = getLong(cpu.ripAt);
-    if ((to.mode & Mode.USER) == 0 && !cpu.fetchesGlobally(rip)) {
+    if ((to.mode & (Mode.USER | Mode.GUEST)) == 0 && !cpu.fetchesGlobally(rip)) {
       putInt(state + EngineArea.LOCAL_KERNEL_JUMPS, 1);
     }
     long tag = rip ^ getLong(state + EngineArea.JUMP_KEY);
@@ -424,7 +428,7 @@ final class TranslatedExecution {
     makeKeys(mode);
     putInt(state + EngineArea.REFILL_FLAGS, cpu.refillFlags());
     putInt(state + EngineArea.REFILL_EXIT, -1);
-    boolean waits = (cpu.systemFlags & Bits.IF) == 0 && cpu.apic.interruptPending();
+    boolean waits = cpu.svm.interruptWaits();
     putInt(
         state + EngineArea.INTERRUPT_WAITS,
         (waits ? 1 : 0) | (cpu.nmiBlocked ? EngineArea.NMIS_BLOCKED : 0));

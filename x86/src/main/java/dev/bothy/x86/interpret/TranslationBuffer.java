@@ -21,13 +21,15 @@ import java.util.concurrent.ThreadLocalRandom;
  * <p>One table serves supervisor accesses in all address spaces: global pages stay in it over CR3
  * writes, others leave it with their address space. Tables of user accesses, and of supervisor
  * accesses with EFLAGS.AC set, belong to one of {@link EngineArea#SPACES} slots, which remember
- * address spaces by PCID.
+ * address spaces by PCID. What runs between VMRUN and #VMEXIT has three tables of its own, so that
+ * its host finds everything as it was.
  *
  * <p>Owned by the vCPU's thread; {@link #dropWritesTo} also runs while that thread stands still.
  */
 final class TranslationBuffer {
   private static final int ENTRIES = EngineArea.TLB_ENTRIES;
-  private static final int TABLES = 1 + 2 * EngineArea.SPACES;
+  private static final int TABLES = EngineArea.TLB_TABLES;
+  private static final int GUEST = EngineArea.GUEST_SPACE;
 
   /** Words of 64 bits that have one for each entry of a table. */
   private static final int WORDS = ENTRIES / 64;
@@ -74,13 +76,12 @@ final class TranslationBuffer {
     for (int table = 0; table < TABLES; table++) {
       emptyEntry(start + (long) table * EngineArea.TLB_TABLE);
     }
-    for (int i = 0; i < EngineArea.SPACES; i++) {
+    for (int i = 0; i <= GUEST; i++) {
       setPcid(i, -1);
     }
     setPcid(0, 0);
     setNumber(0, 1);
     putInt(state + EngineArea.SPACE_NEXT, 2);
-    putLong(state + EngineArea.TLB_KERNEL, start);
     putLong(state + EngineArea.NO_PAGE, noPage);
     putLong(state + EngineArea.TLB_WRITERS, writers.address());
     select(0);
@@ -100,7 +101,9 @@ final class TranslationBuffer {
   /** {@link PagingCpu#KERNEL} and so on, of a table at {@code address}. */
   int kindOf(long address) {
     int table = (int) ((address - start) / EngineArea.TLB_TABLE);
-    return table == 0 ? PagingCpu.KERNEL : 2 - (table & 1);
+    return table == 0 || table == EngineArea.GUEST_KERNEL_TABLE
+        ? PagingCpu.KERNEL
+        : 2 - (table & 1);
   }
 
   /**
@@ -179,6 +182,9 @@ final class TranslationBuffer {
   private void emptySlot(int which) {
     emptyTable(1 + 2 * which);
     emptyTable(2 + 2 * which);
+    if (which == GUEST) {
+      emptyTable(EngineArea.GUEST_KERNEL_TABLE);
+    }
   }
 
   /** 64 bits of {@link EngineArea#TLB_USED}. */
@@ -234,6 +240,8 @@ final class TranslationBuffer {
     putLong(state + EngineArea.SPACE_TIME, time);
     putLong(state + EngineArea.SPACE_USES + 8L * which, time);
     long table = start + (1 + 2L * which) * EngineArea.TLB_TABLE;
+    long kernel = which == GUEST ? EngineArea.GUEST_KERNEL_TABLE : 0;
+    putLong(state + EngineArea.TLB_KERNEL, start + kernel * EngineArea.TLB_TABLE);
     putLong(state + EngineArea.TLB_USER, table);
     putLong(state + EngineArea.TLB_AC, table + EngineArea.TLB_TABLE);
   }
@@ -265,7 +273,7 @@ final class TranslationBuffer {
 
   private void forgetOthers() {
     int present = slot();
-    for (int i = 0; i < EngineArea.SPACES; i++) {
+    for (int i = 0; i <= GUEST; i++) {
       if (i != present && pcid(i) >= 0) {
         emptySlot(i);
         setPcid(i, -1);
@@ -317,6 +325,53 @@ final class TranslationBuffer {
     if (!known) {
       takeNumber();
     }
+  }
+
+  // Guests.
+
+  /** Goes to a guest's address space, of which nothing is known any more unless {@code keep}. */
+  void enterGuest(boolean keep) {
+    boolean known = keep && pcid(GUEST) >= 0;
+    select(GUEST);
+    if (!known) {
+      flushGuest();
+    } else {
+      emptyStackCopies();
+    }
+  }
+
+  /** Forgets what is known of the guest's address space, which is the present one. */
+  void flushGuest() {
+    countFlush();
+    setPcid(GUEST, 0);
+    emptySlot(GUEST);
+    emptyStackCopies();
+    takeNumber();
+  }
+
+  /** Forgets what is known of a guest's address space, which is not the present one. */
+  void forgetGuest() {
+    if (pcid(GUEST) >= 0) {
+      emptySlot(GUEST);
+      setPcid(GUEST, -1);
+    }
+  }
+
+  /** Back to the host's address space, {@code pcid}, as it was left. */
+  void leaveGuest(int pcid) {
+    emptyStackCopies();
+    int to = slotOf(pcid);
+    if (to >= 0) {
+      select(to);
+      return;
+    }
+    // All was forgotten meanwhile.
+    to = slotToTake();
+    setPcid(to, pcid);
+    countFlush();
+    emptySlot(to);
+    select(to);
+    takeNumber();
   }
 
   /** Forgets everything; {@code pcid} is the present address space. */
@@ -405,6 +460,8 @@ final class TranslationBuffer {
       setUsed(word, used(word) & ~bit);
       if (number < ENTRIES) {
         setLocal(word, local(word) & ~bit);
+        emptyStackCopy(EngineArea.STACK_KERNEL);
+      } else if (number >= EngineArea.GUEST_KERNEL_TABLE * ENTRIES) {
         emptyStackCopy(EngineArea.STACK_KERNEL);
       } else {
         emptyStackCopy(EngineArea.STACK_USER);

@@ -13,6 +13,9 @@ final class Lowerings {
     if (!HostFeatures.has(i.entry.feature())) {
       return false;
     }
+    if (Mode.is(w.mode, Mode.GUEST) && !GuestIntercepts.write(w, i)) {
+      return false;
+    }
     if (i.vex != 0) {
       return i.entry.lowering() == Lowering.AVX
           ? AvxInstructions.write(w, i)

@@ -26,11 +26,14 @@ public final class Mode {
   /** FS and GS are flat but for their base: in 32-bit code. */
   public static final int FLAT_FS_GS = 0x80;
 
+  /** Between VMRUN and #VMEXIT: instructions that a host may intercept look whether they are. */
+  public static final int GUEST = 0x100;
+
   /** Every access looks for itself. Not the processor's choice: see {@link Leave#NARROW}. */
-  public static final int NARROW = 0x100;
+  public static final int NARROW = 0x200;
 
   /** Number of modes of the processor. */
-  public static final int COUNT = 0x100;
+  public static final int COUNT = 0x200;
 
   private Mode() {}
 

@@ -10,11 +10,16 @@ final class Signals {
   static final int STARTUP = 0x100;
   static final int INIT = 0x200;
   static final int NMI = 0x400;
+  static final int SMI = 0x1000;
 
   private Signals() {}
 
   static int withNmi(int waiting) {
     return waiting | NMI;
+  }
+
+  static int withSmi(int waiting) {
+    return waiting | SMI;
   }
 
   static int withInit(int waiting) {
@@ -34,6 +39,9 @@ final class Signals {
     }
     if ((waiting & NMI) != 0) {
       vcpu.nmi();
+    }
+    if ((waiting & SMI) != 0) {
+      vcpu.smi();
     }
   }
 }

@@ -81,6 +81,12 @@ final class VerifyVcpu implements Vcpu {
   }
 
   @Override
+  public void smi() {
+    signals.updateAndGet(Signals::withSmi);
+    machine.wakeUp().wake(index);
+  }
+
+  @Override
   public void init() {
     signals.updateAndGet(Signals::withInit);
     machine.wakeUp().wake(index);

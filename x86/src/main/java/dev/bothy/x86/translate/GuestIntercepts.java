@@ -1,0 +1,59 @@
+package dev.bothy.x86.translate;
+
+import dev.bothy.assemble.Assembler;
+import dev.bothy.core.cpu.SvmState;
+import dev.bothy.x86.decode.Instruction;
+
+/**
+ * What stands before instructions of a guest's guest that its host may intercept (AMD64 APM volume
+ * 2, section 15.9) and that have code of their own: a look at the intercept's bit, and the way to
+ * the interpreter. All others are the interpreter's anyway.
+ */
+final class GuestIntercepts {
+  private static final int RDTSC = 0x6e;
+  private static final int PUSHF = 0x70;
+  private static final int POPF = 0x71;
+  private static final int CPUID = 0x72;
+  private static final int IRET = 0x74;
+  private static final int PAUSE = 0x77;
+  private static final int RDTSCP = 0x87;
+  private static final int WRITE_CR = 0x10;
+
+  private GuestIntercepts() {}
+
+  /** Writes what comes before {@code i}; false if that is the interpreter's at once. */
+  static boolean write(BlockWriter w, Instruction i) {
+    switch (i.op) {
+      case RDTSC -> look(w, RDTSC);
+      case RDTSCP -> look(w, RDTSCP);
+      case PUSHF -> look(w, PUSHF);
+      case POPF -> look(w, POPF);
+      case CPUID -> look(w, CPUID);
+      case IRET -> look(w, IRET);
+      case PAUSE -> look(w, PAUSE);
+      case MOV -> {
+        if (AddressSpaces.changes(i)) {
+          return false;
+        }
+        if (i.kind[1] == Instruction.CONTROL_REGISTER) {
+          look(w, i.register[1]);
+        } else if (i.kind[0] == Instruction.CONTROL_REGISTER) {
+          look(w, WRITE_CR + i.register[0]);
+        }
+      }
+      case INVLPG -> {
+        // A guest's address space is not kept as its host's are.
+        return false;
+      }
+      default -> {}
+    }
+    return true;
+  }
+
+  private static void look(BlockWriter w, int code) {
+    w.clobberFlags();
+    w.a.testStoreImmediate(
+        1, Home.BASE, Home.state(SvmState.INTERCEPTS + (code >>> 3)), 1 << (code & 7));
+    w.interpretIf(Assembler.NE);
+  }
+}
