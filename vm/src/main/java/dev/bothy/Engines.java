@@ -217,7 +217,9 @@ public final class Engines {
       case KVM ->
           machine ->
               new KvmEngine(
-                  machine, index -> CpuidLeaves.all(machine.model(), machine.cpus(), index));
+                  machine,
+                  index -> CpuidLeaves.all(machine.model(), machine.cpus(), index),
+                  KvmHost.localApics(CpuidLeaves.all(machine.model(), 1, 0)));
       case VERIFY -> VerifyEngine::new;
       default -> InterpreterEngine::new;
     };

@@ -20,6 +20,16 @@ public interface Engine extends AutoCloseable {
     return Optional.empty();
   }
 
+  /** The local APICs, if this engine has them itself; from the start, and always the same. */
+  default Optional<EngineApics> apics() {
+    return Optional.empty();
+  }
+
+  /** What vCPUs write to RAM; empty if this engine cannot tell. */
+  default Optional<DirtyLog> dirtyLog() {
+    return Optional.empty();
+  }
+
   @Override
   void close();
 

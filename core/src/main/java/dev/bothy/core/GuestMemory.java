@@ -279,6 +279,11 @@ public final class GuestMemory implements AutoCloseable {
     observers.add(observer);
   }
 
+  /** Undoes {@link #observeWrites}. */
+  public void ignoreWrites(WriteObserver observer) {
+    observers.remove(observer);
+  }
+
   private void notifyWritten(long address, long length) {
     for (WriteObserver observer : observers) {
       observer.written(address, length);

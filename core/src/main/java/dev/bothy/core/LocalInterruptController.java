@@ -63,6 +63,24 @@ public interface LocalInterruptController extends BusDevice, Stateful {
    */
   void sendCommand(int command, int destination);
 
+  /**
+   * The engine has this APIC itself from now on. Here, there is nothing but the 8259 pair's output
+   * left: {@link #interruptPending}, {@link #acknowledge} and {@link #giveBack} are about that
+   * alone, there is no register page and no MSR, and no timer. State is loaded into and saved from
+   * {@code engine}.
+   *
+   * @throws UnsupportedOperationException if it cannot be moved
+   */
+  default void moveTo(EngineApic engine) {
+    throw new UnsupportedOperationException("this local APIC stays where it is");
+  }
+
+  /** Undoes {@link #moveTo}: the registers come back. The machine stands. */
+  default void moveBack() {}
+
+  /** The engine's APIC has ended an interrupt that {@link EngineApics#watchPin} told of. */
+  default void endOfInterrupt(int vector) {}
+
   /** Initial APIC id. */
   int id();
 

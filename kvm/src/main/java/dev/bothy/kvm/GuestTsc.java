@@ -28,6 +28,7 @@ final class GuestTsc {
 
   private long sampleNanos;
   private boolean sampled;
+  private int changes;
 
   GuestTsc(int vcpu, int khz, MachineClock clock, CpuState state) {
     this.vcpu = vcpu;
@@ -77,6 +78,7 @@ final class GuestTsc {
   private void set(long value) {
     MsrList.write(vcpu, MsrList.TSC, value);
     sampled = false;
+    changes++;
   }
 
   /**
@@ -84,25 +86,37 @@ final class GuestTsc {
    * nanoseconds: guest time and {@link CpuState#TSC_OFFSET}.
    */
   long toNanos(long ticks) {
-    sample();
+    sampleIfOld();
     long distance = ticks - sampleTicks;
     return sampleNanos + (distance < 0 ? -nanos(-distance) : nanos(distance));
   }
 
   /** The opposite of {@link #toNanos}. */
   long toTicks(long nanos) {
-    sample();
+    sampleIfOld();
     long distance = nanos - sampleNanos;
     return sampleTicks + (distance < 0 ? -ticks(-distance) : ticks(distance));
   }
 
-  private void sample() {
-    long now = clock.nanos() + state.get(CpuState.TSC_OFFSET);
-    if (!sampled || now - sampleNanos > SAMPLE_NANOS) {
-      sampleTicks = read();
-      sampleNanos = now;
-      sampled = true;
+  private void sampleIfOld() {
+    // Where guest time stands, the counter goes on: what was seen last goes together.
+    if (!sampled
+        || clock.hostOffset().isPresent()
+            && clock.nanos() + state.get(CpuState.TSC_OFFSET) - sampleNanos > SAMPLE_NANOS) {
+      sample();
     }
+  }
+
+  /** Notes what the counter and guest time show now, for times when that stands. */
+  void sample() {
+    sampleTicks = read();
+    sampleNanos = clock.nanos() + state.get(CpuState.TSC_OFFSET);
+    sampled = true;
+  }
+
+  /** How often it has been set: what was derived from it is old then. */
+  int changes() {
+    return changes;
   }
 
   private long nanos(long ticks) {

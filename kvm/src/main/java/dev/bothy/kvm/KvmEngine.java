@@ -5,7 +5,9 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.bothy.core.DirtyLog;
 import dev.bothy.core.Engine;
+import dev.bothy.core.EngineApics;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.MachineClock;
@@ -17,13 +19,15 @@ import dev.bothy.host.HostMemory;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.IntFunction;
 
 /**
- * The engine that lets the kernel run guest code: Linux' Documentation/virt/kvm/api.rst. Interrupt
- * controllers and timers are the machine's own; KVM has the processors, their TSC and paravirtual
- * clock, and memory. {@link #createVcpu} before the first run; vCPUs may then run on a thread each.
+ * The engine that lets the kernel run guest code: Linux' Documentation/virt/kvm/api.rst. KVM has
+ * the processors, their TSC and paravirtual clock, memory, and the local APICs if it is to; all
+ * other interrupt controllers and timers are the machine's own. {@link #createVcpu} before the
+ * first run; vCPUs may then run on a thread each.
  *
  * <p>It counts no instructions: budgets are refused, and so are machines that want to be
  * reproducible.
@@ -40,9 +44,19 @@ public final class KvmEngine implements Engine {
   private static final int PAGE = 4096;
 
   /** Registers of the local APIC and of time, which are the machine's: exits. */
-  private static final int[] INTERCEPTED = {
-    MsrList.APIC_BASE, MsrList.TSC_DEADLINE, MsrList.TSC, MsrList.TSC_ADJUST
-  };
+  private static final List<Integer> INTERCEPTED =
+      List.of(MsrList.TSC, MsrList.TSC_ADJUST, MsrList.APIC_BASE, MsrList.TSC_DEADLINE);
+
+  /** How many of them are not the local APIC's. */
+  private static final int INTERCEPTED_TIME = 2;
+
+  /** Who has the local APICs. */
+  public enum LocalApics {
+    /** The machine: {@link LocalInterruptController}. */
+    MACHINE,
+    /** The kernel; what the machine has must be able to {@link LocalInterruptController#moveTo}. */
+    KERNEL
+  }
 
   private final Environment environment;
   private final IntFunction<List<CpuidLeaf>> cpuid;
@@ -51,6 +65,7 @@ public final class KvmEngine implements Engine {
   private final int ownFeatures;
   private final CpuidTable supported;
   private final int[] savedMsrs;
+  private final Optional<EngineApics> apics;
   private HostMemory resetPage;
   private MsrList msrs;
 
@@ -59,13 +74,19 @@ public final class KvmEngine implements Engine {
 
   private boolean closed;
 
+  /** Makes a machine in the kernel that has its local APICs itself. See the other constructor. */
+  public KvmEngine(Environment environment, IntFunction<List<CpuidLeaf>> cpuid) {
+    this(environment, cpuid, LocalApics.MACHINE);
+  }
+
   /**
    * Makes a machine in the kernel.
    *
    * @param cpuid what CPUID is to answer on a vCPU, as far as the host can do it
    * @throws KvmException if that is not possible; the message says why
    */
-  public KvmEngine(Environment environment, IntFunction<List<CpuidLeaf>> cpuid) {
+  public KvmEngine(
+      Environment environment, IntFunction<List<CpuidLeaf>> cpuid, LocalApics localApics) {
     if (environment.deterministic()) {
       throw new KvmException(
           "KVM counts no instructions: give another engine, or the host's clock");
@@ -85,16 +106,19 @@ public final class KvmEngine implements Engine {
       savedMsrs = device.savedMsrs();
       ownFeatures = ownFeatures(device);
       placeInternals();
-      if (ownFeatures != 0) {
-        interceptMsrs();
+      boolean kernel = localApics == LocalApics.KERNEL;
+      apics = kernel ? Optional.of(new KernelApics(machine)) : Optional.empty();
+      if (leavesMsrs(device)) {
+        interceptMsrs(kernel ? INTERCEPTED.subList(0, INTERCEPTED_TIME) : INTERCEPTED);
       }
       int slot = 0;
       for (GuestMemory.Region region : environment.memory().regions()) {
-        setMemory(slot++, 0, region.start(), region.length(), region.hostAddress());
+        setMemory(slot++, 0, region);
       }
       if (device.extension(KVM_CAP_READONLY_MEM) != 0) {
         resetPage = HostMemory.allocate(PAGE);
-        setMemory(slot, KVM_MEM_READONLY, RESET_PAGE, PAGE, resetPage.address());
+        GuestMemory.Region page = new GuestMemory.Region(RESET_PAGE, PAGE, resetPage.address());
+        setMemory(slot, KVM_MEM_READONLY, page);
       }
     } catch (RuntimeException e) {
       if (made >= 0) {
@@ -109,14 +133,18 @@ public final class KvmEngine implements Engine {
   }
 
   /**
-   * What the machine's APIC adds to ECX of leaf 1 of CPUID: all its registers, if the kernel leaves
-   * MSRs to us.
+   * What the APIC adds to ECX of leaf 1 of CPUID: all its registers, if the kernel has it, or
+   * leaves MSRs to us.
    */
   static int ownFeatures(KvmDevice device) {
-    return device.extension(KVM_CAP_X86_USER_SPACE_MSR) != 0
-            && device.extension(KVM_CAP_X86_MSR_FILTER) != 0
+    return leavesMsrs(device) || KernelApics.offered(device)
         ? CpuidTable.X2APIC | CpuidTable.TSC_DEADLINE
         : 0;
+  }
+
+  private static boolean leavesMsrs(KvmDevice device) {
+    return device.extension(KVM_CAP_X86_USER_SPACE_MSR) != 0
+        && device.extension(KVM_CAP_X86_MSR_FILTER) != 0;
   }
 
   private void placeInternals() {
@@ -131,23 +159,24 @@ public final class KvmEngine implements Engine {
     }
   }
 
-  private void setMemory(int slot, int flags, long address, long length, long hostAddress) {
+  /** Puts a piece of memory into a slot, or changes what is noted of that piece. */
+  void setMemory(int slot, int flags, GuestMemory.Region memory) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment region = arena.allocate(KvmUserspaceMemoryRegion.SIZE, 8);
       region.set(JAVA_INT, KvmUserspaceMemoryRegion.SLOT, slot);
       region.set(JAVA_INT, KvmUserspaceMemoryRegion.FLAGS, flags);
-      region.set(JAVA_LONG, KvmUserspaceMemoryRegion.GUEST_PHYS_ADDR, address);
-      region.set(JAVA_LONG, KvmUserspaceMemoryRegion.MEMORY_SIZE, length);
-      region.set(JAVA_LONG, KvmUserspaceMemoryRegion.USERSPACE_ADDR, hostAddress);
+      region.set(JAVA_LONG, KvmUserspaceMemoryRegion.GUEST_PHYS_ADDR, memory.start());
+      region.set(JAVA_LONG, KvmUserspaceMemoryRegion.MEMORY_SIZE, memory.length());
+      region.set(JAVA_LONG, KvmUserspaceMemoryRegion.USERSPACE_ADDR, memory.hostAddress());
       request(
-          "memory at 0x" + Long.toHexString(address) + ": KVM_SET_USER_MEMORY_REGION",
+          "memory at 0x" + Long.toHexString(memory.start()) + ": KVM_SET_USER_MEMORY_REGION",
           KVM_SET_USER_MEMORY_REGION,
           region.address());
     }
   }
 
   /** Accesses to what the kernel does not have, and to what it is not to have, become exits. */
-  private void interceptMsrs() {
+  private void interceptMsrs(List<Integer> registers) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment enable = arena.allocate(KvmEnableCap.SIZE, 8);
       enable.set(JAVA_INT, KvmEnableCap.CAP, KVM_CAP_X86_USER_SPACE_MSR);
@@ -159,8 +188,8 @@ public final class KvmEngine implements Engine {
       // Bits of zero: to be denied, that is, asked for here.
       MemorySegment denied = arena.allocate(8, 8);
       MemorySegment filter = arena.allocate(KvmMsrFilter.SIZE, 8);
-      for (int i = 0; i < INTERCEPTED.length; i++) {
-        boolean counter = INTERCEPTED[i] == MsrList.TSC;
+      for (int i = 0; i < registers.size(); i++) {
+        boolean counter = registers.get(i) == MsrList.TSC;
         long at = KvmMsrFilter.RANGES + (long) i * KvmMsrFilterRange.SIZE;
         filter.set(
             JAVA_INT,
@@ -168,14 +197,15 @@ public final class KvmEngine implements Engine {
             // The kernel knows what the counter shows.
             counter ? KVM_MSR_FILTER_WRITE : KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE);
         filter.set(JAVA_INT, at + KvmMsrFilterRange.NMSRS, 1);
-        filter.set(JAVA_INT, at + KvmMsrFilterRange.BASE, INTERCEPTED[i]);
+        filter.set(JAVA_INT, at + KvmMsrFilterRange.BASE, registers.get(i));
         filter.set(ADDRESS, at + KvmMsrFilterRange.BITMAP, denied);
       }
       request("KVM_X86_SET_MSR_FILTER", KVM_X86_SET_MSR_FILTER, filter.address());
     }
   }
 
-  private void request(String name, long request, long argument) {
+  /** A request to the machine. */
+  void request(String name, long request, long argument) {
     int result = DeviceCalls.ioctl(machine, request, argument);
     if (result < 0) {
       throw KvmException.of(name, result);
@@ -185,6 +215,16 @@ public final class KvmEngine implements Engine {
   @Override
   public String name() {
     return "kvm";
+  }
+
+  @Override
+  public Optional<EngineApics> apics() {
+    return apics;
+  }
+
+  @Override
+  public Optional<DirtyLog> dirtyLog() {
+    return Optional.of(new KvmDirtyPages(this, environment.memory().regions()));
   }
 
   @Override
@@ -207,7 +247,8 @@ public final class KvmEngine implements Engine {
           msrs = MsrList.of(vcpu, savedMsrs);
         }
       }
-      return new KvmVcpu(this, environment, index, apic, vcpu, tscKhz, device, msrs);
+      return new KvmVcpu(
+          this, environment, index, apic, vcpu, tscKhz, device, msrs, apics.isPresent());
     } catch (RuntimeException e) {
       FileCalls.close(vcpu);
       throw e;

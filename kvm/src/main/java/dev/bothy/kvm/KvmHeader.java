@@ -48,11 +48,13 @@ final class KvmHeader {
   static final long KVM_CREATE_IRQCHIP = io(0x60);
   static final long KVM_GET_IRQCHIP = iowr(0x62, KvmIrqchip.SIZE);
   static final long KVM_SET_IRQCHIP = ior(0x63, KvmIrqchip.SIZE);
+  static final long KVM_SET_GSI_ROUTING = iow(0x6a, KvmIrqRouting.SIZE);
   static final long KVM_SET_CLOCK = iow(0x7b, KvmClockData.SIZE);
   static final long KVM_GET_CLOCK = ior(0x7c, KvmClockData.SIZE);
   static final long KVM_GET_PIT2 = ior(0x9f, KvmPitState2.SIZE);
   static final long KVM_SET_PIT2 = iow(0xa0, KvmPitState2.SIZE);
   static final long KVM_ENABLE_CAP = iow(0xa3, KvmEnableCap.SIZE);
+  static final long KVM_SIGNAL_MSI = iow(0xa5, KvmMsi.SIZE);
   static final long KVM_X86_SET_MSR_FILTER = iow(0xc6, KvmMsrFilter.SIZE);
 
   // Requests to a vCPU.
@@ -95,6 +97,7 @@ final class KvmHeader {
   static final int KVM_CAP_MP_STATE = 14;
   static final int KVM_CAP_SYNC_MMU = 16;
   static final int KVM_CAP_USER_NMI = 22;
+  static final int KVM_CAP_IRQ_ROUTING = 25;
   static final int KVM_CAP_PIT2 = 33;
   static final int KVM_CAP_SET_IDENTITY_MAP_ADDR = 37;
   static final int KVM_CAP_ADJUST_CLOCK = 39;
@@ -107,7 +110,9 @@ final class KvmHeader {
   static final int KVM_CAP_GET_TSC_KHZ = 61;
   static final int KVM_CAP_MAX_VCPUS = 66;
   static final int KVM_CAP_TSC_DEADLINE_TIMER = 72;
+  static final int KVM_CAP_SIGNAL_MSI = 77;
   static final int KVM_CAP_READONLY_MEM = 81;
+  static final int KVM_CAP_SPLIT_IRQCHIP = 121;
   static final int KVM_CAP_IMMEDIATE_EXIT = 136;
   static final int KVM_CAP_X86_USER_SPACE_MSR = 188;
   static final int KVM_CAP_X86_MSR_FILTER = 189;
@@ -126,6 +131,7 @@ final class KvmHeader {
   static final int KVM_EXIT_SET_TPR = 11;
   static final int KVM_EXIT_INTERNAL_ERROR = 17;
   static final int KVM_EXIT_SYSTEM_EVENT = 24;
+  static final int KVM_EXIT_IOAPIC_EOI = 26;
   static final int KVM_EXIT_X86_RDMSR = 29;
   static final int KVM_EXIT_X86_WRMSR = 30;
 
@@ -160,6 +166,12 @@ final class KvmHeader {
   static final int KVM_X86_SHADOW_INT_STI = 2;
 
   static final int KVM_MP_STATE_RUNNABLE = 0;
+  static final int KVM_MP_STATE_UNINITIALIZED = 1;
+  static final int KVM_MP_STATE_INIT_RECEIVED = 2;
+  static final int KVM_MP_STATE_HALTED = 3;
+  static final int KVM_MP_STATE_SIPI_RECEIVED = 4;
+
+  static final int KVM_IRQ_ROUTING_MSI = 2;
 
   /** General registers. */
   static final class KvmRegs {
@@ -349,6 +361,37 @@ final class KvmHeader {
     static final int SIZE = 1024;
   }
 
+  static final class KvmMsi {
+    static final int ADDRESS_LO = 0;
+    static final int ADDRESS_HI = 4;
+    static final int DATA = 8;
+    static final int FLAGS = 12;
+    static final int SIZE = 32;
+  }
+
+  static final class KvmIrqRouting {
+    static final int NR = 0;
+    static final int FLAGS = 4;
+    static final int ENTRIES = 8;
+    static final int SIZE = 8;
+  }
+
+  static final class KvmIrqRoutingEntry {
+    static final int GSI = 0;
+    static final int TYPE = 4;
+    static final int FLAGS = 8;
+    static final int U = 16;
+    static final int SIZE = 48;
+  }
+
+  /** In {@link KvmIrqRoutingEntry#U}. */
+  static final class KvmIrqRoutingMsi {
+    static final int ADDRESS_LO = 0;
+    static final int ADDRESS_HI = 4;
+    static final int DATA = 8;
+    static final int SIZE = 16;
+  }
+
   static final class KvmIrqchip {
     static final int CHIP_ID = 0;
     static final int CHIP = 8;
@@ -439,6 +482,10 @@ final class KvmHeader {
       static final int DATA = 40;
       static final int LEN = 48;
       static final int IS_WRITE = 52;
+    }
+
+    static final class Eoi {
+      static final int VECTOR = 32;
     }
 
     static final class Hypercall {

@@ -4,6 +4,7 @@ import dev.bothy.core.cpu.CpuidLeaf;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BooleanSupplier;
 
 /** What this host's KVM can do, found out by asking it and by running a few instructions on it. */
 public final class KvmHost {
@@ -134,7 +135,7 @@ public final class KvmHost {
       if (probe.feature == 0 || (features & probe.feature) != 0) {
         // A vCPU that KVM gave up on is not used again.
         try (ProbeGuest guest = new ProbeGuest(cpuid)) {
-          if (!worksInTime(guest, probe.code)) {
+          if (!inTime(guest, () -> guest.works(probe.code))) {
             failures.add(probe.name);
           }
         }
@@ -143,7 +144,30 @@ public final class KvmHost {
     return failures;
   }
 
-  private static boolean worksInTime(ProbeGuest guest, int... code) {
+  /**
+   * Who is to have the local APICs of machines here: the kernel if it offers to, and does what it
+   * offers. It takes some milliseconds.
+   *
+   * @param cpuid of the processor that is wanted
+   * @throws KvmException if there is no KVM
+   */
+  public static KvmEngine.LocalApics localApics(List<CpuidLeaf> cpuid) {
+    try (KvmDevice device = KvmDevice.open()) {
+      if (!KernelApics.offered(device)) {
+        return KvmEngine.LocalApics.MACHINE;
+      }
+    }
+    try (ProbeGuest guest = new ProbeGuest(cpuid, KvmEngine.LocalApics.KERNEL)) {
+      return inTime(guest, guest::apicWorks)
+          ? KvmEngine.LocalApics.KERNEL
+          : KvmEngine.LocalApics.MACHINE;
+    } catch (KvmException e) {
+      return KvmEngine.LocalApics.MACHINE;
+    }
+  }
+
+  /** As {@code trial} says, or false if {@code guest} has to be stopped. */
+  private static boolean inTime(ProbeGuest guest, BooleanSupplier trial) {
     Thread watch =
         Thread.ofVirtual()
             .start(
@@ -156,7 +180,7 @@ public final class KvmHost {
                   }
                 });
     try {
-      return guest.works(code);
+      return trial.getAsBoolean();
     } finally {
       watch.interrupt();
       dev.bothy.host.Uninterrupted.join(watch);

@@ -72,6 +72,10 @@ final class KvmTransfer implements AutoCloseable {
   private final MsrList msrs;
   private final boolean xsave;
   private final boolean xcrs;
+
+  /** The kernel has the local APIC, with its base and task priority. */
+  private final boolean kernelApic;
+
   private final Arena arena = Arena.ofShared();
   private final MemorySegment regs = arena.allocate(KvmRegs.SIZE, 8);
   private final MemorySegment sregs = arena.allocate(KvmSregs.SIZE, 8);
@@ -83,8 +87,9 @@ final class KvmTransfer implements AutoCloseable {
   /** Exceptions and interrupts on their way stay what they were when the state was read. */
   private final MemorySegment events = arena.allocate(KvmVcpuEvents.SIZE, 8);
 
-  KvmTransfer(int vcpu, CpuState state, MsrList msrs, KvmDevice device) {
+  KvmTransfer(int vcpu, CpuState state, MsrList msrs, KvmDevice device, boolean kernelApic) {
     this.vcpu = vcpu;
+    this.kernelApic = kernelApic;
     this.state = state;
     this.msrs = msrs;
     xsave = device.extension(KVM_CAP_XSAVE) != 0;
@@ -104,6 +109,16 @@ final class KvmTransfer implements AutoCloseable {
             | events.get(JAVA_BYTE, KvmVcpuEvents.Interrupt.INJECTED)
             | events.get(JAVA_BYTE, KvmVcpuEvents.Nmi.PENDING))
         == 0;
+  }
+
+  /**
+   * The vector of an interrupt that the guest has not taken yet, though it is in service; or -1.
+   */
+  int interruptOnItsWay() {
+    return events.get(JAVA_BYTE, KvmVcpuEvents.Interrupt.INJECTED) != 0
+            && events.get(JAVA_BYTE, KvmVcpuEvents.Interrupt.SOFT) == 0
+        ? events.get(JAVA_BYTE, KvmVcpuEvents.Interrupt.NR) & 0xff
+        : -1;
   }
 
   /** From {@link CpuState} to KVM. */
@@ -135,6 +150,16 @@ final class KvmTransfer implements AutoCloseable {
   }
 
   private void loadSystemRegisters(LocalInterruptController apic) {
+    long priority;
+    long base;
+    if (kernelApic) {
+      request("KVM_GET_SREGS", KVM_GET_SREGS, sregs);
+      priority = sregs.get(JAVA_LONG, KvmSregs.CR8);
+      base = sregs.get(JAVA_LONG, KvmSregs.APIC_BASE);
+    } else {
+      priority = apic.taskPriority();
+      base = apic.apicBase();
+    }
     sregs.fill((byte) 0);
     for (int i = 0; i < SEGMENTS.length; i++) {
       int attributes = state.getInt32(CpuState.segment(i, CpuState.SEGMENT_ATTRIBUTES));
@@ -163,8 +188,8 @@ final class KvmTransfer implements AutoCloseable {
     sregs.set(JAVA_LONG, KvmSregs.CR3, state.get(CpuState.CR3));
     sregs.set(JAVA_LONG, KvmSregs.CR4, state.get(CpuState.CR4));
     sregs.set(JAVA_LONG, KvmSregs.EFER, state.get(CpuState.EFER));
-    sregs.set(JAVA_LONG, KvmSregs.CR8, apic.taskPriority());
-    sregs.set(JAVA_LONG, KvmSregs.APIC_BASE, apic.apicBase());
+    sregs.set(JAVA_LONG, KvmSregs.CR8, priority);
+    sregs.set(JAVA_LONG, KvmSregs.APIC_BASE, base);
     request("KVM_SET_SREGS", KVM_SET_SREGS, sregs);
   }
 
@@ -352,9 +377,9 @@ final class KvmTransfer implements AutoCloseable {
     state.setInt32(CpuState.NMI_PENDING, Math.min(MOST_NMIS, waiting));
     state.setInt32(
         CpuState.NMI_BLOCKED, injected ? 0 : events.get(JAVA_BYTE, KvmVcpuEvents.Nmi.MASKED) & 1);
-    if (events.get(JAVA_BYTE, KvmVcpuEvents.Interrupt.INJECTED) != 0
-        && events.get(JAVA_BYTE, KvmVcpuEvents.Interrupt.SOFT) == 0
-        && apic.giveBack(events.get(JAVA_BYTE, KvmVcpuEvents.Interrupt.NR) & 0xff)) {
+    int vector = interruptOnItsWay();
+    // One of an APIC in the kernel stays on its way.
+    if (vector >= 0 && apic.giveBack(vector)) {
       events.set(JAVA_BYTE, KvmVcpuEvents.Interrupt.INJECTED, (byte) 0);
     }
   }

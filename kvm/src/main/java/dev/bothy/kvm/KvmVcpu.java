@@ -60,6 +60,9 @@ final class KvmVcpu implements Vcpu {
 
   private static final int EXITS = 64;
 
+  /** The first one may do no more than end a HLT. */
+  private static final int ENTRIES_TO_SETTLE = 2;
+
   private final KvmEngine engine;
   private final Engine.Environment machine;
   private final int index;
@@ -71,6 +74,10 @@ final class KvmVcpu implements Vcpu {
   private final KvmTransfer transfer;
   private final MsrExits msrExits;
   private final GuestTsc tsc;
+
+  /** The local APIC that the kernel has; null where {@link #apic} is all there is. */
+  private final KernelApic kernelApic;
+
   private final VcpuSignal signal;
   private final DeviceCalls.Repeated enter;
   private final Arena arena = Arena.ofShared();
@@ -85,6 +92,12 @@ final class KvmVcpu implements Vcpu {
 
   /** The guest takes interrupts, as of the last exit. */
   private boolean ready;
+
+  /**
+   * How often KVM has to be entered before an interrupt that it was given, with an APIC of its own,
+   * is where its state shows it.
+   */
+  private int settling;
 
   private boolean windowRequested;
   private int taskPriority;
@@ -103,7 +116,8 @@ final class KvmVcpu implements Vcpu {
       int descriptor,
       int tscKhz,
       KvmDevice device,
-      MsrList msrs) {
+      MsrList msrs,
+      boolean inKernel) {
     this.engine = engine;
     this.machine = machine;
     this.index = index;
@@ -116,12 +130,16 @@ final class KvmVcpu implements Vcpu {
       throw new KvmException("the page shared with a vCPU: " + e.getMessage());
     }
     state = new CpuState(0);
-    transfer = new KvmTransfer(descriptor, state, msrs, device);
+    transfer = new KvmTransfer(descriptor, state, msrs, device, inKernel);
     tsc = new GuestTsc(descriptor, tscKhz, machine.clock(), state);
+    kernelApic = inKernel ? new KernelApic(this, descriptor, tsc) : null;
     msrExits = new MsrExits(run, apic, state, tsc);
     signal = new VcpuSignal(descriptor, run);
     enter = new DeviceCalls.Repeated(descriptor, KVM_RUN, 0);
     reset();
+    if (kernelApic != null) {
+      apic.moveTo(kernelApic);
+    }
   }
 
   @Override
@@ -133,7 +151,11 @@ final class KvmVcpu implements Vcpu {
     try {
       tsc.align();
       engine.alignClock();
-      return loop();
+      Exit exit = loop();
+      if (kernelApic != null) {
+        kernelApic.rest();
+      }
+      return exit;
     } catch (KvmException e) {
       return new Exit.Failed(e.getMessage());
     } finally {
@@ -149,7 +171,7 @@ final class KvmVcpu implements Vcpu {
         if (asked) {
           signal.finishOnly();
         }
-      } else {
+      } else if (settling == 0) {
         Exit exit = asked ? takeSignals() : null;
         if (exit == null) {
           exit = idle();
@@ -162,15 +184,32 @@ final class KvmVcpu implements Vcpu {
         }
       }
       prepareInterrupt();
-      putLong(run + KvmRun.CR8, taskPriority);
-      signal.enter();
-      int result = enter.call();
-      signal.leave();
+      int result = kernelApic == null ? enter() : enterWithApic(asked);
       Exit exit = result == 0 ? dispatch() : interrupted(result);
       if (exit != null) {
         return exit;
       }
     }
+  }
+
+  private int enter() {
+    putLong(run + KvmRun.CR8, taskPriority);
+    signal.enter();
+    int result = enter.call();
+    signal.leave();
+    return result;
+  }
+
+  private int enterWithApic(boolean asked) {
+    kernelApic.align();
+    if (settling == 0) {
+      return enter();
+    }
+    signal.insist(asked);
+    int result = enter.call();
+    signal.relent();
+    settling = result == 0 ? 0 : settling - 1;
+    return result;
   }
 
   /** KVM_RUN has not come to an exit. */
@@ -188,6 +227,9 @@ final class KvmVcpu implements Vcpu {
   /** What KVM tells at every exit. */
   private void noteExit() {
     ready = getByte(run + KvmRun.READY_FOR_INTERRUPT_INJECTION) != 0;
+    if (kernelApic != null) {
+      return;
+    }
     int priority = (int) getLong(run + KvmRun.CR8) & 0xf;
     if (priority != taskPriority) {
       taskPriority = priority;
@@ -219,6 +261,7 @@ final class KvmVcpu implements Vcpu {
         taskPriority = apic.taskPriority();
       }
       case KVM_EXIT_HLT -> state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_HALTED);
+      case KVM_EXIT_IOAPIC_EOI -> apic.endOfInterrupt(getByte(run + KvmRun.Eoi.VECTOR) & 0xff);
       case KVM_EXIT_HYPERCALL -> {
         completing = true;
         putLong(run + KvmRun.Hypercall.RET, NO_HYPERCALL);
@@ -314,13 +357,15 @@ final class KvmVcpu implements Vcpu {
 
   private void prepareInterrupt() {
     boolean window = apic.interruptPending();
-    if (window && ready) {
+    // With an APIC of its own, KVM has one place for it until it enters the guest.
+    if (window && ready && (kernelApic == null || !completing)) {
       int number = apic.acknowledge();
       if (number >= 0) {
         vector.set(ValueLayout.JAVA_INT, KvmInterrupt.IRQ, number);
         require("KVM_INTERRUPT", KVM_INTERRUPT, vector.address());
         injected++;
         ready = false;
+        settling = kernelApic == null ? 0 : ENTRIES_TO_SETTLE;
       }
       window = apic.interruptPending();
     }
@@ -340,6 +385,12 @@ final class KvmVcpu implements Vcpu {
   /** Deals with what other threads have sent; the exit it leads to, or null. */
   private Exit takeSignals() {
     int taken = signals.getAndSet(0);
+    if (kernelApic != null && (taken & ~SIGNAL_KICK) != 0) {
+      takeState();
+      if (!kernelApic.passesNmi()) {
+        taken &= ~SIGNAL_NMI; // those of others the kernel delivers
+      }
+    }
     if ((taken & SIGNAL_INIT) != 0) {
       takeState();
       ResetValues.init(state.address(), index);
@@ -370,7 +421,11 @@ final class KvmVcpu implements Vcpu {
 
   /** What a processor that does not run waits for; null if it runs. */
   private Exit idle() {
-    return switch (state.getInt32(CpuState.ACTIVITY)) {
+    int activity = state.getInt32(CpuState.ACTIVITY);
+    if (kernelApic != null && activity != CpuState.ACTIVITY_SHUTDOWN) {
+      return null;
+    }
+    return switch (activity) {
       case CpuState.ACTIVITY_HALTED -> {
         if (interruptible() && apic.interruptPending()) {
           state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_RUNNING);
@@ -392,6 +447,9 @@ final class KvmVcpu implements Vcpu {
 
   @Override
   public boolean hasWork() {
+    if (kernelApic != null) {
+      return true;
+    }
     int waiting = signals.get();
     return switch (state.getInt32(CpuState.ACTIVITY)) {
       case CpuState.ACTIVITY_HALTED ->
@@ -439,22 +497,42 @@ final class KvmVcpu implements Vcpu {
 
   private void takeState() {
     if (!lent) {
+      boolean down = state.getInt32(CpuState.ACTIVITY) == CpuState.ACTIVITY_SHUTDOWN;
+      if (kernelApic != null && !down) {
+        // First, as that lets INIT and start-up messages have their effect.
+        state.setInt32(CpuState.ACTIVITY, kernelApic.activity());
+      }
       transfer.store(apic);
       lent = true;
     }
   }
 
+  /** The vector of an interrupt of the kernel's APIC that the guest has not taken yet, or -1. */
+  int interruptOnItsWay() {
+    takeState();
+    return transfer.interruptOnItsWay();
+  }
+
   /** What is in {@link #state} becomes KVM's. */
   void giveStateToKvm() {
-    taskPriority = apic.taskPriority();
     transfer.load(apic);
     tsc.align();
-    // As KVM would tell at an exit here.
-    ready =
-        interruptible()
-            && state.getInt32(CpuState.INTERRUPT_SHADOW) == 0
-            && transfer.nothingOnItsWay();
+    if (kernelApic == null) {
+      taskPriority = apic.taskPriority();
+      ready = readyByState();
+    } else {
+      kernelApic.setActivity(state.getInt32(CpuState.ACTIVITY));
+      // Its LINT0 has a say, too: an interrupt window will tell.
+      ready = false;
+    }
     lent = false;
+  }
+
+  /** What KVM would tell at an exit here. */
+  private boolean readyByState() {
+    return interruptible()
+        && state.getInt32(CpuState.INTERRUPT_SHADOW) == 0
+        && transfer.nothingOnItsWay();
   }
 
   private Exit failed(String line) {
@@ -487,6 +565,7 @@ final class KvmVcpu implements Vcpu {
     tsc.forget();
     lent = true;
     completing = false;
+    settling = 0;
   }
 
   @Override
@@ -532,6 +611,9 @@ final class KvmVcpu implements Vcpu {
   public void close() {
     signal.close();
     transfer.close();
+    if (kernelApic != null) {
+      kernelApic.close();
+    }
     arena.close();
     DeviceCalls.unmap(run, runSize);
     FileCalls.close(descriptor);

@@ -3,6 +3,7 @@ package dev.bothy.kvm;
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.BusDevice;
 import dev.bothy.core.Engine;
+import dev.bothy.core.EngineApics;
 import dev.bothy.core.Exit;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.StoppedClock;
@@ -28,15 +29,18 @@ final class ProbeGuest implements AutoCloseable {
   /** A device of four bytes that can be written and read. */
   static final long DEVICE = 0xd000_0000L;
 
-  /** In RAX, before the HLT: all is well. */
+  /** A device that ends the guest when it is written to. */
+  static final long END = 0xd100_0000L;
+
+  /** In RAX, before the HLT or that write: all is well. */
   static final int WELL = 0x600d;
 
   private static final int STACK = 0x7f00;
   private static final int INTERRUPT_STACK = 0x8f00;
   private static final int GDT = 0x9000;
   private static final int TSS = 0xa000;
-  private static final int IDT = 0xb000;
-  private static final int HANDLERS = 0xc000;
+  static final int IDT = 0xb000;
+  static final int HANDLERS = 0xc000;
   private static final int PAGE_TABLES = 0x1_0000;
   private static final int TABLE = 0x1000;
 
@@ -69,14 +73,45 @@ final class ProbeGuest implements AutoCloseable {
     0x48, 0x83, 0xc4, 0x08, 0x48, 0x83, 0x04, 0x24, 0x03, 0x48, 0xcf
   };
 
+  private static final int APIC = 0xfee0_0000;
+  private static final int VECTOR = 0x40;
+
+  /** inc ebx; mov dword [rdi + EOI], 0; iretq. */
+  private static final int[] COUNT = {
+    0xff, 0xc3, 0xc7, 0x87, 0xb0, 0, 0, 0, 0, 0, 0, 0, 0x48, 0xcf
+  };
+
+  /**
+   * mov edi, APIC; mov dword [rdi + SPURIOUS_VECTOR], 1FFh; sti; mov dword [rdi + COMMAND], 44040h
+   * (to itself); one: cmp ebx, 1; jb one; then the timer's division, table entry and count: mov
+   * dword [rdi + 3E0h], 0Bh; mov dword [rdi + 320h], 40h; mov dword [rdi + 380h], 20000; two: cli;
+   * cmp ebx, 2; jae done; sti; hlt; jmp two; done: mov eax, WELL; mov ecx, END; mov [rcx], eax; jmp
+   * $.
+   */
+  private static final int[] USE_APIC = {
+    0xbf, 0, 0, 0xe0, 0xfe, 0xc7, 0x87, 0xf0, 0, 0, 0, 0xff, 0x01, 0, 0, 0xfb, //
+    0xc7, 0x87, 0, 3, 0, 0, 0x40, 0x40, 4, 0, 0x83, 0xfb, 1, 0x72, 0xfb, //
+    0xc7, 0x87, 0xe0, 3, 0, 0, 0x0b, 0, 0, 0, 0xc7, 0x87, 0x20, 3, 0, 0, 0x40, 0, 0, 0, //
+    0xc7, 0x87, 0x80, 3, 0, 0, 0x20, 0x4e, 0, 0, //
+    0xfa, 0x83, 0xfb, 2, 0x73, 0x04, 0xfb, 0xf4, 0xeb, 0xf6, //
+    0xb8, 0x0d, 0x60, 0, 0, 0xb9, 0, 0, 0, 0xd1, 0x89, 0x01, 0xeb, 0xfe
+  };
+
   private final GuestMemory memory = new GuestMemory(MEMORY);
   private final KvmEngine engine;
   private final Vcpu vcpu;
+  private final NoInterrupts apic = new NoInterrupts();
   private int word;
 
+  /** Where KVM has no local APIC. */
   ProbeGuest(List<CpuidLeaf> cpuid) {
+    this(cpuid, KvmEngine.LocalApics.MACHINE);
+  }
+
+  ProbeGuest(List<CpuidLeaf> cpuid, KvmEngine.LocalApics localApics) {
     AddressSpace mmio = new AddressSpace("mmio");
     mmio.map("word", DEVICE, 4, new Word());
+    mmio.map("end", END, 4, new End());
     Engine.Environment environment =
         new Engine.Environment(
             memory,
@@ -88,13 +123,13 @@ final class ProbeGuest implements AutoCloseable {
             false,
             vcpu -> {});
     try {
-      engine = new KvmEngine(environment, index -> cpuid);
+      engine = new KvmEngine(environment, index -> cpuid, localApics);
     } catch (RuntimeException e) {
       memory.close();
       throw e;
     }
     try {
-      vcpu = engine.createVcpu(0, new NoInterrupts());
+      vcpu = engine.createVcpu(0, apic);
     } catch (RuntimeException e) {
       engine.close();
       memory.close();
@@ -104,6 +139,14 @@ final class ProbeGuest implements AutoCloseable {
 
   /** True if {@code code}, which ends with HLT, comes to its end with {@link #WELL} in RAX. */
   boolean works(int... code) {
+    begin(code);
+    Exit exit = vcpu.run(Vcpu.UNLIMITED);
+    return exit instanceof Exit.Halted
+        && vcpu.state().get(CpuState.RIP) == CODE + code.length
+        && vcpu.state().gpr(CpuState.RAX) == WELL;
+  }
+
+  private void begin(int... code) {
     memory.clear();
     CpuState state = vcpu.state();
     enterLongMode(memory, state);
@@ -111,10 +154,21 @@ final class ProbeGuest implements AutoCloseable {
     gate(BREAKPOINT, HANDLERS, RETURN);
     gate(PAGE_FAULT, HANDLERS + 0x100, SKIP);
     put(CODE, code);
+  }
+
+  /**
+   * True if the kernel's local APIC sends itself an interrupt, its timer ends a HLT, and the ends
+   * of interrupts are told that a pin waits for.
+   */
+  boolean apicWorks() {
+    begin(USE_APIC);
+    gate(VECTOR, HANDLERS + 0x200, COUNT);
+    EngineApics apics = engine.apics().orElseThrow();
+    apics.watchPin(0, APIC, 1 << 15 | VECTOR);
     Exit exit = vcpu.run(Vcpu.UNLIMITED);
-    return exit instanceof Exit.Halted
-        && vcpu.state().get(CpuState.RIP) == CODE + code.length
-        && vcpu.state().gpr(CpuState.RAX) == WELL;
+    return exit instanceof Exit.Kicked
+        && vcpu.state().gpr(CpuState.RAX) == WELL
+        && apic.ended() == VECTOR;
   }
 
   /** Ends what runs too long. Any thread. */
@@ -184,6 +238,18 @@ final class ProbeGuest implements AutoCloseable {
     vcpu.close();
     engine.close();
     memory.close();
+  }
+
+  private final class End implements BusDevice {
+    @Override
+    public long read(long offset, int size) {
+      return 0;
+    }
+
+    @Override
+    public void write(long offset, int size, long value) {
+      giveUp();
+    }
   }
 
   private final class Word implements BusDevice {

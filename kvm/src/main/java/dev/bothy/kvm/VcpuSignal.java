@@ -34,6 +34,10 @@ final class VcpuSignal {
   private volatile Thread runner;
   private volatile boolean inside;
   private volatile boolean sent;
+
+  /** KVM_RUN is not to return before it has begun; guarded. */
+  private boolean insisting;
+
   private boolean closed;
 
   /**
@@ -96,9 +100,34 @@ final class VcpuSignal {
     inside = true;
   }
 
+  /**
+   * KVM_RUN follows and is to do something, at least deliver what it was given; then it returns if
+   * {@code soon} or whenever somebody wants something.
+   */
+  void insist(boolean soon) {
+    synchronized (this) {
+      insisting = true;
+      boolean wanted = RawMemory.getByte(flag) != 0;
+      RawMemory.putByte(flag, (byte) 0);
+      if (soon || wanted) {
+        sent = true;
+        ThreadSignal.send(running);
+      }
+    }
+    inside = true;
+  }
+
   /** KVM_RUN is over. */
   void leave() {
     inside = false;
+  }
+
+  /** KVM_RUN is over that was {@linkplain #insist insisted} on. */
+  void relent() {
+    inside = false;
+    synchronized (this) {
+      insisting = false;
+    }
   }
 
   /** Takes a signal away that has done its work. */
@@ -122,9 +151,11 @@ final class VcpuSignal {
       if (closed) {
         return;
       }
-      RawMemory.putByte(flag, (byte) 1);
-      VarHandle.fullFence();
-      if (inside && running != 0) {
+      if (!insisting) {
+        RawMemory.putByte(flag, (byte) 1);
+        VarHandle.fullFence();
+      }
+      if ((inside || insisting) && running != 0) {
         sent = true;
         ThreadSignal.send(running);
       }

@@ -87,7 +87,7 @@ class KvmGuestTest {
       machine.code(
           0xa1, 0, 0, 0, 0xd8, // mov eax, [D8000000h]
           0xa3, 0x00, 0x20, 0, 0, // mov [2000h], eax
-          0xe5, 0x99, // in eax, 99h
+          0xe5, 0x9a, // in eax, 9Ah
           0xa3, 0x04, 0x20, 0, 0, // mov [2004h], eax
           0xf4);
       machine.protectedMode();

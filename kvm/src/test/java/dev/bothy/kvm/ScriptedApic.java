@@ -1,16 +1,25 @@
 package dev.bothy.kvm;
 
 import dev.bothy.core.CpuEvents;
+import dev.bothy.core.EngineApic;
 import dev.bothy.core.SilentInterruptController;
 import java.util.OptionalLong;
 import java.util.concurrent.ConcurrentLinkedQueue;
 
-/** A local APIC that hands out the vectors it is given, and remembers what its registers get. */
+/**
+ * A local APIC that hands out the vectors it is given, and remembers what its registers get; or the
+ * vectors of an 8259 pair, if the engine has the APIC.
+ */
 final class ScriptedApic extends SilentInterruptController {
   static final int TASK_PRIORITY_MSR = 0x808;
   private static final int TSC_DEADLINE = 0x6e0;
 
   final ConcurrentLinkedQueue<Integer> vectors = new ConcurrentLinkedQueue<>();
+
+  /** Whose ends the engine has told of. */
+  final ConcurrentLinkedQueue<Integer> ended = new ConcurrentLinkedQueue<>();
+
+  volatile EngineApic engine;
   CpuEvents events;
   volatile boolean x2;
   volatile int priority;
@@ -26,6 +35,16 @@ final class ScriptedApic extends SilentInterruptController {
   void raise(int vector) {
     vectors.add(vector);
     events.interruptChanged();
+  }
+
+  @Override
+  public void moveTo(EngineApic to) {
+    engine = to;
+  }
+
+  @Override
+  public void endOfInterrupt(int vector) {
+    ended.add(vector);
   }
 
   @Override
@@ -57,7 +76,7 @@ final class ScriptedApic extends SilentInterruptController {
 
   @Override
   public long baseAddress() {
-    return x2 ? -1 : base & -4096;
+    return x2 || engine != null ? -1 : base & -4096;
   }
 
   @Override
@@ -72,7 +91,7 @@ final class ScriptedApic extends SilentInterruptController {
 
   @Override
   public boolean ownsMsr(int index) {
-    return index == TSC_DEADLINE || x2 && index >= 0x800 && index < 0x900;
+    return engine == null && index == TSC_DEADLINE || x2 && index >= 0x800 && index < 0x900;
   }
 
   @Override

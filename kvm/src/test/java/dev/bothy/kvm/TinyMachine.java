@@ -20,8 +20,8 @@ import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 
 /**
- * One vCPU of KVM, two megabytes of RAM, a port that is heard, a port and a page of devices that
- * remember, and a {@link ScriptedApic}: no board.
+ * A vCPU of KVM, or two, two megabytes of RAM, a port that is heard, a port and a page of devices
+ * that remember, and a {@link ScriptedApic}: no board.
  */
 final class TinyMachine implements AutoCloseable {
   static final int MEMORY = 2 << 20;
@@ -31,6 +31,11 @@ final class TinyMachine implements AutoCloseable {
 
   /** What is read here comes from {@link #input}, else all ones. */
   static final int INPUT_PORT = 0x60;
+
+  /**
+   * A write here ends {@link #cpu}'s run with a kick: a HLT is the kernel's, if it has the APIC.
+   */
+  static final int STOP_PORT = 0x99;
 
   /** Sixteen bytes that can be written and read. */
   static final long DEVICE = 0xd000_0000L;
@@ -60,15 +65,21 @@ final class TinyMachine implements AutoCloseable {
   }
 
   TinyMachine(List<CpuidLeaf> cpuid) {
+    this(cpuid, KvmEngine.LocalApics.MACHINE);
+  }
+
+  TinyMachine(List<CpuidLeaf> cpuid, KvmEngine.LocalApics localApics) {
     memory = new GuestMemory(MEMORY);
     ports.map("output", OUTPUT_PORT, 1, new Output());
     ports.map("input", INPUT_PORT, 1, new Input());
+    ports.map("stop", STOP_PORT, 1, new Stop());
     mmio.map("device", DEVICE, device.length, new Store());
     engine =
         new KvmEngine(
             new Engine.Environment(
-                memory, ports, mmio, clock, CpuModel.V2, 1, false, vcpu -> wakes++),
-            index -> cpuid);
+                memory, ports, mmio, clock, CpuModel.V2, 2, false, vcpu -> wakes++),
+            index -> cpuid,
+            localApics);
     cpu = engine.createVcpu(0, apic);
     apic.events = cpu;
   }
@@ -159,6 +170,18 @@ final class TinyMachine implements AutoCloseable {
     @Override
     public void write(long offset, int size, long value) {
       output.write((int) value);
+    }
+  }
+
+  private final class Stop implements BusDevice {
+    @Override
+    public long read(long offset, int size) {
+      return -1;
+    }
+
+    @Override
+    public void write(long offset, int size, long value) {
+      cpu.kick();
     }
   }
 

@@ -115,6 +115,7 @@ public final class Machine implements AutoCloseable {
                       clock instanceof CountedClock,
                       this::wake));
       engine = made;
+      engine.apics().ifPresent(board.apics()::moveTo);
       for (int i = 0; i < options.cpus(); i++) {
         Vcpu vcpu = engine.createVcpu(i, board.apics().localApic(i));
         vcpus.add(vcpu);

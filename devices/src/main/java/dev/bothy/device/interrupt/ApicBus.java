@@ -1,6 +1,7 @@
 package dev.bothy.device.interrupt;
 
 import dev.bothy.core.CpuEvents;
+import dev.bothy.core.EngineApics;
 import dev.bothy.core.MachineClock;
 import dev.bothy.core.MsiSink;
 import java.util.List;
@@ -9,12 +10,25 @@ import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /**
  * Carries interrupt messages between local APICs, I/O APIC and devices with message-signalled
- * interrupts, and the output of the 8259 pair to every LINT0 pin. Has no state of its own and takes
- * no locks. Any thread.
+ * interrupts, and the output of the 8259 pair to every LINT0 pin. An engine may {@linkplain #moveTo
+ * have the local APICs itself}: messages then go there. Has no state of its own and takes no locks.
+ * Any thread.
  */
 public final class ApicBus implements MsiSink {
   /** Most processors: xAPIC ids are 8 bits wide and 255 means all. */
   public static final int MAX_PROCESSORS = 255;
+
+  // The lower half of a command register.
+  private static final int COMMAND_LEVEL_TRIGGER = 1 << 15;
+  private static final int COMMAND_ASSERT = 1 << 14;
+  private static final int COMMAND_LOGICAL = 1 << 11;
+
+  // A message.
+  private static final long MESSAGES = 0xfee0_0000L;
+  private static final int MESSAGE_LOGICAL = 1 << 2;
+  private static final int MESSAGE_REDIRECTABLE = 1 << 3;
+  private static final int MESSAGE_LEVEL = 1 << 15;
+  private static final int MESSAGE_ASSERT = 1 << 14;
 
   private static final CpuEvents NOBODY =
       new CpuEvents() {
@@ -35,6 +49,9 @@ public final class ApicBus implements MsiSink {
   private final AtomicReferenceArray<CpuEvents> events;
   private final List<IoApic> ioApics = new CopyOnWriteArrayList<>();
   private volatile Pic pic;
+
+  /** Has the local APICs, if not null. */
+  private volatile EngineApics engine;
 
   /**
    * Makes local APICs with ids from 0; id 0 is the boot processor's.
@@ -61,6 +78,17 @@ public final class ApicBus implements MsiSink {
   /** Tells where to signal processor {@code index}; until then its signals go nowhere. */
   public void connect(int index, CpuEvents processor) {
     events.set(index, processor);
+  }
+
+  /** Messages go to {@code apics} from now on, which an engine has itself. */
+  public void moveTo(EngineApics apics) {
+    engine = apics;
+    ioApics.forEach(IoApic::tellPins);
+  }
+
+  /** The local APICs are those of this bus again. */
+  public void moveBack() {
+    engine = null;
   }
 
   CpuEvents events(int index) {
@@ -112,14 +140,19 @@ public final class ApicBus implements MsiSink {
     if (address >>> 20 != 0xfee) {
       return;
     }
+    EngineApics elsewhere = engine;
+    if (elsewhere != null) {
+      elsewhere.send(address, data);
+      return;
+    }
     int destination = (int) (address >>> 12) & 0xff;
-    boolean logical = (address & 1 << 2) != 0;
-    boolean redirectable = (address & 1 << 3) != 0;
+    boolean logical = (address & MESSAGE_LOGICAL) != 0;
+    boolean redirectable = (address & MESSAGE_REDIRECTABLE) != 0;
     DeliveryMode mode = DeliveryMode.ofWord(data);
     if (mode == DeliveryMode.FIXED && redirectable && logical) {
       mode = DeliveryMode.LOWEST_PRIORITY;
     }
-    boolean level = (data & 1 << 15) != 0;
+    boolean level = (data & MESSAGE_LEVEL) != 0;
     deliver(destination, logical, destination == 0xff, mode, data & 0xff, level);
   }
 
@@ -131,6 +164,11 @@ public final class ApicBus implements MsiSink {
       DeliveryMode mode,
       int vector,
       boolean level) {
+    EngineApics elsewhere = engine;
+    if (elsewhere != null) {
+      return elsewhere.deliver(
+          messageAddress(destination, logical, mode), messageData(mode, vector, level));
+    }
     if (mode == DeliveryMode.LOWEST_PRIORITY) {
       LocalApic chosen = lowestPriority(destination, logical, broadcast, vector);
       return chosen != null && chosen.accept(mode, vector, level);
@@ -142,6 +180,63 @@ public final class ApicBus implements MsiSink {
       }
     }
     return accepted;
+  }
+
+  private static long messageAddress(int destination, boolean logical, DeliveryMode mode) {
+    return MESSAGES
+        | (long) (destination & 0xff) << 12
+        | (logical ? MESSAGE_LOGICAL : 0)
+        | (mode == DeliveryMode.LOWEST_PRIORITY ? MESSAGE_REDIRECTABLE : 0);
+  }
+
+  private static int messageData(DeliveryMode mode, int vector, boolean level) {
+    return vector | mode.word() | (level ? MESSAGE_LEVEL | MESSAGE_ASSERT : 0);
+  }
+
+  /**
+   * Tells an engine that has the local APICs what a pin of an I/O APIC sends.
+   *
+   * @param watched the pin is level-triggered, and waits for the end of its interrupt
+   */
+  void describePin(
+      int pin, boolean watched, int destination, boolean logical, DeliveryMode mode, int vector) {
+    EngineApics elsewhere = engine;
+    if (elsewhere == null) {
+      return;
+    }
+    if (watched) {
+      elsewhere.watchPin(
+          pin, messageAddress(destination, logical, mode), messageData(mode, vector, true));
+    } else {
+      elsewhere.forgetPin(pin);
+    }
+  }
+
+  /**
+   * Carries out a command that {@code sender} has been given.
+   *
+   * @return false if it would send a vector that there is not
+   */
+  boolean command(LocalApic sender, int word, int destination) {
+    DeliveryMode mode = DeliveryMode.ofWord(word);
+    int vector = word & 0xff;
+    boolean level = (word & COMMAND_LEVEL_TRIGGER) != 0;
+    if (mode == DeliveryMode.INIT && level && (word & COMMAND_ASSERT) == 0) {
+      return true; // INIT level de-assert means nothing to these APICs
+    }
+    if ((mode == DeliveryMode.FIXED || mode == DeliveryMode.LOWEST_PRIORITY) && vector < 16) {
+      return false;
+    }
+    switch (word >>> 18 & 3) {
+      case 0 -> {
+        boolean broadcast = destination == (sender.isX2Apic() ? -1 : 0xff);
+        deliver(destination, (word & COMMAND_LOGICAL) != 0, broadcast, mode, vector, false);
+      }
+      case 1 -> sender.accept(mode, vector, false);
+      case 2 -> deliverToAll(null, mode, vector);
+      default -> deliverToAll(sender, mode, vector);
+    }
+    return true;
   }
 
   /** Of equals, the vector decides, so that different interrupts go to different processors. */
@@ -163,7 +258,7 @@ public final class ApicBus implements MsiSink {
   }
 
   /** Shorthand "all", or "all but" {@code sender}. */
-  void deliverToAll(LocalApic sender, DeliveryMode mode, int vector) {
+  private void deliverToAll(LocalApic sender, DeliveryMode mode, int vector) {
     for (LocalApic apic : apics) {
       if (apic != sender && apic.matches(0, false, true)) {
         apic.accept(mode, vector, false);

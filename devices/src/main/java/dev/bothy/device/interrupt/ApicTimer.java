@@ -184,6 +184,33 @@ final class ApicTimer {
     return true;
   }
 
+  /** Puts its registers where the register page has them. */
+  void show(int[] page) {
+    page[ApicRegisters.INITIAL_COUNT] = (int) initialCount;
+    page[ApicRegisters.CURRENT_COUNT] = (int) currentCount();
+    page[ApicRegisters.DIVIDE] = divide;
+  }
+
+  /**
+   * Becomes what a timer elsewhere is, by its register page and its deadline. It stands until
+   * {@link #arm}.
+   */
+  void take(int[] page, long newDeadline) {
+    timer.cancel();
+    mode = page[ApicRegisters.LVT_TIMER] >>> 17 & 3;
+    divide = page[ApicRegisters.DIVIDE] & 0xb;
+    initialCount = page[ApicRegisters.INITIAL_COUNT] & 0xffff_ffffL;
+    long current = page[ApicRegisters.CURRENT_COUNT] & 0xffff_ffffL;
+    startCount = mode == PERIODIC && current == 0 ? initialCount : current;
+    start = clock.nanos();
+    deadline = mode == TSC_DEADLINE ? newDeadline : 0;
+  }
+
+  /** Leaves the time to a timer elsewhere. */
+  void rest() {
+    timer.cancel();
+  }
+
   void save(StateWriter out) {
     out.putByte(mode).putByte(divide).putLong(initialCount).putLong(startCount);
     out.putLong(startCount == 0 ? 0 : start).putLong(deadline).putLong(tscOffset);
@@ -200,7 +227,15 @@ final class ApicTimer {
     start = in.getLong();
     deadline = in.getLong();
     tscOffset = in.getLong();
-    long armedFor = in.getLong();
+    arm(in.getLong());
+  }
+
+  /**
+   * Runs from what it is.
+   *
+   * @param armedFor when it expires in a counting mode; 0: by its counts
+   */
+  void arm(long armedFor) {
     if (mode == TSC_DEADLINE) {
       if (deadline != 0) {
         // One that has passed meanwhile fires on the event loop.

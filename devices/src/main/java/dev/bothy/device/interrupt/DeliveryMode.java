@@ -17,4 +17,9 @@ enum DeliveryMode {
   static DeliveryMode ofWord(int word) {
     return BY_CODE[word >>> 8 & 7];
   }
+
+  /** The opposite of {@link #ofWord}. */
+  int word() {
+    return ordinal() << 8;
+  }
 }

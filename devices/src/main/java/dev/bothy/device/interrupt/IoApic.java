@@ -198,6 +198,7 @@ public final class IoApic implements BusDevice, Stateful {
       } else {
         high[pin] = value & 0xff00_0000;
       }
+      tellPin(pin);
       send = claimLevel(pin);
     }
     if (send) {
@@ -210,6 +211,26 @@ public final class IoApic implements BusDevice, Stateful {
     id = initialId & 0xf;
     Arrays.fill(low, MASKED);
     Arrays.fill(high, 0);
+    tellPins();
+  }
+
+  /** Tells an engine that has the local APICs which ends of interrupt are waited for. */
+  synchronized void tellPins() {
+    for (int pin = 0; pin < PINS; pin++) {
+      tellPin(pin);
+    }
+  }
+
+  /** Whether the pin is masked does not matter: what it has sent before is to end. */
+  private void tellPin(int pin) {
+    int entry = low[pin];
+    bus.describePin(
+        pin,
+        (entry & LEVEL) != 0 && endsWithEoi(entry),
+        high[pin] >>> 24,
+        (entry & LOGICAL) != 0,
+        DeliveryMode.ofWord(entry),
+        entry & VECTOR);
   }
 
   @Override
@@ -234,5 +255,6 @@ public final class IoApic implements BusDevice, Stateful {
       low[pin] = in.getInt() & (WRITABLE | REMOTE_IRR);
       high[pin] = in.getInt() & 0xff00_0000;
     }
+    tellPins();
   }
 }

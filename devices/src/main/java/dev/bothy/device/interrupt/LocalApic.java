@@ -2,6 +2,8 @@ package dev.bothy.device.interrupt;
 
 import static dev.bothy.device.interrupt.ApicRegisters.*;
 
+import dev.bothy.core.ApicState;
+import dev.bothy.core.EngineApic;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.MachineClock;
 import dev.bothy.core.state.StateException;
@@ -33,9 +35,6 @@ public final class LocalApic implements LocalInterruptController {
   private static final int ENABLED = 1 << 8; // of SPURIOUS_VECTOR
 
   private static final int COMMAND_WRITABLE = 0x000c_cfff;
-  private static final int COMMAND_LEVEL_TRIGGER = 1 << 15;
-  private static final int COMMAND_ASSERT = 1 << 14;
-  private static final int COMMAND_LOGICAL = 1 << 11;
 
   private static final int ERROR_SEND_VECTOR = 1 << 5;
   private static final int ERROR_RECEIVE_VECTOR = 1 << 6;
@@ -48,21 +47,7 @@ public final class LocalApic implements LocalInterruptController {
   /** Written under the lock. */
   private volatile long base;
 
-  /** The id in xAPIC mode, which software may change. */
-  private int changedId;
-
-  private int taskPriority;
-  private int logicalDestination;
-  private int destinationFormat;
-  private int spuriousVector;
-  private int errorStatus;
-  private int errorsSeen;
-  private int command;
-  private int commandHigh;
-  private final LocalVectorTable lvt = new LocalVectorTable();
-  private final VectorSet inService = new VectorSet();
-  private final VectorSet triggerMode = new VectorSet();
-  private final VectorSet requests = new VectorSet();
+  private final ApicRegisterFile registers = new ApicRegisterFile();
 
   /** Levels of the LINT0 and LINT1 wires. */
   private final boolean[] lint = new boolean[2];
@@ -81,6 +66,9 @@ public final class LocalApic implements LocalInterruptController {
 
   private volatile boolean nmiSignal;
 
+  /** Has the registers, if not null; those here are of the last look. */
+  private volatile EngineApic engine;
+
   LocalApic(ApicBus bus, MachineClock clock, int id) {
     this.bus = bus;
     this.id = id;
@@ -97,6 +85,7 @@ public final class LocalApic implements LocalInterruptController {
     if (within >= 4) {
       return 0; // only the first four bytes of each sixteen exist
     }
+    fetch();
     long value = readRegister(register) & 0xffff_ffffL;
     return value >>> (8 * within);
   }
@@ -113,29 +102,13 @@ public final class LocalApic implements LocalInterruptController {
     synchronized (this) {
       switch (register) {
         case ID:
-          return isX2Apic() ? id : changedId << 24;
+          return isX2Apic() ? id : registers.changedId << 24;
         case VERSION:
           return VERSION_VALUE;
-        case TASK_PRIORITY:
-          return taskPriority;
         case PROCESSOR_PRIORITY:
-          return processorPriority();
+          return registers.processorPriority();
         case ARBITRATION_PRIORITY, EOI, REMOTE_READ:
           return 0;
-        case LOGICAL_DESTINATION:
-          return logicalDestination;
-        case DESTINATION_FORMAT:
-          return destinationFormat;
-        case SPURIOUS_VECTOR:
-          return spuriousVector;
-        case ERROR_STATUS:
-          return errorStatus;
-        case COMMAND:
-          return command;
-        case COMMAND_HIGH:
-          return commandHigh;
-        case LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR:
-          return lvt.get(register);
         case INITIAL_COUNT:
           return (int) timer.initialCount();
         case CURRENT_COUNT:
@@ -143,10 +116,8 @@ public final class LocalApic implements LocalInterruptController {
         case DIVIDE:
           return timer.divide();
         default:
-          if (register >= IN_SERVICE && register < ERROR_STATUS) {
-            VectorSet set =
-                register < TRIGGER_MODE ? inService : register < REQUESTS ? triggerMode : requests;
-            return set.word(register & 7);
+          if (ApicRegisterFile.has(register)) {
+            return registers.get(register);
           }
           raiseError(ERROR_REGISTER);
       }
@@ -161,8 +132,9 @@ public final class LocalApic implements LocalInterruptController {
       case COMMAND -> {
         long destination;
         synchronized (this) {
-          command = value & COMMAND_WRITABLE;
-          destination = isX2Apic() ? commandHigh & 0xffff_ffffL : commandHigh >>> 24;
+          registers.command = value & COMMAND_WRITABLE;
+          destination =
+              isX2Apic() ? registers.commandHigh & 0xffff_ffffL : registers.commandHigh >>> 24;
         }
         sendCommand(value, (int) destination);
       }
@@ -178,24 +150,24 @@ public final class LocalApic implements LocalInterruptController {
   private void writePlainRegister(int register, int value) {
     switch (register) {
       case TASK_PRIORITY -> {
-        taskPriority = value & 0xff;
+        registers.taskPriority = value & 0xff;
         update();
       }
-      case ID -> changedId = value >>> 24;
-      case LOGICAL_DESTINATION -> logicalDestination = value & 0xff00_0000;
-      case DESTINATION_FORMAT -> destinationFormat = value | 0x0fff_ffff;
+      case ID -> registers.changedId = value >>> 24;
+      case LOGICAL_DESTINATION -> registers.logicalDestination = value & 0xff00_0000;
+      case DESTINATION_FORMAT -> registers.destinationFormat = value | 0x0fff_ffff;
       case SPURIOUS_VECTOR -> {
-        spuriousVector = value & SPURIOUS_WRITABLE;
+        registers.spuriousVector = value & SPURIOUS_WRITABLE;
         if (!isEnabled()) {
-          lvt.maskAll();
+          registers.lvt.maskAll();
         }
         update();
       }
       case ERROR_STATUS -> {
-        errorStatus = errorsSeen;
-        errorsSeen = 0;
+        registers.errorStatus = registers.errorsSeen;
+        registers.errorsSeen = 0;
       }
-      case COMMAND_HIGH -> commandHigh = value & 0xff00_0000;
+      case COMMAND_HIGH -> registers.commandHigh = value & 0xff00_0000;
       case LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR ->
           writeLvt(register, value);
       case INITIAL_COUNT -> timer.setInitialCount(value & 0xffff_ffffL);
@@ -212,9 +184,9 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   private void writeLvt(int register, int value) {
-    lvt.write(register, value, isEnabled());
+    registers.lvt.write(register, value, isEnabled());
     if (register == LVT_TIMER) {
-      timer.setMode(lvt.get(register) >>> 17 & 3);
+      timer.setMode(registers.lvt.get(register) >>> 17 & 3);
     } else if (register == LVT_LINT0 || register == LVT_LINT1) {
       levelInterrupt(register - LVT_LINT0);
       update();
@@ -225,25 +197,26 @@ public final class LocalApic implements LocalInterruptController {
 
   @Override
   public long apicBase() {
+    fetch();
     return base;
   }
 
   @Override
   public boolean setApicBase(long value) {
     synchronized (this) {
-      if (!ApicRegisters.baseAllowed(base, value)) {
+      if (engine != null || !ApicRegisters.baseAllowed(base, value)) {
         return false;
       }
       boolean wasX2Apic = isX2Apic();
       boolean wasOn = isOn();
       base = value;
       if (wasOn && !isOn()) {
-        changedId = id;
+        registers.changedId = id;
         clear();
       } else if (isX2Apic() && !wasX2Apic) {
-        logicalDestination = ApicRegisters.clusterDestination(id);
-        changedId = id;
-        commandHigh = 0;
+        registers.logicalDestination = ApicRegisters.clusterDestination(id);
+        registers.changedId = id;
+        registers.commandHigh = 0;
       }
       update();
     }
@@ -253,18 +226,19 @@ public final class LocalApic implements LocalInterruptController {
 
   @Override
   public long baseAddress() {
-    long now = base;
+    long now = engine == null ? base : 0;
     return (now & (BASE_ENABLE | BASE_X2APIC)) == BASE_ENABLE ? now & BASE_ADDRESS : -1;
   }
 
   @Override
   public boolean ownsMsr(int index) {
-    return index == MSR_TSC_DEADLINE || index >= MSR_FIRST && index <= MSR_LAST && isX2Apic();
+    return engine == null
+        && (index == MSR_TSC_DEADLINE || index >= MSR_FIRST && index <= MSR_LAST && isX2Apic());
   }
 
   @Override
   public OptionalLong readMsr(int index) {
-    if (index == MSR_TSC_DEADLINE) {
+    if (index == MSR_TSC_DEADLINE && engine == null) {
       synchronized (this) {
         return OptionalLong.of(timer.deadline());
       }
@@ -282,7 +256,7 @@ public final class LocalApic implements LocalInterruptController {
 
   @Override
   public boolean writeMsr(int index, long value) {
-    if (index == MSR_TSC_DEADLINE) {
+    if (index == MSR_TSC_DEADLINE && engine == null) {
       synchronized (this) {
         if (timer.setDeadline(value)) {
           fire(LVT_TIMER);
@@ -300,8 +274,8 @@ public final class LocalApic implements LocalInterruptController {
     switch (register) {
       case COMMAND -> {
         synchronized (this) {
-          command = (int) value & COMMAND_WRITABLE;
-          commandHigh = (int) (value >>> 32);
+          registers.command = (int) value & COMMAND_WRITABLE;
+          registers.commandHigh = (int) (value >>> 32);
         }
         sendCommand((int) value, (int) (value >>> 32));
         flush();
@@ -319,27 +293,10 @@ public final class LocalApic implements LocalInterruptController {
 
   @Override
   public void sendCommand(int word, int destination) {
-    DeliveryMode mode = DeliveryMode.ofWord(word);
-    int vector = word & 0xff;
-    boolean level = (word & COMMAND_LEVEL_TRIGGER) != 0;
-    if (mode == DeliveryMode.INIT && level && (word & COMMAND_ASSERT) == 0) {
-      return; // INIT level de-assert means nothing to this APIC
-    }
-    if ((mode == DeliveryMode.FIXED || mode == DeliveryMode.LOWEST_PRIORITY) && vector < 16) {
+    if (!bus.command(this, word, destination)) {
       synchronized (this) {
         raiseError(ERROR_SEND_VECTOR);
       }
-      return;
-    }
-    switch (word >>> 18 & 3) {
-      case 0 -> {
-        boolean logical = (word & COMMAND_LOGICAL) != 0;
-        boolean broadcast = destination == (isX2Apic() ? -1 : 0xff);
-        bus.deliver(destination, logical, broadcast, mode, vector, false);
-      }
-      case 1 -> accept(mode, vector, false);
-      case 2 -> bus.deliverToAll(null, mode, vector);
-      default -> bus.deliverToAll(this, mode, vector);
     }
   }
 
@@ -347,16 +304,16 @@ public final class LocalApic implements LocalInterruptController {
     int vector;
     boolean broadcast;
     synchronized (this) {
-      vector = inService.highest();
+      vector = registers.inService.highest();
       if (vector < 0) {
         return;
       }
-      inService.remove(vector);
-      broadcast = triggerMode.contains(vector);
+      registers.inService.remove(vector);
+      broadcast = registers.triggerMode.contains(vector);
       if (broadcast) {
         for (int i = 0; i < 2; i++) {
-          if (lvt.remoteIrr(i) && lvt.vector(LVT_LINT0 + i) == vector) {
-            lvt.setRemoteIrr(i, false);
+          if (registers.lvt.remoteIrr(i) && registers.lvt.vector(LVT_LINT0 + i) == vector) {
+            registers.lvt.setRemoteIrr(i, false);
             levelInterrupt(i);
           }
         }
@@ -379,16 +336,17 @@ public final class LocalApic implements LocalInterruptController {
       return true;
     }
     if (!logical) {
-      return destination == (isX2Apic() ? id : changedId);
+      return destination == (isX2Apic() ? id : registers.changedId);
     }
     return isX2Apic()
-        ? ApicRegisters.matchesCluster(logicalDestination, destination)
-        : ApicRegisters.matchesLogical(logicalDestination, destinationFormat, destination);
+        ? ApicRegisters.matchesCluster(registers.logicalDestination, destination)
+        : ApicRegisters.matchesLogical(
+            registers.logicalDestination, registers.destinationFormat, destination);
   }
 
   /** What a lowest-priority message is decided by, or -1 if this APIC takes none. */
   synchronized int arbitrationPriority() {
-    return isOn() && isEnabled() ? processorPriority() : -1;
+    return isOn() && isEnabled() ? registers.processorPriority() : -1;
   }
 
   /**
@@ -422,12 +380,7 @@ public final class LocalApic implements LocalInterruptController {
       raiseError(ERROR_RECEIVE_VECTOR);
       return false;
     }
-    requests.add(vector);
-    if (level) {
-      triggerMode.add(vector);
-    } else {
-      triggerMode.remove(vector);
-    }
+    registers.request(vector, level);
     update();
     return true;
   }
@@ -437,7 +390,9 @@ public final class LocalApic implements LocalInterruptController {
     synchronized (this) {
       boolean rising = high && !lint[pin];
       lint[pin] = high;
-      if (lvt.isLevel(pin)) {
+      if (engine != null) {
+        nmiSignal |= rising && pin == 1; // its table decides what becomes of it
+      } else if (registers.lvt.isLevel(pin)) {
         levelInterrupt(pin);
       } else if (rising && isOn()) {
         fire(LVT_LINT0 + pin);
@@ -451,17 +406,17 @@ public final class LocalApic implements LocalInterruptController {
 
   private void levelInterrupt(int pin) {
     if (lint[pin]
-        && lvt.isLevel(pin)
-        && !lvt.remoteIrr(pin)
-        && !lvt.masked(LVT_LINT0 + pin)
-        && request(lvt.vector(LVT_LINT0 + pin), true)) {
-      lvt.setRemoteIrr(pin, true);
+        && registers.lvt.isLevel(pin)
+        && !registers.lvt.remoteIrr(pin)
+        && !registers.lvt.masked(LVT_LINT0 + pin)
+        && request(registers.lvt.vector(LVT_LINT0 + pin), true)) {
+      registers.lvt.setRemoteIrr(pin, true);
     }
   }
 
   private void timerExpired() {
     synchronized (this) {
-      if (timer.expired()) {
+      if (engine == null && timer.expired()) {
         fire(LVT_TIMER);
       }
     }
@@ -470,11 +425,11 @@ public final class LocalApic implements LocalInterruptController {
 
   /** An event of the local vector table happens. */
   private void fire(int register) {
-    if (lvt.masked(register)) {
+    if (registers.lvt.masked(register)) {
       return;
     }
-    switch (lvt.mode(register)) {
-      case FIXED -> request(lvt.vector(register), false);
+    switch (registers.lvt.mode(register)) {
+      case FIXED -> request(registers.lvt.vector(register), false);
       case NMI -> nmiSignal = true;
       default -> {
         // ExtINT follows the 8259 pair's output; the others are not for LVT entries.
@@ -483,8 +438,8 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   private void raiseError(int bit) {
-    boolean first = (errorsSeen & bit) == 0;
-    errorsSeen |= bit;
+    boolean first = (registers.errorsSeen & bit) == 0;
+    registers.errorsSeen |= bit;
     // An error interrupt with an illegal vector is an error itself, once.
     if (first && isOn()) {
       fire(LVT_ERROR);
@@ -524,9 +479,7 @@ public final class LocalApic implements LocalInterruptController {
       if (!pending) {
         return -1;
       }
-      int vector = requests.highest();
-      requests.remove(vector);
-      inService.add(vector);
+      int vector = registers.acknowledge();
       update();
       return vector;
     }
@@ -535,9 +488,7 @@ public final class LocalApic implements LocalInterruptController {
   @Override
   public boolean giveBack(int vector) {
     synchronized (this) {
-      if (inService.contains(vector)) {
-        inService.remove(vector);
-        requests.add(vector);
+      if (engine == null && registers.giveBack(vector)) {
         update();
         return true;
       }
@@ -547,18 +498,20 @@ public final class LocalApic implements LocalInterruptController {
 
   @Override
   public synchronized int taskPriority() {
-    return taskPriority >>> 4;
+    return registers.taskPriority >>> 4;
   }
 
   @Override
   public void setTaskPriority(int priority) {
-    writeRegister(TASK_PRIORITY, (priority & 0xf) << 4);
+    if (engine == null) {
+      writeRegister(TASK_PRIORITY, (priority & 0xf) << 4);
+    }
   }
 
   @Override
   public void setTscOffset(long ticks) {
     synchronized (this) {
-      if (timer.setTscOffset(ticks)) {
+      if (engine == null && timer.setTscOffset(ticks)) {
         fire(LVT_TIMER);
       }
     }
@@ -576,26 +529,28 @@ public final class LocalApic implements LocalInterruptController {
     return (base & BASE_ENABLE) != 0;
   }
 
-  private boolean isX2Apic() {
+  boolean isX2Apic() {
     return (base & BASE_X2APIC) != 0;
   }
 
   private boolean isEnabled() {
-    return (spuriousVector & ENABLED) != 0;
-  }
-
-  private int processorPriority() {
-    int serving = Math.max(inService.highest(), 0) & 0xf0;
-    return (taskPriority & 0xf0) >= serving ? taskPriority : serving;
+    return (registers.spuriousVector & ENABLED) != 0;
   }
 
   /** Works out anew what {@link #interruptPending} answers. */
   private void update() {
-    int vector = requests.highest();
-    boolean deliverable = vector >>> 4 > processorPriority() >>> 4 && vector >= 0 && isOn();
+    if (engine != null) {
+      pending = false;
+      acceptsExternal = true; // as far as its own LINT0 lets it
+      return;
+    }
+    int vector = registers.requests.highest();
+    boolean deliverable =
+        vector >>> 4 > registers.processorPriority() >>> 4 && vector >= 0 && isOn();
     boolean external =
         isOn()
-            ? !lvt.masked(LVT_LINT0) && lvt.mode(LVT_LINT0) == DeliveryMode.EXTERNAL
+            ? !registers.lvt.masked(LVT_LINT0)
+                && registers.lvt.mode(LVT_LINT0) == DeliveryMode.EXTERNAL
             : (base & BASE_BOOT_PROCESSOR) != 0;
     signal |= deliverable || external && !acceptsExternal;
     pending = deliverable;
@@ -603,31 +558,28 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   @Override
-  public synchronized void reset() {
-    base = DEFAULT_BASE | BASE_ENABLE | (id == 0 ? BASE_BOOT_PROCESSOR : 0);
-    changedId = id;
-    clear();
+  public void reset() {
+    synchronized (this) {
+      base = DEFAULT_BASE | BASE_ENABLE | (id == 0 ? BASE_BOOT_PROCESSOR : 0);
+      registers.changedId = id;
+      clear();
+    }
+    handOn();
   }
 
   @Override
-  public synchronized void init() {
-    clear();
+  public void init() {
+    fetch();
+    synchronized (this) {
+      clear();
+    }
+    handOn();
   }
 
   /** Registers as after reset or INIT, or once the APIC has been disabled. */
   private void clear() {
-    taskPriority = 0;
-    logicalDestination = isX2Apic() ? ApicRegisters.clusterDestination(id) : 0;
-    destinationFormat = -1;
-    spuriousVector = 0xff;
-    errorStatus = 0;
-    errorsSeen = 0;
-    command = 0;
-    commandHigh = 0;
-    lvt.reset();
-    inService.clear();
-    triggerMode.clear();
-    requests.clear();
+    registers.clear();
+    registers.logicalDestination = isX2Apic() ? ApicRegisters.clusterDestination(id) : 0;
     externalMessage = false;
     nmiSignal = false;
     timer.reset();
@@ -639,9 +591,79 @@ public final class LocalApic implements LocalInterruptController {
    * processor only.
    */
   public void enterVirtualWireMode() {
+    fetch();
     writeRegister(SPURIOUS_VECTOR, 0x1ff);
     writeRegister(LVT_LINT0, 0x8700);
     writeRegister(LVT_LINT1, 0x8400);
+    handOn();
+  }
+
+  // Registers elsewhere.
+
+  @Override
+  public void moveTo(EngineApic to) {
+    ApicState state;
+    synchronized (this) {
+      state = state();
+      engine = to;
+      timer.rest();
+      update();
+    }
+    to.write(state);
+  }
+
+  @Override
+  public void moveBack() {
+    fetch();
+    synchronized (this) {
+      if (engine == null) {
+        return;
+      }
+      engine = null;
+      timer.arm(0);
+      update();
+    }
+    flush();
+  }
+
+  @Override
+  public void endOfInterrupt(int vector) {
+    bus.endOfInterrupt(vector);
+  }
+
+  private ApicState state() {
+    int[] page = new int[ApicState.REGISTERS];
+    registers.show(page);
+    timer.show(page);
+    return new ApicState(base, page, timer.deadline());
+  }
+
+  /** The registers here are those that count, wherever these are. */
+  private void fetch() {
+    EngineApic from = engine;
+    if (from == null) {
+      return;
+    }
+    ApicState state = from.read();
+    synchronized (this) {
+      base = state.base() & BASE_BITS;
+      registers.take(state.registers());
+      timer.take(state.registers(), state.deadline());
+      registers.changedId = isX2Apic() ? id : registers.changedId;
+    }
+  }
+
+  /** Those that count become what is here. */
+  private void handOn() {
+    EngineApic to = engine;
+    if (to != null) {
+      ApicState state;
+      synchronized (this) {
+        timer.rest();
+        state = state();
+      }
+      to.write(state);
+    }
   }
 
   @Override
@@ -650,45 +672,28 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   @Override
-  public synchronized void save(StateWriter out) {
-    out.putLong(base)
-        .putInt(changedId)
-        .putInt(taskPriority)
-        .putInt(logicalDestination)
-        .putInt(destinationFormat);
-    out.putInt(spuriousVector).putInt(errorStatus).putInt(errorsSeen);
-    out.putInt(command).putInt(commandHigh);
-    lvt.save(out);
-    inService.save(out);
-    triggerMode.save(out);
-    requests.save(out);
-    out.putBoolean(lint[0]).putBoolean(lint[1]).putBoolean(externalMessage);
-    timer.save(out);
+  public void save(StateWriter out) {
+    fetch();
+    synchronized (this) {
+      out.putLong(base);
+      registers.save(out);
+      out.putBoolean(lint[0]).putBoolean(lint[1]).putBoolean(externalMessage);
+      timer.save(out);
+    }
   }
 
   @Override
   public void load(StateReader in) throws StateException {
     synchronized (this) {
       base = in.getLong() & BASE_BITS;
-      changedId = in.getInt(0, 0xff);
-      taskPriority = in.getInt(0, 0xff);
-      logicalDestination = in.getInt();
-      destinationFormat = in.getInt();
-      spuriousVector = in.getInt() & SPURIOUS_WRITABLE;
-      errorStatus = in.getInt();
-      errorsSeen = in.getInt();
-      command = in.getInt();
-      commandHigh = in.getInt();
-      lvt.load(in);
-      inService.load(in);
-      triggerMode.load(in);
-      requests.load(in);
+      registers.load(in);
       lint[0] = in.getBoolean();
       lint[1] = in.getBoolean();
       externalMessage = in.getBoolean();
       timer.load(in);
       update();
     }
+    handOn();
     flush();
   }
 }

@@ -34,6 +34,11 @@ final class LocalVectorTable {
     entries[register - LVT_TIMER] = entry;
   }
 
+  /** Takes over an entry of another local APIC, remote IRR and all. */
+  void set(int register, int entry) {
+    entries[register - LVT_TIMER] = entry & (ApicRegisters.lvtWritable(register) | LVT_REMOTE_IRR);
+  }
+
   void maskAll() {
     for (int i = 0; i < entries.length; i++) {
       entries[i] |= LVT_MASKED;

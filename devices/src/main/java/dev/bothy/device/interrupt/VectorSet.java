@@ -14,6 +14,10 @@ final class VectorSet {
     return words[index];
   }
 
+  void setWord(int index, int word) {
+    words[index] = word;
+  }
+
   boolean contains(int vector) {
     return (words[vector >>> 5] >>> vector & 1) != 0;
   }
