@@ -153,10 +153,23 @@ public final class Engines {
     if (!needed.isEmpty()) {
       return Optional.of("no " + words(needed));
     }
-    List<String> failures = KvmHost.failures(left);
+    return failures(left);
+  }
+
+  private static Optional<String> failures(List<CpuidLeaf> cpuid) {
+    List<String> failures = KvmHost.failures(cpuid);
     return failures.isEmpty()
         ? Optional.empty()
         : Optional.of("it fails at " + String.join(", ", failures));
+  }
+
+  /** What this host's KVM fails at for processors of {@code model}, whatever those lack there. */
+  static Optional<String> kvmFailures(CpuModel model) {
+    try {
+      return failures(KvmHost.filter(CpuidLeaves.all(model, 1, 0)));
+    } catch (KvmException e) {
+      return Optional.of(e.getMessage());
+    }
   }
 
   /**

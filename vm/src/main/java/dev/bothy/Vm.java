@@ -47,6 +47,7 @@ public final class Vm implements AutoCloseable {
   private final Duration timeout;
   private final Cards cards;
   private final VirtioBalloon balloon;
+  private final EngineSwitch engines;
   private final Monitor monitor;
   private final GdbServer gdb;
 
@@ -59,8 +60,10 @@ public final class Vm implements AutoCloseable {
       Duration timeout,
       Cards cards,
       VirtioBalloon balloon,
+      EngineSwitch engines,
       Monitor monitor,
       GdbServer gdb) {
+    this.engines = engines;
     this.monitor = monitor;
     this.gdb = gdb;
     this.cards = cards;
@@ -167,6 +170,26 @@ public final class Vm implements AutoCloseable {
     return machine.statistics();
   }
 
+  /** The name of the engine that runs the machine now, one of {@link Engines#names}. */
+  public String engine() {
+    return machine.engine();
+  }
+
+  /**
+   * Lets another engine run the machine from now on, be it running, paused or off; returns when it
+   * does. The guest notices nothing but the speed.
+   *
+   * @param name {@link Engines#KVM}, {@link Engines#TRANSLATOR} or {@link Engines#INTERPRETER}
+   * @param regardless true: also if the guest has been shown something of its processors that they
+   *     will lack, or this host's KVM is not complete
+   * @return a warning, if there is one to give: a line
+   * @throws VmException if that engine cannot take over; the machine goes on with the one it has,
+   *     and the message says in a line why
+   */
+  public Optional<String> changeEngine(String name, boolean regardless) throws VmException {
+    return engines.to(name, regardless);
+  }
+
   /** By which people see into it and handle it, from the start to {@link #close}. */
   public Monitor monitor() {
     return monitor;
@@ -234,6 +257,7 @@ public final class Vm implements AutoCloseable {
     private long memory = 1L << 30;
     private int cpus = 1;
     private CpuModel model = Engines.usualModel();
+    private boolean modelNamed;
     private String engine = Engines.AUTO;
     private TranslatorEngine.Observation observation = TranslatorEngine.Observation.NONE;
     private boolean cache;
@@ -327,6 +351,7 @@ public final class Vm implements AutoCloseable {
      */
     public Builder cpu(String text) {
       model = CpuModel.parse(text);
+      modelNamed = true;
       return this;
     }
 
@@ -565,9 +590,14 @@ public final class Vm implements AutoCloseable {
           options = options.withCard(card);
         }
         Machine machine = new Machine(options);
-        Monitor monitor = new Monitor(machine, cards::disks, cards::networks);
-        return new Vm(
-            machine, output, timeout, cards, made.get(), monitor, gdbServer(machine, monitor));
+        EngineSwitch engines = new EngineSwitch(machine, observation, cacheFolder(TRANSLATIONS));
+        Monitor monitor = new Monitor(machine, cards::disks, cards::networks, engines);
+        GdbServer server = gdbServer(machine, monitor);
+        if (modelNamed && machine.engine().equals(Engines.KVM)) {
+          Engines.kvmWithout(model)
+              .ifPresent(lost -> troubles.accept("KVM gives the guest no " + lost + " here"));
+        }
+        return new Vm(machine, output, timeout, cards, made.get(), engines, monitor, server);
       } catch (GuestException e) {
         throw new VmException(e.getMessage(), e);
       } catch (UncheckedIOException e) {

@@ -1,12 +1,15 @@
 package dev.bothy;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.machine.Machine;
+import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineOptions;
 import dev.bothy.machine.boot.KernelBoot;
 import dev.bothy.x86.translate.TranslatorEngine;
@@ -19,6 +22,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -103,6 +107,71 @@ class KvmVmTest extends EchoContract {
       check(machine);
     } finally {
       machine.close();
+    }
+  }
+
+  /**
+   * The counting kernel asks for none of the features that this host's KVM may lack, nor for the
+   * time: the move is forced.
+   */
+  @Test
+  void aRunningMachineGoesThroughAllEnginesAndKeepsItsChecksum() throws Exception {
+    List<String> engines = List.of(Engines.KVM, Engines.TRANSLATOR, Engines.INTERPRETER);
+    try (Machine machine = new Machine(counting(Engines.INTERPRETER))) {
+      machine.start();
+      long descriptors = kvmDescriptors();
+      for (int hop = 0; hop < 10; hop++) {
+        awaitProgress(machine);
+        String next = engines.get(hop % engines.size());
+        machine.changeEngine(
+            Engines.factory(next, CpuModel.V2, TranslatorEngine.Observation.NONE, Optional.empty()),
+            true);
+        assertEquals(next, machine.engine());
+        assertEquals(next.equals(Engines.KVM), kvmDescriptors() > descriptors);
+      }
+      awaitProgress(machine);
+      machine.pause();
+      check(machine);
+    }
+  }
+
+  private static long kvmDescriptors() throws IOException {
+    try (Stream<Path> all = Files.list(Path.of("/proc/self/fd"))) {
+      return all.filter(
+              descriptor -> {
+                try {
+                  return Files.readSymbolicLink(descriptor).toString().contains("kvm");
+                } catch (IOException e) {
+                  return false;
+                }
+              })
+          .count();
+    }
+  }
+
+  @Test
+  void aMachineMovesToKvmOnlyWithAllThatItsGuestHasBeenShown() throws Exception {
+    try (Vm vm = echo().engine(Engines.INTERPRETER).start()) {
+      vm.console().expect(EchoKernel.PROMPT, LONG);
+      boolean complete =
+          Engines.kvmShortcoming(CpuModel.V3).isEmpty()
+              && Engines.kvmWithout(CpuModel.V3).isEmpty();
+      if (!complete) {
+        VmException e = assertThrows(VmException.class, () -> vm.changeEngine(Engines.KVM, false));
+        assertTrue(
+            e.getMessage().startsWith("kvm cannot take over, and interpreter goes on: it "),
+            e.getMessage());
+        assertEquals(Engines.INTERPRETER, vm.engine());
+      }
+      vm.console().send("still");
+      vm.console().expect("still", LONG);
+      vm.changeEngine(Engines.KVM, true);
+      vm.console().send("here");
+      vm.console().expect("here", LONG);
+      assertEquals(Engines.KVM, vm.engine());
+      vm.changeEngine(Engines.TRANSLATOR, false);
+      vm.console().send(String.valueOf(EchoKernel.POWER_OFF));
+      assertInstanceOf(MachineExit.PoweredOff.class, vm.awaitExit());
     }
   }
 

@@ -175,8 +175,9 @@ final class Run implements Command.Action {
           Ctrl-A. All others go to the guest, Ctrl-C too.
 
         The monitor sees into the machine and handles it: info registers, memory,
-        interrupts, devices, blocks or network; pause, resume, reset, poweroff, nmi,
-        dump-memory FILE. help lists all, the tabulator completes.
+        interrupts, devices, blocks, network or engine; pause, resume, reset, poweroff,
+        nmi, dump-memory FILE, and engine NAME, which goes on with another engine. help
+        lists all, the tabulator completes.
 
         Examples:
           A shell in the default guest:

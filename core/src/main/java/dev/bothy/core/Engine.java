@@ -1,19 +1,33 @@
 package dev.bothy.core;
 
 import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.core.cpu.CpuidLeaf;
+import java.util.List;
 import java.util.Optional;
 
 /**
- * Something that runs guest code. One instance a machine. The machine gives it everything in {@link
+ * Something that runs guest code. One instance a machine at a time: another may be made beside it,
+ * whose vCPUs then load the state of this one's. The machine gives it everything in {@link
  * Environment}; vCPUs are created before the first {@link Vcpu#run} and closed after the last one,
- * once their threads are joined.
+ * when no thread runs them any more.
  */
 public interface Engine extends AutoCloseable {
   /** "interpreter", "translator", "kvm". */
   String name();
 
-  /** Creates vCPU {@code index}; index 0 is the boot processor. The vCPU is reset. */
+  /**
+   * Creates vCPU {@code index}; index 0 is the boot processor. The vCPU is reset, but {@code apic}
+   * is left alone until {@link Vcpu#takeApic}: it may be another engine's vCPU's still.
+   */
   Vcpu createVcpu(int index, LocalInterruptController apic);
+
+  /**
+   * What CPUID answers after RESET on vCPU {@code index}, which has been created: what the host
+   * lets this engine have of {@link Environment#model}. Empty if it does not tell.
+   */
+  default List<CpuidLeaf> cpuid(int index) {
+    return List.of();
+  }
 
   /** For a debugger of the machine; empty if this engine cannot be debugged. */
   default Optional<Debugging> debugging() {

@@ -279,7 +279,7 @@ public final class GuestMemory implements AutoCloseable {
     observers.add(observer);
   }
 
-  /** Undoes {@link #observeWrites}. */
+  /** {@code observer} hears of none any more that begins after this. */
   public void ignoreWrites(WriteObserver observer) {
     observers.remove(observer);
   }

@@ -49,6 +49,20 @@ public interface Vcpu extends Stateful, CpuEvents, AutoCloseable {
    */
   void reset();
 
+  /**
+   * The local APIC that it was created with is its own from now on: an engine that has {@link
+   * Engine#apics} of its own {@linkplain LocalInterruptController#moveTo moves} it. Before it runs,
+   * and before state is loaded into it.
+   */
+  default void takeApic() {}
+
+  /**
+   * Finds out now, and not when it runs next, whether the state that was loaded can run here.
+   *
+   * @throws UnsupportedOperationException if it cannot; the message says why, in a line
+   */
+  default void settle() {}
+
   /** For statistics: named counters of the engine. */
   default java.util.Map<String, Long> counters() {
     return java.util.Map.of();

@@ -207,8 +207,8 @@ public final class GdbServer implements AutoCloseable {
 
   private void receive(PacketStream packets) throws IOException {
     synchronized (this) {
-      if (!waiting) {
-        debugger.attach(this::stopped);
+      if (!waiting && !debugger.attach(this::stopped)) {
+        return;
       }
       waiting = false;
     }
@@ -223,9 +223,14 @@ public final class GdbServer implements AutoCloseable {
 
   private RegisterLayout layout() {
     // Before its first instruction, a kernel for 64 bits may be about to leave a mode of 32.
-    return machine.vcpu(0).instructions() == 0
-        ? RegisterLayout.X86_64
-        : RegisterLayout.of(machine.vcpu(0).state());
+    machine.engineLock().lock();
+    try {
+      return machine.statistics().instructions() == 0
+          ? RegisterLayout.X86_64
+          : RegisterLayout.of(machine.vcpu(0).state());
+    } finally {
+      machine.engineLock().unlock();
+    }
   }
 
   private void leave() {

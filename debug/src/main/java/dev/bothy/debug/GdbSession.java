@@ -116,7 +116,7 @@ final class GdbSession {
           case PacketStream.Interrupt _ -> interrupt();
           case PacketStream.Garbage _ -> packets.send(MEANINGLESS);
           case PacketStream.Command command -> {
-            if (!obey(command)) {
+            if (!obeyUndisturbed(command)) {
               return;
             }
           }
@@ -186,6 +186,16 @@ final class GdbSession {
   }
 
   // Commands.
+
+  /** The processors stay the same ones meanwhile, unless gdb itself wants others. */
+  private boolean obeyUndisturbed(PacketStream.Command command) throws IOException {
+    machine.engineLock().lock();
+    try {
+      return obey(command);
+    } finally {
+      machine.engineLock().unlock();
+    }
+  }
 
   /** Does what gdb says; false if this was the last. */
   private boolean obey(PacketStream.Command command) throws IOException {

@@ -83,7 +83,10 @@ class GdbKernelTest {
     try (Machine machine = new Machine(options);
         GdbServer server =
             GdbServer.atPort(
-                machine, new Monitor(machine, List::of, List::of), 0, Optional.empty())) {
+                machine,
+                new Monitor(machine, List::of, List::of, new TestEngines(machine)),
+                0,
+                Optional.empty())) {
       machine.start();
       server.start();
       debug(machine, server);

@@ -61,7 +61,11 @@ class GdbServerTest {
                 },
                 value -> {}));
     server =
-        GdbServer.atPort(machine, new Monitor(machine, List::of, List::of), 0, Optional.empty());
+        GdbServer.atPort(
+            machine,
+            new Monitor(machine, List::of, List::of, new TestEngines(machine)),
+            0,
+            Optional.empty());
     machine.start();
     server.start();
     awaitCounting();
@@ -206,6 +210,25 @@ class GdbServerTest {
       assertEquals(all, client.ask("g"));
     }
     awaitCounting();
+  }
+
+  @Test
+  void breakpointsHoldWhenGdbChangesTheEngine() throws Exception {
+    try (Client client = new Client()) {
+      assertEquals("OK", client.ask("Z0,100006,1"));
+      for (String engine : List.of("translator", "interpreter")) {
+        assertEquals("OK", client.ask("qRcmd," + hex("engine " + engine)));
+        assertEquals(engine, machine.engine());
+        client.send("vCont;c");
+        assertEquals("T05thread:1;", client.receive());
+        assertEquals("ebf8", client.ask("m100006,2"));
+      }
+    }
+    awaitCounting();
+  }
+
+  private static String hex(String text) {
+    return HexFormat.of().formatHex(text.getBytes(StandardCharsets.US_ASCII));
   }
 
   @Test
@@ -371,7 +394,10 @@ class GdbServerTest {
     Path path = folder.resolve("gdb");
     try (GdbServer other =
         GdbServer.atSocket(
-            machine, new Monitor(machine, List::of, List::of), path, Optional.empty())) {
+            machine,
+            new Monitor(machine, List::of, List::of, new TestEngines(machine)),
+            path,
+            Optional.empty())) {
       assertEquals(path.toString(), other.target());
       assertTrue(path.toFile().exists());
     }

@@ -32,7 +32,9 @@ class MonitorTest {
   void start() throws Exception {
     guest = new SmallGuest(InterpreterEngine::new, 2, false);
     guest.awaitWarm();
-    monitor = new Monitor(guest.machine, () -> List.of("a disk"), List::of);
+    monitor =
+        new Monitor(
+            guest.machine, () -> List.of("a disk"), List::of, new TestEngines(guest.machine));
   }
 
   @AfterEach
@@ -142,11 +144,39 @@ class MonitorTest {
         "dump-memory a 0 0",
         "dump-memory a x 1",
         "dump-memory a 0x 1",
-        "dump-memory \0"
+        "dump-memory \0",
+        "engine",
+        "engine quux",
+        "engine translator soon",
+        "engine translator force force"
       })
   void refusesInOneLine(String line) {
     String message = assertThrows(MonitorException.class, () -> monitor.run(line)).getMessage();
     assertFalse(message.isBlank() || message.contains("\n"), message);
+  }
+
+  @Test
+  void changesTheEngineOfARunningMachine() throws Exception {
+    assertTrue(monitor.run("info engine").startsWith("interpreter runs"));
+    long rounds = guest.rounds();
+    for (String engine : List.of("translator", "interpreter", "translator")) {
+      assertEquals("", monitor.run("engine " + engine));
+      assertTrue(monitor.run("info engine").startsWith(engine + " runs"));
+      guest.awaitMoreRounds(rounds);
+      rounds = guest.rounds();
+      assertTrue(monitor.run("info registers").contains("processor 1: runs"));
+    }
+    assertEquals(3, guest.machine.statistics().exits().get("engineChanges"));
+  }
+
+  @Test
+  void changesTheEngineOfAPausedMachine() throws Exception {
+    monitor.run("pause");
+    final long rounds = guest.rounds();
+    monitor.run("engine translator");
+    assertEquals(rounds, guest.rounds());
+    monitor.run("resume");
+    guest.awaitMoreRounds(rounds);
   }
 
   @Test

@@ -44,7 +44,11 @@ final class SmallGuest implements AutoCloseable {
                 .withCpus(cpus)
                 .withDebugExit(true));
     server =
-        GdbServer.atPort(machine, new Monitor(machine, List::of, List::of), 0, Optional.empty());
+        GdbServer.atPort(
+            machine,
+            new Monitor(machine, List::of, List::of, new TestEngines(machine)),
+            0,
+            Optional.empty());
     if (waits) {
       server.holdMachine();
     }

@@ -12,7 +12,10 @@ import java.util.Optional;
 
 /** Why /dev/kvm cannot be opened, and what to do about it. */
 final class DeviceRefusal {
+  private static final int ENOMEM = 12;
   private static final int EBUSY = 16;
+  private static final int ENFILE = 23;
+  private static final int EMFILE = 24;
   private static final int ENODEV = 19;
 
   private DeviceRefusal() {}
@@ -24,9 +27,24 @@ final class DeviceRefusal {
       case FileCalls.EACCES, FileCalls.EPERM ->
           "you may not use " + device + ": " + permission(device);
       case ENODEV, FileCalls.ENXIO -> device + " has no KVM behind it: " + load();
-      case EBUSY -> device + " is busy: another hypervisor has the processor; end it";
+      case EBUSY -> busy(device);
       default -> device + " cannot be opened: " + FileCalls.message(error);
     };
+  }
+
+  /** Why a device that is open makes no machine. */
+  static String ofMachine(Path device, int error) {
+    return switch (error) {
+      case EBUSY -> busy(device);
+      case ENOMEM -> device + " makes no machine: the kernel has no memory left; end something";
+      case EMFILE, ENFILE ->
+          device + " makes no machine: too many files are open; raise the limit ('ulimit -n')";
+      default -> device + " makes no machine: " + FileCalls.message(error);
+    };
+  }
+
+  private static String busy(Path device) {
+    return device + " is busy: another hypervisor has the processor; end it";
   }
 
   private static String load() {

@@ -45,10 +45,21 @@ final class KvmDevice implements AutoCloseable {
           new Need(KVM_CAP_ADJUST_CLOCK, "a paravirtual clock that can be set"),
           new Need(KVM_CAP_IMMEDIATE_EXIT, "immediate exits (Linux 4.13)"));
 
+  /** Who answers requests; a test may stand for the kernel. Any thread. */
+  @FunctionalInterface
+  interface Kernel {
+    /** As {@link DeviceCalls#ioctl}. */
+    int ioctl(int descriptor, long request, long argument);
+  }
+
+  private final Kernel kernel;
+  private final Path path;
   private final int descriptor;
   private final int runSize;
 
-  private KvmDevice(int descriptor, int runSize) {
+  private KvmDevice(Kernel kernel, Path path, int descriptor, int runSize) {
+    this.kernel = kernel;
+    this.path = path;
     this.descriptor = descriptor;
     this.runSize = runSize;
   }
@@ -65,6 +76,11 @@ final class KvmDevice implements AutoCloseable {
 
   /** As {@link #open()}, of another name. */
   static KvmDevice open(Path path) {
+    return open(path, DeviceCalls::ioctl);
+  }
+
+  /** As {@link #open()}, of another name and another kernel. */
+  static KvmDevice open(Path path, Kernel kernel) {
     String architecture = System.getProperty("os.arch");
     if (!FileCalls.available()) {
       throw new KvmException("KVM needs Linux and calls into the C library");
@@ -77,19 +93,24 @@ final class KvmDevice implements AutoCloseable {
       throw new KvmException(DeviceRefusal.of(path, -descriptor));
     }
     try {
-      int version = DeviceCalls.ioctl(descriptor, KVM_GET_API_VERSION, 0);
+      int version = kernel.ioctl(descriptor, KVM_GET_API_VERSION, 0);
       if (version < 0) {
         throw new KvmException(path + " is not KVM's device");
       }
       if (version != KVM_API_VERSION) {
         throw new KvmException(
-            path + " has version " + version + " of KVM's interface, not " + KVM_API_VERSION);
+            path
+                + " has version "
+                + version
+                + " of KVM's interface, not "
+                + KVM_API_VERSION
+                + ": use a kernel since 2.6.22");
       }
-      int runSize = DeviceCalls.ioctl(descriptor, KVM_GET_VCPU_MMAP_SIZE, 0);
+      int runSize = kernel.ioctl(descriptor, KVM_GET_VCPU_MMAP_SIZE, 0);
       if (runSize < KvmRun.Internal.DATA + 16 * 8) {
         throw KvmException.of("KVM_GET_VCPU_MMAP_SIZE", runSize);
       }
-      KvmDevice device = new KvmDevice(descriptor, runSize);
+      KvmDevice device = new KvmDevice(kernel, path, descriptor, runSize);
       List<String> missing = new ArrayList<>();
       for (Need need : NEEDS) {
         if (device.extension(need.extension) == 0) {
@@ -109,7 +130,12 @@ final class KvmDevice implements AutoCloseable {
 
   /** What the kernel says of one of the KVM_CAP_ constants: 0 if it does not have it. */
   int extension(int number) {
-    return Math.max(0, DeviceCalls.ioctl(descriptor, KVM_CHECK_EXTENSION, number));
+    return Math.max(0, kernel.ioctl(descriptor, KVM_CHECK_EXTENSION, number));
+  }
+
+  /** A request to something that this device has made: what it answers, or a negative error. */
+  int ask(int made, long request, long argument) {
+    return kernel.ioctl(made, request, argument);
   }
 
   /** Bytes that a vCPU shares with its thread. */
@@ -119,9 +145,9 @@ final class KvmDevice implements AutoCloseable {
 
   /** Makes a machine; the descriptor is the caller's to close. */
   int createMachine() {
-    int machine = DeviceCalls.ioctl(descriptor, KVM_CREATE_VM, 0);
+    int machine = kernel.ioctl(descriptor, KVM_CREATE_VM, 0);
     if (machine < 0) {
-      throw KvmException.of("KVM_CREATE_VM", machine);
+      throw new KvmException(DeviceRefusal.ofMachine(path, -machine));
     }
     return machine;
   }
@@ -132,7 +158,7 @@ final class KvmDevice implements AutoCloseable {
       for (int rows = 128; ; rows *= 2) {
         MemorySegment list = arena.allocate(KvmCpuid2.SIZE + (long) rows * KvmCpuidEntry2.SIZE, 8);
         list.set(ValueLayout.JAVA_INT, KvmCpuid2.NENT, rows);
-        int result = DeviceCalls.ioctl(descriptor, KVM_GET_SUPPORTED_CPUID, list.address());
+        int result = kernel.ioctl(descriptor, KVM_GET_SUPPORTED_CPUID, list.address());
         if (result >= 0) {
           return CpuidTable.of(list);
         }
@@ -148,7 +174,7 @@ final class KvmDevice implements AutoCloseable {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment list = arena.allocate(KvmMsrList.SIZE + 4L * MSR_LIMIT, 8);
       list.set(ValueLayout.JAVA_INT, KvmMsrList.NMSRS, MSR_LIMIT);
-      int result = DeviceCalls.ioctl(descriptor, KVM_GET_MSR_INDEX_LIST, list.address());
+      int result = kernel.ioctl(descriptor, KVM_GET_MSR_INDEX_LIST, list.address());
       if (result < 0) {
         throw KvmException.of("KVM_GET_MSR_INDEX_LIST", result);
       }

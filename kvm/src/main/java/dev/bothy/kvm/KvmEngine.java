@@ -43,6 +43,12 @@ public final class KvmEngine implements Engine {
 
   private static final int PAGE = 4096;
 
+  /** Of CPUID, with {@link #AUTOMATIC_IBRS} in EAX. */
+  private static final int SPECULATION = 0x8000_0021;
+
+  private static final int AUTOMATIC_IBRS = 1 << 8;
+  private static final long EFER_AUTOMATIC_IBRS = 1 << 21;
+
   /** Registers of the local APIC and of time, which are the machine's: exits. */
   private static final List<Integer> INTERCEPTED =
       List.of(MsrList.TSC, MsrList.TSC_ADJUST, MsrList.APIC_BASE, MsrList.TSC_DEADLINE);
@@ -69,6 +75,9 @@ public final class KvmEngine implements Engine {
   private HostMemory resetPage;
   private MsrList msrs;
 
+  /** Of every vCPU, once there is one. */
+  private int tscKhz;
+
   /** What guest time was ahead of the host's when the paravirtual clock was set; guarded. */
   private OptionalLong clockOffset = OptionalLong.empty();
 
@@ -87,15 +96,24 @@ public final class KvmEngine implements Engine {
    */
   public KvmEngine(
       Environment environment, IntFunction<List<CpuidLeaf>> cpuid, LocalApics localApics) {
-    if (environment.deterministic()) {
-      throw new KvmException(
-          "KVM counts no instructions: give another engine, or the host's clock");
-    }
+    this(environment, cpuid, localApics, KvmDevice.open());
+  }
+
+  /** With a device of its own, which it closes. */
+  KvmEngine(
+      Environment environment,
+      IntFunction<List<CpuidLeaf>> cpuid,
+      LocalApics localApics,
+      KvmDevice device) {
     this.environment = environment;
     this.cpuid = cpuid;
-    device = KvmDevice.open();
+    this.device = device;
     int made = -1;
     try {
+      if (environment.deterministic()) {
+        throw new KvmException(
+            "KVM counts no instructions: give another engine, or the host's clock");
+      }
       int most = device.extension(KVM_CAP_MAX_VCPUS);
       if (environment.cpus() > most) {
         throw new KvmException("this KVM runs at most " + most + " processors a machine");
@@ -168,10 +186,14 @@ public final class KvmEngine implements Engine {
       region.set(JAVA_LONG, KvmUserspaceMemoryRegion.GUEST_PHYS_ADDR, memory.start());
       region.set(JAVA_LONG, KvmUserspaceMemoryRegion.MEMORY_SIZE, memory.length());
       region.set(JAVA_LONG, KvmUserspaceMemoryRegion.USERSPACE_ADDR, memory.hostAddress());
-      request(
-          "memory at 0x" + Long.toHexString(memory.start()) + ": KVM_SET_USER_MEMORY_REGION",
-          KVM_SET_USER_MEMORY_REGION,
-          region.address());
+      int result = device.ask(machine, KVM_SET_USER_MEMORY_REGION, region.address());
+      if (result < 0) {
+        throw new KvmException(
+            String.format(
+                "KVM does not take %d KiB of memory at 0x%x (%s): give the machine less memory, or"
+                    + " another engine",
+                memory.length() >> 10, memory.start(), FileCalls.message(-result)));
+      }
     }
   }
 
@@ -206,7 +228,7 @@ public final class KvmEngine implements Engine {
 
   /** A request to the machine. */
   void request(String name, long request, long argument) {
-    int result = DeviceCalls.ioctl(machine, request, argument);
+    int result = device.ask(machine, request, argument);
     if (result < 0) {
       throw KvmException.of(name, result);
     }
@@ -234,7 +256,7 @@ public final class KvmEngine implements Engine {
       throw KvmException.of("KVM_CREATE_VCPU", vcpu);
     }
     try {
-      int tscKhz = tscRate(vcpu);
+      tscKhz = tscRate(vcpu);
       CpuidTable table = table(index, tscKhz);
       try (Arena arena = Arena.ofConfined()) {
         int result = DeviceCalls.ioctl(vcpu, KVM_SET_CPUID2, table.toSegment(arena).address());
@@ -270,6 +292,24 @@ public final class KvmEngine implements Engine {
       throw KvmException.of("KVM_GET_TSC_KHZ", khz);
     }
     return khz;
+  }
+
+  @Override
+  public List<CpuidLeaf> cpuid(int index) {
+    return table(index, tscKhz).leaves();
+  }
+
+  /**
+   * The bits of EFER that a state from another engine may bring: not automatic IBRS where the
+   * host's processor does not have it, which changes nothing but how it speculates.
+   */
+  long settableEfer() {
+    boolean automaticIbrs =
+        supported
+            .find(SPECULATION, 0)
+            .map(leaf -> (leaf.eax() & AUTOMATIC_IBRS) != 0)
+            .orElse(false);
+    return automaticIbrs ? -1 : ~EFER_AUTOMATIC_IBRS;
   }
 
   /** The reset vector's page is what the board has there. */

@@ -1,6 +1,7 @@
 package dev.bothy.kvm;
 
 import dev.bothy.core.cpu.CpuidLeaf;
+import dev.bothy.host.FileCalls;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -101,7 +102,9 @@ public final class KvmHost {
 
   /** Why no machine can be made here, and what to do about it; empty if one can. */
   public static Optional<String> refusal() {
-    try (KvmDevice _ = KvmDevice.open()) {
+    try (KvmDevice device = KvmDevice.open()) {
+      // Another hypervisor's processor is noticed only here.
+      FileCalls.close(device.createMachine());
       return Optional.empty();
     } catch (KvmException e) {
       return Optional.of(e.getMessage());

@@ -136,10 +136,7 @@ final class KvmVcpu implements Vcpu {
     msrExits = new MsrExits(run, apic, state, tsc);
     signal = new VcpuSignal(descriptor, run);
     enter = new DeviceCalls.Repeated(descriptor, KVM_RUN, 0);
-    reset();
-    if (kernelApic != null) {
-      apic.moveTo(kernelApic);
-    }
+    clear();
   }
 
   @Override
@@ -552,11 +549,31 @@ final class KvmVcpu implements Vcpu {
 
   @Override
   public void reset() {
+    clear();
+    apic.setTscOffset(0);
+  }
+
+  private void clear() {
     ResetValues.reset(state, index);
     replaced();
     signals.set(0);
-    apic.setTscOffset(0);
     engine.fillResetPage();
+  }
+
+  @Override
+  public void takeApic() {
+    if (kernelApic != null) {
+      apic.moveTo(kernelApic);
+    }
+  }
+
+  @Override
+  public void settle() {
+    if (state.getInt32(CpuState.PENDING_DEBUG) != 0) {
+      throw new KvmException("processor " + index + " is about to trap: try again");
+    }
+    // It stays lent: the counter and what else goes with time is set when the vCPU runs.
+    transfer.load(apic);
   }
 
   /** The state is another one: nothing of what was under way is left. */
@@ -585,6 +602,7 @@ final class KvmVcpu implements Vcpu {
   @Override
   public void load(StateReader in) throws StateException {
     state.load(in);
+    state.set(CpuState.EFER, state.get(CpuState.EFER) & engine.settableEfer());
     replaced();
     signals.set(0);
     apic.setTscOffset(state.get(CpuState.TSC_OFFSET));

@@ -130,6 +130,7 @@ final class ProbeGuest implements AutoCloseable {
     }
     try {
       vcpu = engine.createVcpu(0, apic);
+      vcpu.takeApic();
     } catch (RuntimeException e) {
       engine.close();
       memory.close();

@@ -430,6 +430,7 @@ class KernelApicTest {
     ScriptedApic secondApic = new ScriptedApic();
     try (TinyMachine machine = machine();
         Vcpu second = machine.engine.createVcpu(1, secondApic)) {
+      second.takeApic();
       secondApic.events = second;
       machine.codeAt(0x5000, 0xba, 0xf8, 0x03, 0xb0, 's', 0xee, 0xfa, 0xf4); // mov dx; out; hlt
       Guest guest = new Guest(machine).enable().set(COMMAND_HIGH, 1 << 24).set(COMMAND, 0x4500);

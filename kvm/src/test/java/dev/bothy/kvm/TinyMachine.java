@@ -81,6 +81,7 @@ final class TinyMachine implements AutoCloseable {
             index -> cpuid,
             localApics);
     cpu = engine.createVcpu(0, apic);
+    cpu.takeApic();
     apic.events = cpu;
   }
 

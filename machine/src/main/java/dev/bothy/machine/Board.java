@@ -24,6 +24,8 @@ import dev.bothy.device.serial.SerialOutput;
 import dev.bothy.device.serial.Uart16550;
 import dev.bothy.device.timer.Pit;
 import dev.bothy.device.timer.Rtc;
+import dev.bothy.device.virtio.VirtioPci;
+import dev.bothy.device.virtio.VirtioRng;
 import dev.bothy.machine.acpi.AcpiTables;
 import dev.bothy.machine.boot.BootEnvironment;
 import java.util.ArrayList;
@@ -69,6 +71,7 @@ final class Board {
 
   private final GuestMemory memory;
   private final int cpus;
+  private final List<PciCard> cards;
   private final boolean firmwareConfiguration;
   private final ApicBus apics;
   private final InterruptRouter router;
@@ -97,6 +100,7 @@ final class Board {
       Requests requests) {
     this.memory = memory;
     this.cpus = options.cpus();
+    cards = options.cards();
     // Guests that end with a status, or want test devices, are conformance guests: they ask this
     // device for the number of processors.
     firmwareConfiguration = options.debugExit() || options.testDevice();
@@ -169,10 +173,13 @@ final class Board {
     }
   }
 
-  /**
-   * Puts a PCI function into the next free place and wires its interrupt pin; before the machine
-   * starts.
-   */
+  /** Makes the machine's PCI functions, and the entropy device behind them; before it starts. */
+  void addCards(PciCard.Host host) {
+    cards.forEach(card -> add(card.create(host)));
+    add(new VirtioPci(new VirtioRng(memory, host.reproducible())));
+  }
+
+  /** Puts a PCI function into the next free place and wires its interrupt pin. */
   void add(PciFunction card) {
     int number = pci.functions().size() - 1;
     int slots = PciHost.DEVICES - 1;

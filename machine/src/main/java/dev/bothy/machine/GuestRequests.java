@@ -4,7 +4,7 @@ package dev.bothy.machine;
 record GuestRequests(Machine machine) implements Board.Requests {
   @Override
   public void powerOff() {
-    machine.finish(new MachineExit.PoweredOff());
+    machine.stop(new MachineExit.PoweredOff());
   }
 
   @Override
@@ -14,6 +14,6 @@ record GuestRequests(Machine machine) implements Board.Requests {
 
   @Override
   public void debugExit(int code) {
-    machine.finish(new MachineExit.DebugExit(code));
+    machine.stop(new MachineExit.DebugExit(code));
   }
 }

@@ -1,15 +1,12 @@
 package dev.bothy.machine;
 
 import dev.bothy.core.AddressSpace;
-import dev.bothy.core.Engine;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.interrupt.LocalApic;
 import dev.bothy.device.serial.Uart16550;
-import dev.bothy.device.virtio.VirtioPci;
-import dev.bothy.device.virtio.VirtioRng;
 import dev.bothy.machine.boot.BootEnvironment;
 import dev.bothy.machine.boot.BootException;
 import dev.bothy.machine.boot.BootState;
@@ -24,8 +21,8 @@ import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.Lock;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.function.Supplier;
 
 /**
  * One x86-64 PC: RAM, board, and one platform thread a vCPU. Several live in one process and share
@@ -42,11 +39,13 @@ public final class Machine implements AutoCloseable {
   private final AddressSpace mmio = new AddressSpace("mmio");
   private final GuestClock clock;
   private final Board board;
-  private final Engine engine;
-  private final List<Vcpu> vcpus = new ArrayList<>();
+  private final Processors processors;
   private final List<VcpuThread> threads = new ArrayList<>();
   private final MachineDebugger debugger;
   private final TimedOutput serialOutput;
+
+  /** Taken before the other one: by those who need the vCPUs to stay the same ones. */
+  private final ReentrantLock engineLock = new ReentrantLock();
 
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition changed = lock.newCondition();
@@ -92,7 +91,6 @@ public final class Machine implements AutoCloseable {
     memory = new GuestMemory(options.memory());
     serialOutput = new TimedOutput(options.serial());
     Board wired = null;
-    Engine made = null;
     try {
       clock =
           options.nanosPerInstruction() > 0
@@ -100,34 +98,17 @@ public final class Machine implements AutoCloseable {
               : new HostClock(options.name(), e -> fail("a timer of the machine failed", e));
       wired = new Board(options, memory, ports, mmio, clock, serialOutput, new GuestRequests(this));
       board = wired;
-      addCards();
-      made =
-          options
-              .engine()
-              .create(
-                  new Engine.Environment(
-                      memory,
-                      ports,
-                      mmio,
-                      clock,
-                      options.model(),
-                      options.cpus(),
-                      clock instanceof CountedClock,
-                      this::wake));
-      engine = made;
-      engine.apics().ifPresent(board.apics()::moveTo);
+      boolean reproducible = clock instanceof CountedClock;
+      board.addCards(
+          new PciCard.Host(memory, clock, options.cpus(), reproducible, this::pauseSoon));
+      processors =
+          new Processors(
+              options, memory, ports, mmio, clock, cpu -> threads.get(cpu).wake(), board.apics());
       for (int i = 0; i < options.cpus(); i++) {
-        Vcpu vcpu = engine.createVcpu(i, board.apics().localApic(i));
-        vcpus.add(vcpu);
-        board.apics().connect(i, vcpu);
-        threads.add(new VcpuThread(this, i, vcpu, clock));
+        threads.add(new VcpuThread(this, i, processors.socket(i), clock));
       }
-      debugger = engine.debugging().map(d -> new MachineDebugger(this, d)).orElse(null);
+      debugger = new MachineDebugger(this, processors.engine().debugging());
     } catch (Throwable e) {
-      vcpus.forEach(Vcpu::close);
-      if (made != null) {
-        made.close();
-      }
       if (wired != null) {
         wired.close();
       }
@@ -136,25 +117,10 @@ public final class Machine implements AutoCloseable {
     }
   }
 
-  private void addCards() {
-    boolean reproducible = clock instanceof CountedClock;
-    PciCard.Host host =
-        new PciCard.Host(
-            memory,
-            clock,
-            options.cpus(),
-            reproducible,
-            () -> {
-              // Before anybody is told: whoever wants it to go on then is not overtaken.
-              wantPause();
-              Thread.ofVirtual().start(this::bringToStand);
-            });
-    options.cards().forEach(card -> board.add(card.create(host)));
-    board.add(new VirtioPci(new VirtioRng(memory, reproducible)));
-  }
-
-  private void wake(int vcpu) {
-    threads.get(vcpu).wake();
+  private void pauseSoon() {
+    // Before anybody is told: whoever wants it to go on then is not overtaken.
+    wantPause();
+    Thread.ofVirtual().start(this::bringToStand);
   }
 
   /**
@@ -166,17 +132,13 @@ public final class Machine implements AutoCloseable {
   public void start() throws BootException {
     lock.lock();
     try {
-      requireOff();
+      if (closed || powered || end != null) {
+        throw new IllegalStateException("the machine has been started before");
+      }
       powerOn();
       startThreads();
     } finally {
       lock.unlock();
-    }
-  }
-
-  private void requireOff() {
-    if (closed || powered || end != null) {
-      throw new IllegalStateException("the machine has been started before");
     }
   }
 
@@ -210,11 +172,11 @@ public final class Machine implements AutoCloseable {
     memoryUsed = true;
     BootEnvironment environment = board.reset();
     BootState state = options.boot().load(environment);
-    for (Vcpu vcpu : vcpus) {
+    for (Vcpu vcpu : processors.all()) {
       vcpu.reset();
       Board.setMemoryTypes(vcpu.state());
     }
-    state.apply(vcpus.getFirst().state());
+    state.apply(vcpu(0).state());
   }
 
   /**
@@ -258,13 +220,54 @@ public final class Machine implements AutoCloseable {
    * Does {@code look} while no vCPU runs and guest time stands; then all is as it would be without.
    * Not to be called after {@link #close}.
    */
-  public <T> T whileStanding(Supplier<T> look) {
+  public <T, E extends Exception> T whileStanding(Look<T, E> look) throws E {
+    engineLock.lock();
     change(() -> looks++);
     try {
       bringToStand();
-      return look.get();
+      return look.look();
     } finally {
       change(() -> looks--);
+      engineLock.unlock();
+    }
+  }
+
+  /**
+   * Lets another engine run the machine from now on, whether it runs, stands or is off. RAM,
+   * devices and what CPUID has shown stay; guest time stands for the millisecond in which
+   * processors' state moves. Nobody is to use {@link #vcpu} without {@link #engineLock}, nor to
+   * write to {@link #memory}, meanwhile.
+   *
+   * @param regardless true: also if the guest has been shown what the other engine lacks
+   * @return true if the guest believes that it need not mitigate something, and now should
+   * @throws EngineChangeException if that engine cannot take over; the machine goes on as before
+   */
+  public boolean changeEngine(EngineFactory factory, boolean regardless)
+      throws EngineChangeException {
+    return EngineChange.run(this, processors, debugger, factory, regardless);
+  }
+
+  /** While held, the engine stays, and the vCPUs with it. */
+  public Lock engineLock() {
+    return engineLock;
+  }
+
+  /** The name of the engine that runs it now. */
+  public String engine() {
+    return processors.engine().name();
+  }
+
+  /** Does {@code work} with the lock, and when all have come to the gate if they are to. */
+  <T> T unlessEnded(Look<T, EngineChangeException> work) throws EngineChangeException {
+    lock.lock();
+    try {
+      awaitStanding();
+      if (closed || end != null) {
+        throw new EngineChangeException("the machine has ended", false, null);
+      }
+      return work.look();
+    } finally {
+      lock.unlock();
     }
   }
 
@@ -317,7 +320,7 @@ public final class Machine implements AutoCloseable {
   /** Presses the reset button: the machine restarts, or ends if it is not to. */
   public void reset() {
     if (!options.reboot()) {
-      finish(new MachineExit.Reset());
+      stop(new MachineExit.Reset());
       return;
     }
     change(() -> resetWanted = true);
@@ -330,15 +333,11 @@ public final class Machine implements AutoCloseable {
 
   /** Ends the machine as {@link MachineExit.Stopped}, unless it has ended. Returns at once. */
   public void stop() {
-    finish(new MachineExit.Stopped());
+    stop(new MachineExit.Stopped());
   }
 
   /** Ends the machine for {@code reason}, unless it has ended. Returns at once. */
   public void stop(MachineExit reason) {
-    finish(reason);
-  }
-
-  void finish(MachineExit reason) {
     lock.lock();
     try {
       if (end == null) {
@@ -352,7 +351,7 @@ public final class Machine implements AutoCloseable {
   }
 
   void fail(String what, Throwable cause) {
-    finish(new MachineExit.HostError(what + ": " + cause, cause));
+    stop(new MachineExit.HostError(what + ": " + cause, cause));
   }
 
   /** Brings all vCPU threads to the gate, unless they have ended. The lock is held. */
@@ -360,7 +359,7 @@ public final class Machine implements AutoCloseable {
     updateAttention();
     // What a processor has in native memory may be gone when none is left.
     for (int i = 0; live > 0 && i < threads.size(); i++) {
-      vcpus.get(i).kick();
+      processors.all().get(i).kick();
       threads.get(i).wake();
     }
   }
@@ -533,9 +532,9 @@ public final class Machine implements AutoCloseable {
     return memory;
   }
 
-  /** Processor {@code index}, whose state is current only while the machine is paused. */
+  /** Processor {@code index}: current while paused, until the next {@link #changeEngine}. */
   public Vcpu vcpu(int index) {
-    return vcpus.get(index);
+    return processors.all().get(index);
   }
 
   /** What answers at its ports; and at addresses of memory that are not RAM. */
@@ -550,7 +549,7 @@ public final class Machine implements AutoCloseable {
 
   /** By which it can be debugged; empty if its engine cannot. */
   public Optional<MachineDebugger> debugger() {
-    return Optional.ofNullable(debugger);
+    return debugger.possible() ? Optional.of(debugger) : Optional.empty();
   }
 
   public MachineOptions options() {
@@ -565,21 +564,22 @@ public final class Machine implements AutoCloseable {
   /** What it has done so far; also after it ended, but not after {@link #close}. */
   public MachineStatistics statistics() {
     Map<String, Long> exits = new TreeMap<>();
-    long instructions = 0;
-    for (int i = 0; i < vcpus.size(); i++) {
-      instructions += vcpus.get(i).instructions();
-      threads.get(i).exits().forEach((kind, count) -> exits.merge(kind, count, Long::sum));
-      vcpus.get(i).counters().forEach((kind, count) -> exits.merge(kind, count, Long::sum));
+    threads.forEach(thread -> thread.count(exits));
+    lock.lock();
+    try {
+      processors.count(exits);
+      long until = endedAt != 0 ? endedAt : System.nanoTime();
+      return new MachineStatistics(
+          engine(),
+          processors.instructions(),
+          exits,
+          MachineStatistics.accesses(spaces()),
+          startedAt == 0 ? 0 : until - startedAt,
+          ProcessHandle.current().info().totalCpuDuration().map(Duration::toNanos).orElse(0L),
+          serialOutput.first().stream().map(at -> at - startedAt).findFirst());
+    } finally {
+      lock.unlock();
     }
-    long until = endedAt != 0 ? endedAt : System.nanoTime();
-    return new MachineStatistics(
-        engine.name(),
-        instructions,
-        exits,
-        MachineStatistics.accesses(spaces()),
-        startedAt == 0 ? 0 : until - startedAt,
-        ProcessHandle.current().info().totalCpuDuration().map(Duration::toNanos).orElse(0L),
-        serialOutput.first().stream().map(at -> at - startedAt).findFirst());
   }
 
   /**
@@ -613,7 +613,7 @@ public final class Machine implements AutoCloseable {
       memoryUsed = true;
       if (!powered) {
         board.reset();
-        vcpus.forEach(Vcpu::reset);
+        processors.all().forEach(Vcpu::reset);
       } else {
         requireStanding();
       }
@@ -664,7 +664,7 @@ public final class Machine implements AutoCloseable {
     List<Stateful> all = new ArrayList<>();
     all.add(clock);
     all.addAll(board.stateful());
-    all.addAll(vcpus);
+    all.addAll(processors.all());
     return all;
   }
 
@@ -683,13 +683,12 @@ public final class Machine implements AutoCloseable {
     } finally {
       lock.unlock();
     }
-    finish(new MachineExit.Stopped());
+    stop(new MachineExit.Stopped());
     threads.forEach(VcpuThread::join);
     clock.close();
     board.pause();
     board.close();
-    vcpus.forEach(Vcpu::close);
-    engine.close();
+    processors.close();
     memory.close();
   }
 }

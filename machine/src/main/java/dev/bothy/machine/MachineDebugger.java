@@ -1,8 +1,10 @@
 package dev.bothy.machine;
 
 import dev.bothy.core.Debugging;
+import dev.bothy.core.Engine;
 import dev.bothy.core.StopCause;
 import dev.bothy.core.StopPoints;
+import java.util.Optional;
 
 /**
  * A machine as a debugger handles it, one debugger at a time: it holds vCPUs, lets them go on or
@@ -23,28 +25,62 @@ public final class MachineDebugger {
   private static final long ALL = -1;
 
   private final Machine machine;
-  private final Debugging engine;
+
+  /** What the engine does for it, or null if it cannot be debugged. */
+  private volatile Debugging engine;
+
+  private StopPoints points = StopPoints.NONE;
   private volatile Listener listener;
   private volatile long stepping;
   private volatile boolean holding;
 
-  MachineDebugger(Machine machine, Debugging engine) {
+  MachineDebugger(Machine machine, Optional<Debugging> engine) {
     this.machine = machine;
-    this.engine = engine;
+    this.engine = engine.orElse(null);
+  }
+
+  /** True if the present engine can be debugged. */
+  boolean possible() {
+    return engine != null;
+  }
+
+  /** Throws if there is a debugger, for whom {@code next} does nothing. */
+  synchronized void requireFollowing(Engine next) throws EngineChangeException {
+    if (listener != null && next.debugging().isEmpty()) {
+      throw new EngineChangeException(
+          "a debugger has the machine, and engine "
+              + next.name()
+              + " cannot be debugged: detach it first",
+          false,
+          null);
+    }
+  }
+
+  /** The vCPUs, which all stand, are those of {@code next} from now on. */
+  synchronized void follow(Engine next) {
+    engine = next.debugging().orElse(null);
+    if (listener != null) {
+      engine.stopAt(points);
+    }
   }
 
   /**
    * Holds all vCPUs from now on; does not wait for them. A machine may be held before it is
    * started.
    *
+   * @return false if the machine's engine cannot be debugged, any more
    * @throws IllegalStateException if there is a debugger
    */
-  public synchronized void attach(Listener debugger) {
+  public synchronized boolean attach(Listener debugger) {
     if (listener != null) {
       throw new IllegalStateException("the machine has a debugger");
     }
+    if (engine == null) {
+      return false;
+    }
     listener = debugger;
     holdAll();
+    return true;
   }
 
   /** Holds all vCPUs, and returns when they stand. */
@@ -66,8 +102,9 @@ public final class MachineDebugger {
   }
 
   /** From now on vCPUs, which all stand, stop there. */
-  public void stopAt(StopPoints points) {
-    engine.stopAt(points);
+  public synchronized void stopAt(StopPoints wanted) {
+    points = wanted;
+    engine.stopAt(wanted);
   }
 
   /**
@@ -80,9 +117,10 @@ public final class MachineDebugger {
 
   /** The debugger, at whose command all vCPUs stand, goes; they go on as if it had never been. */
   public synchronized void detach() {
-    if (stands()) {
+    if (engine != null && stands()) {
       engine.end();
     }
+    points = StopPoints.NONE;
     stepping = 0;
     holding = false;
     listener = null;

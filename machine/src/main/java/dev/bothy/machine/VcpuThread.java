@@ -5,7 +5,6 @@ import dev.bothy.core.StopCause;
 import dev.bothy.core.Vcpu;
 import dev.bothy.host.Uninterrupted;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.locks.LockSupport;
 
 /**
@@ -19,7 +18,7 @@ final class VcpuThread {
 
   private final Machine machine;
   private final int index;
-  private final Vcpu vcpu;
+  private final CpuSocket socket;
   private final GuestClock clock;
   private final Thread thread;
 
@@ -29,10 +28,10 @@ final class VcpuThread {
   /** Under the test clock: pause before this instruction. */
   private volatile long pauseAt = Long.MAX_VALUE;
 
-  VcpuThread(Machine machine, int index, Vcpu vcpu, GuestClock clock) {
+  VcpuThread(Machine machine, int index, CpuSocket socket, GuestClock clock) {
     this.machine = machine;
     this.index = index;
-    this.vcpu = vcpu;
+    this.socket = socket;
     this.clock = clock;
     thread =
         Thread.ofPlatform()
@@ -54,12 +53,11 @@ final class VcpuThread {
     pauseAt = instruction;
   }
 
-  Map<String, Long> exits() {
-    Map<String, Long> result = new TreeMap<>();
+  /** Adds how often the vCPU has come out, by kind. */
+  void count(Map<String, Long> counters) {
     for (int i = 0; i < EXIT_NAMES.length; i++) {
-      result.put(EXIT_NAMES[i], exits[i]);
+      counters.merge(EXIT_NAMES[i], exits[i], Long::sum);
     }
-    return result;
   }
 
   /** Waits until the thread has ended, if it was ever started. */
@@ -87,6 +85,7 @@ final class VcpuThread {
   }
 
   private Exit run(long budget) {
+    Vcpu vcpu = socket.vcpu();
     return steps() ? vcpu.step() : vcpu.run(budget);
   }
 
@@ -99,7 +98,7 @@ final class VcpuThread {
     while (mayRun()) {
       if (handle(run(Vcpu.UNLIMITED))) {
         // An engine makes work visible before it wakes this thread, so no wake-up is lost.
-        while (!machine.attention(index) && !vcpu.hasWork()) {
+        while (!machine.attention(index) && !socket.vcpu().hasWork()) {
           LockSupport.park(this);
         }
       }
@@ -115,6 +114,7 @@ final class VcpuThread {
         machine.pauseFromWithin();
         continue;
       }
+      Vcpu vcpu = socket.vcpu();
       long before = vcpu.instructions();
       boolean idle = handle(run(Math.min(left, counted.budget())));
       counted.advance(vcpu.instructions() - before);
@@ -125,7 +125,7 @@ final class VcpuThread {
   }
 
   private void skipIdleTime(CountedClock counted) {
-    while (!machine.attention(index) && !vcpu.hasWork()) {
+    while (!machine.attention(index) && !socket.vcpu().hasWork()) {
       if (!counted.skipToDeadline()) {
         if (pauseAt != Long.MAX_VALUE) {
           pauseAt = Long.MAX_VALUE;
@@ -150,7 +150,7 @@ final class VcpuThread {
       }
       case Exit.Shutdown(String report) -> {
         exits[2]++;
-        machine.finish(new MachineExit.TripleFault(report));
+        machine.stop(new MachineExit.TripleFault(report));
       }
       case Exit.Kicked _ -> exits[3]++;
       case Exit.BudgetSpent _ -> exits[4]++;
@@ -160,7 +160,7 @@ final class VcpuThread {
       }
       case Exit.Failed(String report) -> {
         exits[6]++;
-        machine.finish(new MachineExit.EngineFailed(report));
+        machine.stop(new MachineExit.EngineFailed(report));
       }
     }
     return false;

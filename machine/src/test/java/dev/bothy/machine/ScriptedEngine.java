@@ -27,6 +27,9 @@ final class ScriptedEngine implements Engine {
   final List<Processor> processors = new ArrayList<>();
   volatile boolean closed;
 
+  /** A processor that takes no state; -1: none. */
+  int unsettled = -1;
+
   ScriptedEngine(Environment environment, Script script) {
     this.environment = environment;
     this.script = script;
@@ -57,6 +60,7 @@ final class ScriptedEngine implements Engine {
     volatile long instructions;
     volatile int resets;
     volatile int runs;
+    volatile int nmis;
     volatile boolean closed;
     private final CpuState state = new CpuState(0);
 
@@ -105,7 +109,9 @@ final class ScriptedEngine implements Engine {
     }
 
     @Override
-    public void nmi() {}
+    public void nmi() {
+      nmis++;
+    }
 
     @Override
     public void init() {}
@@ -126,6 +132,13 @@ final class ScriptedEngine implements Engine {
     @Override
     public CpuState state() {
       return state;
+    }
+
+    @Override
+    public void settle() {
+      if (index == unsettled) {
+        throw new UnsupportedOperationException("processor " + index);
+      }
     }
 
     @Override

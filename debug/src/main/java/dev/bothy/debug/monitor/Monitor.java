@@ -18,8 +18,13 @@ public final class Monitor {
    * @param machine started, and not closed while commands run
    * @param disks of the machine, a line each
    * @param networks of the machine, a line each
+   * @param engines that may run it
    */
-  public Monitor(Machine machine, Supplier<List<String>> disks, Supplier<List<String>> networks) {
+  public Monitor(
+      Machine machine,
+      Supplier<List<String>> disks,
+      Supplier<List<String>> networks,
+      EngineChoice engines) {
     commands =
         List.of(
             new Simple("help", "this list", this::help),
@@ -33,13 +38,16 @@ public final class Monitor {
             new Simple("info devices", "what answers where, and PCI", () -> DeviceText.of(machine)),
             Simple.list("info blocks", "disks", disks),
             Simple.list("info network", "network cards", networks),
+            Simple.list(
+                "info engine", "what runs guest code, and what else might", engines::describe),
             Simple.silent("pause", "stops processors, clock and devices", machine::pause),
             new Resume(machine),
             Simple.silent("reset", "presses the reset button", machine::reset),
             new PowerOff(machine),
             Simple.silent(
                 "nmi", "a non-maskable interrupt for every processor", () -> interrupt(machine)),
-            new DumpMemory(machine));
+            new DumpMemory(machine),
+            new ChangeEngine(engines));
   }
 
   /** All commands, in the order in which they are listed. */
@@ -48,8 +56,13 @@ public final class Monitor {
   }
 
   private static void interrupt(Machine machine) {
-    for (int i = 0; i < machine.options().cpus(); i++) {
-      machine.vcpu(i).nmi();
+    machine.engineLock().lock();
+    try {
+      for (int i = 0; i < machine.options().cpus(); i++) {
+        machine.vcpu(i).nmi();
+      }
+    } finally {
+      machine.engineLock().unlock();
     }
   }
 

@@ -184,6 +184,7 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
 
   @Override
   public void close() {
+    memory.ignoreWrites(this);
     masks.close();
   }
 }

@@ -113,6 +113,11 @@ public final class CpuidLeaves {
     null, null, UMIP, PKU, null, null, null, null, null, null, null, null, null, null, null, null,
     LA57, null, null, null, null, null, RDPID, null, null, null, null, null, null, null, null, PKS
   };
+  private static final CpuFeature[] LEAF7_EDX = {null, null, null, null, FSRM};
+
+  /** Of subleaf 1 of the leaf of XSAVE. */
+  private static final CpuFeature[] XSAVE_EAX = {XSAVEOPT, XSAVEC, XGETBV1};
+
   private static final CpuFeature[] EXTENDED_EDX = {
     FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, null, SYSCALL, MTRR, PGE, MCA, CMOV, PAT,
     PSE36, null, null, NX, null, MMXEXT, MMX, FXSR, FXSR_OPT, PAGE1GB, RDTSCP, null, LM, null, null
@@ -272,6 +277,12 @@ public final class CpuidLeaves {
             case 7 -> {
               addLost(lost, LEAF7_EBX, before.ebx() & ~after.ebx());
               addLost(lost, LEAF7_ECX, before.ecx() & ~after.ecx());
+              addLost(lost, LEAF7_EDX, before.edx() & ~after.edx());
+            }
+            case 0xd -> {
+              if (before.subleaf() == 1) {
+                addLost(lost, XSAVE_EAX, before.eax() & ~after.eax());
+              }
             }
             case EXTENDED_FIRST + 1 -> {
               addLost(lost, EXTENDED_ECX, before.ecx() & ~after.ecx());
@@ -286,7 +297,7 @@ public final class CpuidLeaves {
   }
 
   private static void addLost(Set<CpuFeature> lost, CpuFeature[] features, int bits) {
-    for (int i = 0; i < 32; i++) {
+    for (int i = 0; i < features.length; i++) {
       if ((bits >>> i & 1) != 0 && features[i] != null) {
         lost.add(features[i]);
       }

@@ -5,6 +5,7 @@ import dev.bothy.core.Engine;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.StopPoints;
 import dev.bothy.core.Vcpu;
+import dev.bothy.core.cpu.CpuidLeaf;
 import dev.bothy.x86.translate.Translator;
 import java.util.List;
 import java.util.Optional;
@@ -110,6 +111,11 @@ public final class InterpreterEngine implements Engine {
           translator.clear(codeMap);
           vcpus.forEach(vcpu -> vcpu.processor().translated.forgetJumps());
         });
+  }
+
+  @Override
+  public List<CpuidLeaf> cpuid(int index) {
+    return CpuidLeaves.all(machine.model(), machine.cpus(), index);
   }
 
   @Override

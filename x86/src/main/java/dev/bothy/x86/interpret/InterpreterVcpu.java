@@ -38,7 +38,7 @@ final class InterpreterVcpu implements Vcpu {
     state = new CpuState(EngineArea.SIZE);
     processor = new Processor(engine, machine, index, state, apic, engine.codeMap);
     engine.codeMap.add(processor);
-    reset();
+    ResetState.reset(processor, state);
   }
 
   Processor processor() {
@@ -155,6 +155,12 @@ final class InterpreterVcpu implements Vcpu {
     processor.code.clear();
     ResetState.reset(processor, state);
     apic.setTscOffset(0);
+  }
+
+  /** The guest computes time from the counter as it goes here. */
+  @Override
+  public void settle() {
+    ParavirtualClock.systemTime(processor, state.get(CpuState.KVM_SYSTEM_TIME));
   }
 
   @Override

@@ -5,6 +5,7 @@ import dev.bothy.core.Engine;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.core.cpu.CpuidLeaf;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -145,6 +146,11 @@ public final class TranslatorEngine implements Engine {
   @Override
   public Vcpu createVcpu(int index, LocalInterruptController apic) {
     return engine.createVcpu(index, apic);
+  }
+
+  @Override
+  public List<CpuidLeaf> cpuid(int index) {
+    return engine.cpuid(index);
   }
 
   @Override

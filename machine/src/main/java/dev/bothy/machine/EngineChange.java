@@ -1,0 +1,49 @@
+package dev.bothy.machine;
+
+import java.util.concurrent.locks.Lock;
+
+/** Another engine for a machine that has one: see {@link Machine#changeEngine}. */
+final class EngineChange {
+  private EngineChange() {}
+
+  static boolean run(
+      Machine machine,
+      Processors processors,
+      MachineDebugger debugger,
+      EngineFactory factory,
+      boolean regardless)
+      throws EngineChangeException {
+    Lock engineLock = machine.engineLock();
+    engineLock.lock();
+    ProcessorSet unused = null;
+    try {
+      machine.unlessEnded(() -> null);
+      // What takes long is done while the guest runs.
+      unused = processors.prepare(factory, regardless);
+      boolean vulnerable = processors.believesTooMuch(unused);
+      ProcessorSet next = unused;
+      unused = machine.whileStanding(() -> exchange(machine, processors, debugger, next));
+      return vulnerable;
+    } finally {
+      if (unused != null) {
+        unused.close();
+      }
+      engineLock.unlock();
+    }
+  }
+
+  private static ProcessorSet exchange(
+      Machine machine, Processors processors, MachineDebugger debugger, ProcessorSet next)
+      throws EngineChangeException {
+    // A debugger comes or goes before or after. Its lock is taken before the machine's.
+    synchronized (debugger) {
+      return machine.unlessEnded(
+          () -> {
+            debugger.requireFollowing(next.engine());
+            ProcessorSet before = processors.exchange(next);
+            debugger.follow(next.engine());
+            return before;
+          });
+    }
+  }
+}
