@@ -70,29 +70,36 @@ final class Exits {
             + " medians of "
             + rounds
             + " rounds; the difference with its 95 % confidence interval.\n");
-    System.out.println("| what | C | Bothy | difference | |\n|---|---:|---:|---:|---:|");
+    System.out.println(
+        "| what | C | Bothy | difference | | QEMU |\n|---|---:|---:|---:|---:|---:|");
     for (Kind kind : Kind.values()) {
       int turns = kind == Kind.COMPUTE ? count * TURNS_OF_EXIT : count;
       List<Double> plain = new ArrayList<>();
       List<Double> ours = new ArrayList<>();
       List<Double> differences = new ArrayList<>();
+      List<Double> qemu = new ArrayList<>();
       try (Guest guest = new Guest()) {
         guest.measure(kind, turns);
         for (int i = 0; i < rounds; i++) {
           plain.add(plain(program, kind, turns));
           ours.add(guest.measure(kind, turns));
           differences.add(ours.getLast() - plain.getLast());
+          if (kind != Kind.COMPUTE) {
+            ExitsInQemu.measure(folder, turns, kind.code).ifPresent(qemu::add);
+          }
         }
       }
       Measured difference = Measured.of(differences);
       System.out.printf(
-          "| %s | %s | %s | %s | ±%s |%n",
+          "| %s | %s | %s | %s | ±%s | %s |%n",
           kind.words,
           Measured.fixed(2, Measured.of(plain).median()),
           Measured.fixed(2, Measured.of(ours).median()),
           Measured.fixed(2, difference.median()),
-          Measured.fixed(2, interval(differences)));
+          Measured.fixed(2, interval(differences)),
+          qemu.isEmpty() ? "-" : Measured.fixed(2, Measured.of(qemu).median()));
     }
+    StartTime.print(home, folder, "kvm", rounds);
   }
 
   /** Half of what the mean lies in with 95 % confidence. */
