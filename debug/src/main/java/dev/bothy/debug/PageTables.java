@@ -2,6 +2,7 @@ package dev.bothy.debug;
 
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.SvmState;
 
 /**
  * A guest's page tables for somebody who only looks: no bit is set, no right asked for. AMD64 APM
@@ -21,44 +22,99 @@ final class PageTables {
   /** No address. */
   static final long UNMAPPED = -1;
 
-  private PageTables() {}
+  private final GuestMemory memory;
+  private final long cr0;
+  private final long cr3;
+  private final long cr4;
+  private final long efer;
+
+  /** Lead on from the addresses that these tables have and lead to; or null. */
+  private final PageTables nested;
+
+  private PageTables(
+      GuestMemory memory, long cr0, long cr3, long cr4, long efer, PageTables nested) {
+    this.memory = memory;
+    this.cr0 = cr0;
+    this.cr3 = cr3;
+    this.cr4 = cr4;
+    this.efer = efer;
+    this.nested = nested;
+  }
+
+  /** The present ones of the processor with this state, whose guest's guest may be what runs. */
+  private static PageTables of(CpuState cpu, GuestMemory memory) {
+    boolean nests =
+        cpu.getInt32(SvmState.GUEST) != 0 && (cpu.get(SvmState.NESTED_CONTROL) & PRESENT) != 0;
+    PageTables nested =
+        nests
+            ? new PageTables(
+                memory,
+                cpu.get(SvmState.HOST_CR0),
+                cpu.get(SvmState.NESTED_CR3),
+                cpu.get(SvmState.HOST_CR4),
+                cpu.get(SvmState.HOST_EFER),
+                null)
+            : null;
+    return new PageTables(
+        memory,
+        cpu.get(CpuState.CR0),
+        cpu.get(CpuState.CR3),
+        cpu.get(CpuState.CR4),
+        cpu.get(CpuState.EFER),
+        nested);
+  }
 
   /**
    * Where {@code linear} is in guest-physical memory for the processor with this state, or {@link
    * #UNMAPPED}. What is there need not be RAM.
    */
   static long physical(CpuState cpu, GuestMemory memory, long linear) {
-    if ((cpu.get(CpuState.CR0) & PAGING) == 0) {
+    return of(cpu, memory).physical(linear);
+  }
+
+  private long physical(long linear) {
+    return place(find(linear));
+  }
+
+  /** Where that address of these tables is. */
+  private long place(long physical) {
+    return nested == null || physical == UNMAPPED ? physical : nested.physical(physical);
+  }
+
+  private long find(long linear) {
+    if ((cr0 & PAGING) == 0) {
       return linear & 0xffff_ffffL;
     }
-    long cr4 = cpu.get(CpuState.CR4);
-    long cr3 = cpu.get(CpuState.CR3);
-    if ((cpu.get(CpuState.EFER) & LONG_MODE_ACTIVE) != 0) {
+    if ((efer & LONG_MODE_ACTIVE) != 0) {
       int levels = (cr4 & FIVE_LEVELS) != 0 ? 5 : 4;
       int unused = 64 - 12 - 9 * levels;
-      return linear << unused >> unused == linear
-          ? walk(memory, cr3 & FRAME, levels, linear)
-          : UNMAPPED;
+      return linear << unused >> unused == linear ? walk(cr3 & FRAME, levels, linear) : UNMAPPED;
     }
     long low = linear & 0xffff_ffffL;
     if ((cr4 & PHYSICAL_ADDRESS_EXTENSIONS) != 0) {
       // The four entries of the first level are no table of their own page.
-      long pointer = entry(memory, (cr3 & 0xffff_ffe0L) + (low >>> 30) * 8);
-      return (pointer & PRESENT) == 0 ? UNMAPPED : walk(memory, pointer & FRAME, 2, low);
+      long pointer = entry((cr3 & 0xffff_ffe0L) + (low >>> 30) * 8);
+      return (pointer & PRESENT) == 0 ? UNMAPPED : walk(pointer & FRAME, 2, low);
     }
-    return walk32(memory, cr3, (cr4 & PAGE_SIZE_EXTENSIONS) != 0, low);
+    return walk32(low);
   }
 
   /** 0, which is not present, for tables outside RAM. */
-  private static long entry(GuestMemory memory, long at) {
+  private long entry(long physical) {
+    long at = place(physical);
     return memory.contains(at, 8) ? memory.readLong(at) : 0;
   }
 
-  private static long walk(GuestMemory memory, long table, int levels, long linear) {
+  private int entry32(long physical) {
+    long at = place(physical);
+    return memory.contains(at, 4) ? memory.readInt(at) : 0;
+  }
+
+  private long walk(long table, int levels, long linear) {
     long at = table;
     for (int level = levels; ; level--) {
       int shift = 12 + 9 * (level - 1);
-      long entry = entry(memory, at + (linear >>> shift & 511) * 8);
+      long entry = entry(at + (linear >>> shift & 511) * 8);
       if ((entry & PRESENT) == 0) {
         return UNMAPPED;
       }
@@ -70,17 +126,15 @@ final class PageTables {
     }
   }
 
-  private static long walk32(GuestMemory memory, long cr3, boolean largePages, long linear) {
-    long directoryAt = (cr3 & 0xffff_f000L) + (linear >>> 22) * 4;
-    int directory = memory.contains(directoryAt, 4) ? memory.readInt(directoryAt) : 0;
+  private long walk32(long linear) {
+    int directory = entry32((cr3 & 0xffff_f000L) + (linear >>> 22) * 4);
     if ((directory & PRESENT) == 0) {
       return UNMAPPED;
     }
-    if (largePages && (directory & LARGE) != 0) {
+    if ((cr4 & PAGE_SIZE_EXTENSIONS) != 0 && (directory & LARGE) != 0) {
       return directory & 0xffc0_0000L | (long) (directory >>> 13 & 0xff) << 32 | linear & 0x3f_ffff;
     }
-    long tableAt = (directory & 0xffff_f000L) + (linear >>> 12 & 1023) * 4;
-    int table = memory.contains(tableAt, 4) ? memory.readInt(tableAt) : 0;
+    int table = entry32((directory & 0xffff_f000L) + (linear >>> 12 & 1023) * 4);
     return (table & PRESENT) == 0 ? UNMAPPED : table & 0xffff_f000L | linear & 0xfff;
   }
 }

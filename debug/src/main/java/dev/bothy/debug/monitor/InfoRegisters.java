@@ -7,6 +7,7 @@ import static dev.bothy.core.cpu.CpuState.SEGMENT_SELECTOR;
 import static dev.bothy.core.cpu.CpuState.segment;
 
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.SvmState;
 import dev.bothy.machine.Machine;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -96,7 +97,7 @@ record InfoRegisters(Machine machine) implements MonitorCommand {
       case CpuState.ACTIVITY_HALTED -> "halted";
       case CpuState.ACTIVITY_WAIT_STARTUP -> "waits for start-up";
       case CpuState.ACTIVITY_SHUTDOWN -> "shut down";
-      default -> "runs";
+      default -> cpu.getInt32(SvmState.GUEST) != 0 ? "runs a guest of its guest" : "runs";
     };
   }
 }

@@ -5,6 +5,7 @@ import static dev.bothy.host.RawMemory.getLong;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.MachineClock;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.SvmState;
 
 /**
  * KVM's paravirtual clock: a page in guest RAM from which the guest computes time out of its TSC.
@@ -25,7 +26,9 @@ final class ParavirtualClock {
     long at = msr & ~1L;
     GuestMemory memory = cpu.memory;
     long now = cpu.machine.clock().nanos();
-    long tsc = now + getLong(cpu.state + CpuState.TSC_OFFSET);
+    // Not as a guest of the guest's sees it.
+    long tsc =
+        now + getLong(cpu.state + CpuState.TSC_OFFSET) - getLong(cpu.state + SvmState.TSC_OFFSET);
     int version = memory.readInt(at) | 1;
     memory.writeInt(at, version);
     memory.writeLong(at + 8, tsc);
@@ -37,8 +40,13 @@ final class ParavirtualClock {
     memory.writeInt(at, version + 1);
   }
 
-  /** Writes the wall-clock time at which guest time was zero (12 bytes) to {@code at}. */
+  /**
+   * Writes the wall-clock time at which guest time was zero (12 bytes) to {@code at}; 0 is nowhere.
+   */
   static void wallClock(Processor cpu, long at) {
+    if (at == 0) {
+      return;
+    }
     GuestMemory memory = cpu.memory;
     MachineClock clock = cpu.machine.clock();
     long zero = clock.wallNanos() - clock.nanos();
