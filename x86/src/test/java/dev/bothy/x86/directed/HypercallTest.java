@@ -98,4 +98,19 @@ class HypercallTest extends EngineTest {
       }
     }
   }
+
+  @Test
+  void aWallClockWithoutAnAddressIsWrittenNowhere() {
+    for (int msr : new int[] {0x11, 0x4b56_4d00}) {
+      try (var m = newMachine()) {
+        m.memory.writeLong(0, 77);
+        m.memory.writeLong(8, 78);
+        m.long64(0);
+        m.code(64, m.assembler(64).wrmsr(msr, 0).hlt());
+        m.run();
+        assertEquals(77, m.memory.readLong(0));
+        assertEquals(78, m.memory.readLong(8));
+      }
+    }
+  }
 }
