@@ -101,7 +101,9 @@ final class EngineSwitch implements EngineChoice {
   @Override
   public String change(String name, boolean regardless) throws MonitorException {
     try {
-      return attempt(name, regardless).map(line -> line + "\n").orElse("");
+      return attempt(name, regardless).map(line -> line + "\n").orElse("")
+          + name
+          + " runs the machine\n";
     } catch (Refused e) {
       throw new MonitorException(
           e.getMessage()
