@@ -57,6 +57,17 @@ public final class KvmHost {
               then(
                   0x0f, 0x20, 0xe0, 0x48, 0x0f, 0xba, 0xe8, 18, 0x0f, 0x22, 0xe0, 0xbf, 0, 0x30, 0,
                   0, 0xb8, 3, 0, 0, 0, 0x31, 0xd2, 0x0f, 0xae, 0x27, 0x0f, 0xae, 0x2f)),
+          // XCR0 is KVM's to switch, which it does only if it hears of XSETBV: mov rax, cr4; bts
+          // rax,
+          // 18; mov cr4, rax; xor ecx, ecx; mov eax, 3; xor edx, edx; xsetbv; mov edi, DEVICE; mov
+          // ebx, [rdi]; xgetbv; cmp eax, 3; je over; hlt
+          new Probe(
+              "keeping XCR0",
+              XSAVE,
+              then(
+                  0x0f, 0x20, 0xe0, 0x48, 0x0f, 0xba, 0xe8, 18, 0x0f, 0x22, 0xe0, 0x31, 0xc9, 0xb8,
+                  3, 0, 0, 0, 0x31, 0xd2, 0x0f, 0x01, 0xd1, 0xbf, 0, 0, 0, 0xd0, 0x8b, 0x1f, 0x0f,
+                  0x01, 0xd0, 0x83, 0xf8, 3, 0x74, 0x01, 0xf4)),
           // mov ecx, KERNEL_GS_BASE; mov eax, DATA; xor edx, edx; wrmsr; swapgs;
           // mov dword gs:[0], 7; swapgs
           new Probe(

@@ -133,10 +133,10 @@ final class ApicTimer {
     return deadlinePassed();
   }
 
-  /** As {@link #setDeadline}, for a new offset. */
-  boolean setTscOffset(long ticks) {
+  /** As {@link #setDeadline}, for a new offset; which is noted alone if the timer is elsewhere. */
+  boolean setTscOffset(long ticks, boolean here) {
     tscOffset = ticks;
-    return mode == TSC_DEADLINE && deadlinePassed();
+    return here && mode == TSC_DEADLINE && deadlinePassed();
   }
 
   private boolean deadlinePassed() {

@@ -511,7 +511,7 @@ public final class LocalApic implements LocalInterruptController {
   @Override
   public void setTscOffset(long ticks) {
     synchronized (this) {
-      if (engine == null && timer.setTscOffset(ticks)) {
+      if (timer.setTscOffset(ticks, engine == null)) {
         fire(LVT_TIMER);
       }
     }

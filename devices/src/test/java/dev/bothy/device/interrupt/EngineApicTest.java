@@ -158,6 +158,19 @@ class EngineApicTest {
     assertArrayEquals(state, saved(third));
   }
 
+  @Test
+  void aDeadlineThatComesBackGoesByTheCounterAsItIsThen() {
+    apic.write(SVR, 4, 0x1ff);
+    apic.write(LVT_TIMER, 4, DEADLINE_MODE | 0x40);
+    Kept engine = move();
+    apic.setTscOffset(-2000);
+    engine.state = new ApicState(engine.state.base(), engine.state.registers(), 5000);
+    apic.moveBack();
+    assertEquals(0, clock.advance(6999));
+    assertEquals(1, clock.advance(1));
+    assertEquals(0x40, apic.acknowledge());
+  }
+
   private static int[] withoutVersion(int[] page) {
     page[3] = 0;
     return page;
@@ -223,6 +236,9 @@ class EngineApicTest {
     bus.send(0xfed0_0000L, 0x41);
     assertEquals(List.of("fee0100c 4123"), engine.messages);
     assertEquals(0, apic.read(IRR + 0x10, 4));
+    bus.moveBack();
+    bus.send(0xfee0_0000L, 0x41);
+    assertEquals(1, engine.messages.size());
   }
 
   @Test
