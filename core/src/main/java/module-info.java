@@ -1,6 +1,7 @@
 /** The contracts between engines, devices and the machine; knows none of them in particular. */
 module dev.bothy.core {
   requires transitive dev.bothy.host;
+  requires transitive jdk.jfr;
 
   exports dev.bothy.core;
   exports dev.bothy.core.cpu;

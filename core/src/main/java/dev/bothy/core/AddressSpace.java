@@ -14,7 +14,7 @@ import java.util.concurrent.atomic.LongAdder;
  * look-up. Where ranges overlap, the one of the highest rank wins, of equals the one mapped last.
  * Nothing there: reads give all ones, writes are dropped. Thread-safe.
  */
-public final class AddressSpace {
+public sealed class AddressSpace permits TracedSpace {
   private final String name;
   private final List<Mapping> mappings = new ArrayList<>();
   private volatile Layout layout = new Layout(List.of());
@@ -26,6 +26,14 @@ public final class AddressSpace {
    */
   public AddressSpace(String name) {
     this.name = name;
+  }
+
+  /** One that tells {@code trace} of every access, if that wants {@code kind}. */
+  public static AddressSpace traced(String name, Optional<Trace> trace, Trace.Kind kind) {
+    return trace
+        .filter(some -> some.wants(kind))
+        .<AddressSpace>map(some -> new TracedSpace(name, some, kind))
+        .orElseGet(() -> new AddressSpace(name));
   }
 
   /** One registered range. */
@@ -153,7 +161,7 @@ public final class AddressSpace {
    *
    * @throws IllegalArgumentException if the range is empty or wraps around
    */
-  public Mapping map(String device, long base, long length, BusDevice target) {
+  public final Mapping map(String device, long base, long length, BusDevice target) {
     return map(device, base, length, target, 0);
   }
 
@@ -163,7 +171,7 @@ public final class AddressSpace {
    * @param rank decides who answers where ranges overlap: the highest
    * @throws IllegalArgumentException if the range is empty or wraps around
    */
-  public Mapping map(String device, long base, long length, BusDevice target, int rank) {
+  public final Mapping map(String device, long base, long length, BusDevice target, int rank) {
     requireRange(base, length);
     Mapping mapping = new Mapping(device, target, base, length, rank);
     synchronized (mappings) {
@@ -185,7 +193,7 @@ public final class AddressSpace {
   }
 
   /** The mapping that answers at {@code address}, or null. */
-  public Mapping find(long address) {
+  public final Mapping find(long address) {
     Layout now = layout;
     return now.owners[now.piece(address)];
   }
@@ -195,6 +203,10 @@ public final class AddressSpace {
    * range is long enough; else each byte is read by itself.
    */
   public long read(long address, int size) {
+    return readMapped(address, size);
+  }
+
+  private long readMapped(long address, int size) {
     Layout now = layout;
     int piece = now.piece(address);
     if (size > 1 && now.leaves(piece, address, size)) {
@@ -214,11 +226,15 @@ public final class AddressSpace {
    * is long enough; else each byte is written by itself.
    */
   public void write(long address, int size, long value) {
+    writeMapped(address, size, value);
+  }
+
+  private void writeMapped(long address, int size, long value) {
     Layout now = layout;
     int piece = now.piece(address);
     if (size > 1 && now.leaves(piece, address, size)) {
       for (int i = 0; i < size; i++) {
-        write(address + i, 1, value >>> (8 * i) & 0xff);
+        writeMapped(address + i, 1, value >>> (8 * i) & 0xff);
       }
       return;
     }
@@ -234,7 +250,7 @@ public final class AddressSpace {
   private long readBytes(long address, int size) {
     long value = 0;
     for (int i = 0; i < size; i++) {
-      value |= read(address + i, 1) << (8 * i);
+      value |= readMapped(address + i, 1) << (8 * i);
     }
     return value;
   }
@@ -244,19 +260,19 @@ public final class AddressSpace {
   }
 
   /** All ranges by address, for statistics and {@code info}. */
-  public List<Mapping> mappings() {
+  public final List<Mapping> mappings() {
     return List.of(layout.byBase);
   }
 
-  public long unclaimedReads() {
+  public final long unclaimedReads() {
     return unclaimedReads.sum();
   }
 
-  public long unclaimedWrites() {
+  public final long unclaimedWrites() {
     return unclaimedWrites.sum();
   }
 
-  public String name() {
+  public final String name() {
     return name;
   }
 }

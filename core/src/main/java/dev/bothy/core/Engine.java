@@ -4,6 +4,7 @@ import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuidLeaf;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * Something that runs guest code. One instance a machine at a time: another may be made beside it,
@@ -12,6 +13,11 @@ import java.util.Optional;
  * when no thread runs them any more.
  */
 public interface Engine extends AutoCloseable {
+  /** Of these, {@link #trace} tells. */
+  Set<Trace.Kind> PROCESSOR_KINDS =
+      Set.of(
+          Trace.Kind.INSTRUCTIONS, Trace.Kind.INTERRUPTS, Trace.Kind.EXCEPTIONS, Trace.Kind.MSRS);
+
   /** "interpreter", "translator", "kvm". */
   String name();
 
@@ -42,6 +48,31 @@ public interface Engine extends AutoCloseable {
   /** What vCPUs write to RAM; empty if this engine cannot tell. */
   default Optional<DirtyLog> dirtyLog() {
     return Optional.empty();
+  }
+
+  /**
+   * The synthetic interrupts of a model with {@link dev.bothy.core.cpu.CpuFeature#HYPERV}, whose
+   * guest's messages and events go to {@code connections}; before the machine runs. Empty if this
+   * engine or the model has none.
+   */
+  default Optional<SyntheticInterruptTarget> syntheticInterrupts(SyntheticConnections connections) {
+    return Optional.empty();
+  }
+
+  /**
+   * Has vCPUs that are created from now on tell {@code trace} of instructions, interrupts,
+   * exceptions and MSRs, as far as it wants them; before the first {@link #createVcpu}.
+   *
+   * @throws UnsupportedOperationException in words for people, if this engine cannot show one of
+   *     these that is wanted
+   */
+  default void trace(Trace trace) {
+    for (Trace.Kind kind : PROCESSOR_KINDS) {
+      if (trace.wants(kind)) {
+        throw new UnsupportedOperationException(
+            "it shows no " + kind.word() + ", the translator and the interpreter do");
+      }
+    }
   }
 
   @Override

@@ -47,6 +47,10 @@ public enum CpuFeature {
   F16C,
   RDRAND,
   HYPERVISOR,
+  /** Microsoft's hypervisor interface beside KVM's. */
+  HYPERV,
+  /** The port of VMware's hypervisor. */
+  VMWARE,
   FSGSBASE,
   TSC_ADJUST,
   BMI1,

@@ -11,16 +11,36 @@ import java.util.stream.Collectors;
  * A named processor: what CPUID says. Vendor AuthenticAMD in every model. Immutable.
  *
  * @param name as in {@code --cpu}
+ * @param physicalBits of physical addresses, {@link #LEAST_PHYSICAL_BITS} to {@link #PHYSICAL_BITS}
  */
-public record CpuModel(String name, Set<CpuFeature> features) {
-  /** Physical address bits of every model. */
+public record CpuModel(String name, Set<CpuFeature> features, int physicalBits) {
+  /** Physical address bits of processors that are not given fewer; what devices may use. */
   public static final int PHYSICAL_BITS = 40;
 
-  /** Linear address bits without LA57. */
-  public static final int LINEAR_BITS = 48;
+  /** As the first processors with PAE had. */
+  public static final int LEAST_PHYSICAL_BITS = 36;
 
+  private static final String PHYSICAL_BITS_WORD = "phys-bits=";
+
+  // Linear address bits without LA57, and with it.
+  private static final int LINEAR_BITS = 48;
+  private static final int MOST_LINEAR_BITS = 57;
+
+  /**
+   * @throws IllegalArgumentException in one line, if there is no processor with so many bits
+   */
   public CpuModel {
     features = Set.copyOf(features);
+    if (physicalBits < LEAST_PHYSICAL_BITS || physicalBits > PHYSICAL_BITS) {
+      throw new IllegalArgumentException(
+          "physical addresses have %d to %d bits, not %d"
+              .formatted(LEAST_PHYSICAL_BITS, PHYSICAL_BITS, physicalBits));
+    }
+  }
+
+  /** With {@link #PHYSICAL_BITS} bits. */
+  public CpuModel(String name, Set<CpuFeature> features) {
+    this(name, features, PHYSICAL_BITS);
   }
 
   /** x86-64-v1: what every processor with 64 bits has. */
@@ -29,6 +49,7 @@ public record CpuModel(String name, Set<CpuFeature> features) {
           "v1",
           EnumSet.of(
               CpuFeature.FPU,
+              CpuFeature.VME,
               CpuFeature.DE,
               CpuFeature.PSE,
               CpuFeature.TSC,
@@ -60,8 +81,9 @@ public record CpuModel(String name, Set<CpuFeature> features) {
           "v2",
           EnumSet.complementOf(
               EnumSet.of(
-                  CpuFeature.VME,
                   CpuFeature.MONITOR,
+                  CpuFeature.HYPERV,
+                  CpuFeature.VMWARE,
                   CpuFeature.FMA,
                   CpuFeature.AVX,
                   CpuFeature.AVX2,
@@ -89,8 +111,12 @@ public record CpuModel(String name, Set<CpuFeature> features) {
     return new CpuModel(newName, all);
   }
 
-  /** What else a model may be given: kernels would want PKRU in what XSAVE saves. */
-  private static final Set<CpuFeature> MORE = Set.of(CpuFeature.PKU, CpuFeature.PKS);
+  /**
+   * What else a model may be given: kernels would want PKRU in what XSAVE saves, and would take the
+   * machine for Microsoft's.
+   */
+  private static final Set<CpuFeature> MORE =
+      Set.of(CpuFeature.PKU, CpuFeature.PKS, CpuFeature.HYPERV, CpuFeature.VMWARE, CpuFeature.LA57);
 
   /** The models that {@code --cpu} takes. */
   public static List<CpuModel> all() {
@@ -102,9 +128,9 @@ public record CpuModel(String name, Set<CpuFeature> features) {
   }
 
   /**
-   * The model that {@code --cpu} names: {@code NAME[,+FEATURE|,-FEATURE]...}, as {@code
-   * v2,-x2apic}. Case and the difference between {@code -}, {@code _} and {@code .} in a feature's
-   * name do not count.
+   * The model that {@code --cpu} names: {@code NAME[,+FEATURE|,-FEATURE|,phys-bits=N]...}, as
+   * {@code v2,-x2apic}. Case and the difference between {@code -}, {@code _} and {@code .} in a
+   * feature's name do not count.
    *
    * @throws IllegalArgumentException in one line, if there is no such model or feature
    */
@@ -128,6 +154,11 @@ public record CpuModel(String name, Set<CpuFeature> features) {
   }
 
   private CpuModel with(String word) {
+    String newName = name + "," + word.toLowerCase(Locale.ROOT);
+    if (word.matches(PHYSICAL_BITS_WORD + "[0-9]{1,3}")) {
+      int bits = Integer.parseInt(word.substring(PHYSICAL_BITS_WORD.length()));
+      return new CpuModel(newName, features, bits);
+    }
     boolean signed = word.startsWith("+") || word.startsWith("-");
     CpuFeature feature =
         CpuFeature.byName(signed ? word.substring(1) : "")
@@ -146,7 +177,22 @@ public record CpuModel(String name, Set<CpuFeature> features) {
     } else {
       all.remove(feature);
     }
-    return new CpuModel(name + "," + word.toLowerCase(Locale.ROOT), all);
+    return new CpuModel(newName, all, physicalBits);
+  }
+
+  /** The same without a feature. */
+  public CpuModel without(CpuFeature feature) {
+    return features.contains(feature)
+        ? new CpuModel(
+            name,
+            features.stream().filter(f -> f != feature).collect(Collectors.toSet()),
+            physicalBits)
+        : this;
+  }
+
+  /** Bits of linear addresses. */
+  public int linearBits() {
+    return has(CpuFeature.LA57) ? MOST_LINEAR_BITS : LINEAR_BITS;
   }
 
   public boolean has(CpuFeature feature) {

@@ -189,6 +189,29 @@ public final class CpuState implements AutoCloseable {
   /** Where the last branch came from and led to, and the last one before an exception. */
   public static final int LAST_BRANCH = 0xc40;
 
+  // Of Microsoft's hypervisor interface. The first three are the machine's, and in the first
+  // processor's state.
+  public static final int HYPERV_GUEST_OS_ID = 0xe00;
+  public static final int HYPERV_HYPERCALL = 0xe08;
+  public static final int HYPERV_REFERENCE_TSC = 0xe10;
+  public static final int HYPERV_SCONTROL = 0xe18;
+  public static final int HYPERV_SIEFP = 0xe20;
+  public static final int HYPERV_SIMP = 0xe28;
+
+  /** Sixteen synthetic interrupt sources. */
+  public static final int HYPERV_SINT = 0xe30;
+
+  /** Of four timers each. */
+  public static final int HYPERV_TIMER_CONFIG = 0xeb0;
+
+  public static final int HYPERV_TIMER_COUNT = 0xed0;
+
+  /** Reference time at which they are due, 0 for those that are not. */
+  public static final int HYPERV_TIMER_EXPIRY = 0xef0;
+
+  /** One bit each: its message waits for its place. 4 bytes. */
+  public static final int HYPERV_TIMER_MESSAGES = 0xf10;
+
   /** End of what is saved; {@link SvmState} lies before it. */
   public static final int PORTABLE_SIZE = 0x1000;
 

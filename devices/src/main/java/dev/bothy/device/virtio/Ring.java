@@ -9,7 +9,7 @@ import dev.bothy.core.state.StateWriter;
  * How requests lie in guest memory: the device's end of a split or a packed ring. Everything in
  * there is shared with vCPUs that run. Guarded by its {@link Virtqueue}.
  */
-abstract sealed class Ring permits SplitRing, PackedRing {
+abstract sealed class Ring permits SplitRing, PackedRing, TracedRing {
   static final int DESCRIPTOR_SIZE = 16;
 
   // Flags of a descriptor.

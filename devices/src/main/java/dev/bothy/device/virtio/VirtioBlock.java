@@ -1,5 +1,6 @@
 package dev.bothy.device.virtio;
 
+import dev.bothy.core.FlightRecording;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
@@ -215,6 +216,10 @@ public final class VirtioBlock extends VirtioDevice {
     }
     int type = request.getInt(0);
     int status;
+    DiskRequestEvent event = FlightRecording.begun() ? new DiskRequestEvent() : null;
+    if (event != null) {
+      event.begin();
+    }
     try {
       status = perform(type, request, answer.slice(0, answer.length() - 1));
     } catch (ImageException e) {
@@ -229,9 +234,34 @@ public final class VirtioBlock extends VirtioDevice {
     } catch (IOException e) {
       status = IOERR;
     }
+    if (event != null) {
+      record(event, type, request, answer.length() - 1, status);
+    }
     answer.putByte(answer.length() - 1, status);
     queue.complete(chain, answer.length());
     return true;
+  }
+
+  private void record(DiskRequestEvent event, int type, Buffers request, long room, int status) {
+    event.end();
+    if (event.shouldCommit()) {
+      event.disk = new String(serial, StandardCharsets.UTF_8).trim();
+      event.operation =
+          switch (type) {
+            case IN -> "read";
+            case OUT -> "write";
+            case FLUSH -> "flush";
+            case GET_ID -> "identify";
+            case DISCARD -> "discard";
+            case WRITE_ZEROES -> "write zeroes";
+            default -> "unknown";
+          };
+      boolean data = type == IN || type == OUT;
+      event.offset = data ? request.getLong(8) * BlockDevice.SECTOR : 0;
+      event.size = type == IN ? room : request.length() - HEADER;
+      event.succeeded = status == OK;
+      event.commit();
+    }
   }
 
   /** True for what may be different when it is tried again, and for the first news of a loss. */

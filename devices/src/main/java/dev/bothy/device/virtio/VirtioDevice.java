@@ -7,6 +7,7 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.host.Uninterrupted;
 import java.util.concurrent.Executor;
+import java.util.function.Consumer;
 
 /**
  * What all virtio devices have in common, whatever they are connected by: status, features,
@@ -343,6 +344,13 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
 
   final void connect(Transport target) {
     transport = target;
+  }
+
+  /** Before the machine starts: {@code lines} gets one about each request. */
+  final void trace(Consumer<String> lines) {
+    for (Virtqueue queue : queues) {
+      queue.trace(text -> lines.accept(name + " queue " + queue.index() + " " + text));
+    }
   }
 
   final GuestMemory memory() {

@@ -104,6 +104,8 @@ public final class VirtioNet extends VirtioDevice implements NetworkCard {
 
   private volatile boolean mergeable;
 
+  private final FrameCounts counts = new FrameCounts(() -> address().toString());
+
   /**
    * @param network belongs to this card from now on, and is closed with it
    * @param pairs of queues, 1 to 256
@@ -123,6 +125,10 @@ public final class VirtioNet extends VirtioDevice implements NetworkCard {
     this.maxPairs = pairs;
     this.initialAddress = address;
     this.address = address;
+  }
+
+  private MacAddress address() {
+    return address;
   }
 
   /** Plugs the card into its network; once, before the machine starts. */
@@ -213,6 +219,7 @@ public final class VirtioNet extends VirtioDevice implements NetworkCard {
     if (pairs > 1) {
       flows.sent(frame, pair);
     }
+    counts.sent(length);
     network.transmit(frame);
   }
 
@@ -300,6 +307,7 @@ public final class VirtioNet extends VirtioDevice implements NetworkCard {
       queue.wantNotifications(false);
     }
     fill(queue, frame, chains);
+    counts.received(frame.length());
     publish(queue);
     return true;
   }
@@ -431,6 +439,7 @@ public final class VirtioNet extends VirtioDevice implements NetworkCard {
   @Override
   public void close() {
     super.close();
+    counts.close();
     network.close();
   }
 

@@ -7,6 +7,7 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.device.pci.Msix;
 import dev.bothy.device.pci.PciFunction;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 
 /**
  * A virtio device as a PCI function: Virtual I/O Device (VIRTIO) 1.2, section 4.1, modern interface
@@ -92,6 +93,11 @@ public final class VirtioPci extends PciFunction implements VirtioDevice.Transpo
     setWritable(window + CAP_RANGE, 4, -1);
     setWritable(window + CAP_DATA, 4, -1);
     device.connect(this);
+  }
+
+  /** Before the machine starts: {@code lines} gets one about each request. Any thread. */
+  public void trace(Consumer<String> lines) {
+    device.trace(lines);
   }
 
   private static int classCode(int deviceId) {

@@ -6,6 +6,7 @@ import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.function.Consumer;
 
 /**
  * A virtqueue from the device's side: Virtual I/O Device (VIRTIO) 1.2, sections 2.6 to 2.8. A
@@ -32,6 +33,9 @@ public final class Virtqueue {
   private GuestMemory memory;
   private Ring ring;
   private boolean packed;
+
+  /** Gets a line about each request, or null. */
+  private Consumer<String> traced;
 
   /** Places in the ring of requests that were taken and are not done. */
   private int taken;
@@ -160,6 +164,11 @@ public final class Virtqueue {
     }
   }
 
+  /** From when it is put to use next, {@code lines} gets one about each request. */
+  synchronized void trace(Consumer<String> lines) {
+    traced = lines;
+  }
+
   /** Puts the queue to use as the driver has set it up. */
   synchronized void enable(GuestMemory ram, long features) throws VirtqueueException {
     if (enabled) {
@@ -174,6 +183,9 @@ public final class Virtqueue {
         packed
             ? new PackedRing(ram, size, features, descriptorArea, driverArea, deviceArea)
             : new SplitRing(ram, size, features, descriptorArea, driverArea, deviceArea);
+    if (traced != null) {
+      ring = new TracedRing(ring, features, traced);
+    }
     enabled = true;
   }
 
