@@ -45,6 +45,7 @@ record ConformanceMachine(String cpu, String memory, String lacking) {
   static ConformanceMachine of(List<String> options) {
     String cpu = DEFAULT_CPU;
     String memory = DEFAULT_MEMORY;
+    boolean backdoor = false;
     List<String> lacking = new ArrayList<>();
     for (int i = 0; i < options.size(); i++) {
       String value = i + 1 < options.size() ? options.get(i + 1) : "";
@@ -52,15 +53,16 @@ record ConformanceMachine(String cpu, String memory, String lacking) {
         case "-cpu" -> cpu = cpu(value, lacking);
         case "-m" -> memory = value.matches("[0-9]+") ? value + "M" : value.toUpperCase();
         case "-machine" -> {
-          if (value.contains("vmport=on")) {
-            lacking.add("VMware backdoor");
-          }
+          backdoor |= value.contains("vmport=on");
         }
         case "-device" -> lacking.add("device " + value.replaceAll(",.*", ""));
         default -> {
           // The others choose how KVM does something, or are values.
         }
       }
+    }
+    if (backdoor) {
+      cpu += ",+vmware";
     }
     return new ConformanceMachine(cpu, memory, String.join(", ", lacking));
   }
@@ -77,7 +79,7 @@ record ConformanceMachine(String cpu, String memory, String lacking) {
       if (HARMLESS.contains(word) || word.startsWith("vendor=")) {
         continue;
       }
-      String with = model + "," + word;
+      String with = model + "," + (word.equals("hv_passthrough") ? "+hyperv" : word);
       try {
         CpuModel.parse(with);
         model = with;

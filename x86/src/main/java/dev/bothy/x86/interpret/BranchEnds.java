@@ -62,7 +62,7 @@ final class BranchEnds {
     Block run(Processor cpu) {
       long rip = getLong(cpu.ripAt);
       long target = rip + by;
-      if (target << 16 >> 16 != target) {
+      if (!cpu.canonical(target)) {
         throw cpu.gp();
       }
       long sp = getLong(rspAt) - 8;
@@ -87,7 +87,7 @@ final class BranchEnds {
     Block run(Processor cpu) {
       long sp = getLong(rspAt);
       long target = cpu.load64(sp);
-      if (target << 16 >> 16 != target) {
+      if (!cpu.canonical(target)) {
         throw cpu.gp();
       }
       putLong(rspAt, sp + 8 + release);
@@ -120,7 +120,7 @@ final class BranchEnds {
     @Override
     Block run(Processor cpu) {
       long target = operand == null ? getLong(registerAt) : cpu.load64(operand.address());
-      if (target << 16 >> 16 != target) {
+      if (!cpu.canonical(target)) {
         return general.run(cpu);
       }
       if (call) {

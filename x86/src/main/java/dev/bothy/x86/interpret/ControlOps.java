@@ -46,14 +46,21 @@ final class ControlOps {
       case SYSRET -> FarTransfer.sysret(cpu, i.operandSize);
       case SYSENTER -> FarTransfer.sysenter(cpu);
       case SYSEXIT -> FarTransfer.sysexit(cpu);
-      case INT3 -> cpu.softwareInterrupt(GuestFault.BP);
-      case INT -> cpu.softwareInterrupt((int) i.immediate & 0xff);
-      case INTO -> {
-        if (cpu.of()) {
-          cpu.softwareInterrupt(GuestFault.OF);
+      case INT3 -> EventDelivery.softwareInterrupt(cpu, GuestFault.BP);
+      case INT -> {
+        int vector = (int) i.immediate & 0xff;
+        if (cpu.virtual8086()) {
+          EventDelivery.instruction(cpu, () -> VirtualMode.interrupt(cpu, vector));
+        } else {
+          EventDelivery.softwareInterrupt(cpu, vector);
         }
       }
-      case INT1 -> cpu.trap();
+      case INTO -> {
+        if (cpu.of()) {
+          EventDelivery.softwareInterrupt(cpu, GuestFault.OF);
+        }
+      }
+      case INT1 -> EventDelivery.trap(cpu);
       case BOUND -> {
         int size = i.operandSize;
         long at = cpu.linear(i, 2 * size);
@@ -82,7 +89,7 @@ final class ControlOps {
   private static long checked(Processor cpu, Instruction i, long target) {
     if (cpu.codeBits == 64) {
       target = Operands.mask(target, i.operandSize);
-      if (target << 16 >> 16 != target) {
+      if (!cpu.canonical(target)) {
         throw cpu.gp();
       }
       return target;

@@ -94,7 +94,7 @@ final class ControlRegisters {
     if (pcid) {
       value &= Long.MAX_VALUE;
     }
-    if (cpu.longMode && value >>> CpuModel.PHYSICAL_BITS != 0) {
+    if (cpu.longMode && value >>> cpu.model.physicalBits() != 0) {
       throw cpu.gp();
     }
     putLong(cpu.state + CpuState.CR3, cpu.longMode ? value : value & 0xffff_ffffL);
@@ -140,6 +140,9 @@ final class ControlRegisters {
     if (model.has(CpuFeature.PKS)) {
       bits |= Bits.CR4_PKS;
     }
+    if (model.has(CpuFeature.LA57)) {
+      bits |= Bits.CR4_LA57;
+    }
     return bits;
   }
 
@@ -148,7 +151,7 @@ final class ControlRegisters {
     if ((value & ~cr4Known(cpu.model)) != 0) {
       throw cpu.gp();
     }
-    if (cpu.longMode && (value & Bits.CR4_PAE) == 0) {
+    if (cpu.longMode && ((value & Bits.CR4_PAE) == 0 || ((value ^ old) & Bits.CR4_LA57) != 0)) {
       throw cpu.gp();
     }
     if ((value & ~old & Bits.CR4_PCIDE) != 0
@@ -209,7 +212,11 @@ final class ControlRegisters {
     }
     cpu.requireCpl0();
     long value = cpu.gpr(CpuState.RDX) << 32 | cpu.gpr(CpuState.RAX) & 0xffff_ffffL;
-    long known = 3 | (cpu.model.has(CpuFeature.AVX) ? 4 : 0);
+    long known =
+        XsaveLayout.X87
+            | XsaveLayout.SSE
+            | (cpu.model.has(CpuFeature.AVX) ? XsaveLayout.AVX : 0)
+            | (cpu.model.has(CpuFeature.PKU) ? XsaveLayout.KEYS : 0);
     if ((int) cpu.gpr(CpuState.RCX) != 0
         || (value & ~known) != 0
         || (value & 1) == 0
@@ -272,7 +279,7 @@ final class ControlRegisters {
     }
     switch ((int) type) {
       case 0 -> {
-        if (high << 16 >> 16 != high) {
+        if (!cpu.canonicalHere(high)) {
           throw cpu.gp();
         }
         cpu.flushPage(high);

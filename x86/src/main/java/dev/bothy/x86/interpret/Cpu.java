@@ -48,6 +48,11 @@ public abstract class Cpu {
 
   // Registers.
 
+  /** Loads PKRU. */
+  void setUserKeys(int value) {
+    putInt(state + CpuState.PKRU, value);
+  }
+
   final long gpr(int index) {
     return getLong(state + CpuState.GPR + 8L * index);
   }

@@ -161,7 +161,7 @@ public final class CpuidLeaves {
   private static final int EXTENDED_FIRST = 0x8000_0000;
 
   /** More than any leaf has. */
-  private static final int SUBLEAVES = 3;
+  private static final int SUBLEAVES = 10;
 
   private static final String VENDOR = "AuthenticAMD";
   private static final String HYPERVISOR_NAME = "KVMKVMKVM\0\0\0";
@@ -192,6 +192,11 @@ public final class CpuidLeaves {
 
   /** NRIPS, VmcbClean, FlushByAsid, DecodeAssists, PauseFilter. */
   private static final int SVM_FEATURES = 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10;
+
+  private static final int HYPERVISOR_LEAVES = 0x4000_0000;
+
+  /** Where KVM's leaves begin, if others come first. */
+  private static final int KVM_BEHIND = 0x100;
 
   /** The operating system has set CR4.PKE. */
   private static final int OSPKE = 1 << 4;
@@ -239,10 +244,10 @@ public final class CpuidLeaves {
 
   /**
    * All answers that a processor of {@code model} gives after RESET, one of {@code cpus} in its
-   * machine.
+   * machine; for engines that have the hypervisor interface of KVM alone.
    */
   public static List<CpuidLeaf> all(CpuModel model, int cpus, int apicId) {
-    Asker asker = new Asker(model, cpus, apicId, () -> true, false, false, 1);
+    Asker asker = new Asker(model.without(HYPERV), cpus, apicId, () -> true, false, false, 1);
     List<CpuidLeaf> leaves = new ArrayList<>();
     for (int first : new int[] {0, HYPERVISOR_FIRST, EXTENDED_FIRST}) {
       int[] out = new int[4];
@@ -307,6 +312,12 @@ public final class CpuidLeaves {
   private static void leaf(Asker cpu, int leaf, int sub, int[] out) {
     CpuModel model = cpu.model;
     int cpus = cpu.cpus;
+    if (model.has(HYPERV) && leaf >>> 12 == HYPERVISOR_LEAVES >>> 12) {
+      if (HypervInterface.cpuid(leaf, out)) {
+        return;
+      }
+      leaf -= KVM_BEHIND;
+    }
     switch (leaf) {
       case 0 -> set(out, 0x0d, word(VENDOR, 0), word(VENDOR, 8), word(VENDOR, 4));
       // Family 17h, model 31h, stepping 0.
@@ -353,7 +364,7 @@ public final class CpuidLeaves {
       case 0x4000_0000 ->
           set(
               out,
-              0x4000_0010,
+              0x4000_0010 + (model.has(HYPERV) ? KVM_BEHIND : 0),
               word(HYPERVISOR_NAME, 0),
               word(HYPERVISOR_NAME, 4),
               word(HYPERVISOR_NAME, 8));
@@ -380,7 +391,7 @@ public final class CpuidLeaves {
         int width = cpus == 1 ? 0 : 32 - Integer.numberOfLeadingZeros(cpus - 1);
         set(
             out,
-            CpuModel.PHYSICAL_BITS | CpuModel.LINEAR_BITS << 8,
+            model.physicalBits() | model.linearBits() << 8,
             NOT_VULNERABLE_8 | ERROR_POINTERS,
             cpus - 1 | width << 12,
             0);
@@ -398,10 +409,15 @@ public final class CpuidLeaves {
   private static void xsave(Asker cpu, int sub, int[] out) {
     CpuModel model = cpu.model;
     boolean avx = model.has(AVX);
+    boolean keys = model.has(PKU);
     long enabled = cpu.xcr0;
     switch (sub) {
       case 0 -> {
-        int known = XsaveLayout.X87 | XsaveLayout.SSE | (avx ? XsaveLayout.AVX : 0);
+        int known =
+            XsaveLayout.X87
+                | XsaveLayout.SSE
+                | (avx ? XsaveLayout.AVX : 0)
+                | (keys ? XsaveLayout.KEYS : 0);
         set(out, known, XsaveLayout.standardSize(enabled), XsaveLayout.standardSize(known), 0);
       }
       case 1 -> {
@@ -414,6 +430,11 @@ public final class CpuidLeaves {
       case 2 -> {
         if (avx) {
           set(out, XsaveLayout.AVX_SIZE, XsaveLayout.AVX_OFFSET, 0, 0);
+        }
+      }
+      case 9 -> {
+        if (keys) {
+          set(out, XsaveLayout.KEYS_SIZE, XsaveLayout.KEYS_OFFSET, 0, 0);
         }
       }
       default -> {}

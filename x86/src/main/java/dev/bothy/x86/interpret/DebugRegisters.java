@@ -8,6 +8,10 @@ import dev.bothy.core.cpu.CpuState;
 /** DR0 to DR7 and breakpoints: AMD64 APM volume 2, section 13.1. */
 final class DebugRegisters {
   static final int SINGLE_STEP = 1 << 14;
+
+  /** The task that was switched to wants to know. */
+  static final int TASK_SWITCH = 1 << 15;
+
   private static final int GENERAL_DETECT = 1 << 13;
   private static final long DR6_FIXED = 0xffff_0ff0L;
   private static final long DR7_FIXED = 0x400;

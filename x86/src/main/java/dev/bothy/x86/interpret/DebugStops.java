@@ -18,6 +18,10 @@ import java.util.function.Supplier;
 final class DebugStops {
   private final Processor cpu;
   private final Breakpoints breakpoints;
+
+  /** Hears what happens, or null. */
+  final ProcessorTrace trace;
+
   private List<StopPoints.Watchpoint> watchpoints = List.of();
   private boolean stepping;
 
@@ -27,6 +31,7 @@ final class DebugStops {
   DebugStops(Processor cpu, Breakpoints breakpoints) {
     this.cpu = cpu;
     this.breakpoints = breakpoints;
+    trace = ProcessorTrace.of(cpu, cpu.engine.trace);
   }
 
   // What the debugger wants.
@@ -75,6 +80,15 @@ final class DebugStops {
   /** Interrupts are to wait for the end of a step. */
   boolean holdsInterrupts() {
     return stepping && getInt(cpu.state + CpuState.ACTIVITY) == CpuState.ACTIVITY_RUNNING;
+  }
+
+  /** The instruction at RIP is about to run: true if each is told of, so that it is run alone. */
+  boolean traced() {
+    if (trace == null || !trace.instructions) {
+      return false;
+    }
+    trace.instruction();
+    return true;
   }
 
   // What the vCPU meets.

@@ -66,6 +66,9 @@ final class EventDelivery {
 
   /** INT n, INT3, INTO: gate privilege is checked; RIP is behind the instruction already. */
   static void software(Processor cpu, int vector) {
+    if (cpu.debug.trace != null) {
+      cpu.debug.trace.software(vector);
+    }
     transfer(cpu, vector, 0, true, false, false, 0);
   }
 
@@ -108,6 +111,9 @@ final class EventDelivery {
       try {
         cpu.svm.delivers(type, vector, hasCode, code);
         long from = getLong(cpu.ripAt);
+        if (cpu.debug.trace != null) {
+          cpu.debug.trace.event(vector, code, exception, hasCode);
+        }
         // Whatever fails from here on was not asked for by the program.
         transfer(cpu, vector, code, false, hasCode, true, flagsToPush);
         cpu.svm.delivering = 0;
@@ -240,7 +246,7 @@ final class EventDelivery {
     if ((code & Descriptor.PRESENT) == 0) {
       throw cpu.raise(GuestFault.NP, selector & 0xfffc | ext);
     }
-    if (target << 16 >> 16 != target) {
+    if (!cpu.canonical(target)) {
       throw cpu.raise(GuestFault.GP, ext);
     }
     boolean inner = (code & Descriptor.CONFORMING) == 0 && dpl < cpu.cpl;
@@ -256,7 +262,7 @@ final class EventDelivery {
     long oldSp = cpu.rsp();
     int bytes = hasCode ? 48 : 40;
     long bottom = sp - bytes;
-    if (bottom << 16 >> 16 != bottom || sp - 1 << 16 >> 16 != sp - 1) {
+    if (!cpu.canonical(bottom) || !cpu.canonical(sp - 1)) {
       throw cpu.raise(GuestFault.SS, ext);
     }
     cpu.setAccessed(selector, descriptor);
@@ -325,9 +331,6 @@ final class EventDelivery {
       boolean external,
       int flagsToPush) {
     int ext = external ? EXT : 0;
-    if (software && cpu.virtual8086() && cpu.iopl() < 3) {
-      throw cpu.gp();
-    }
     if (vector * 8 + 7 > (getInt(cpu.state + CpuState.IDTR_LIMIT) & 0xffff)) {
       throw cpu.raise(GuestFault.GP, idtCode(vector, external));
     }
@@ -336,7 +339,8 @@ final class EventDelivery {
     int attributes = Descriptor.attributes(gate);
     int type = attributes & 0x1f;
     boolean is32 = (type & 8) != 0;
-    if (type != Descriptor.INTERRUPT_GATE
+    if (type != Descriptor.TASK_GATE
+        && type != Descriptor.INTERRUPT_GATE
         && type != Descriptor.TRAP_GATE
         && type != Descriptor.INTERRUPT_GATE16
         && type != Descriptor.TRAP_GATE16) {
@@ -349,6 +353,11 @@ final class EventDelivery {
       throw cpu.raise(GuestFault.NP, idtCode(vector, external));
     }
     int selector = (int) (gate >>> 16) & 0xffff;
+    if (type == Descriptor.TASK_GATE) {
+      int flags = cpu.rflags() | flagsToPush;
+      TaskSwitch.interrupt(cpu, selector, flags, hasCode, errorCode, ext);
+      return;
+    }
     long target = is32 ? gate & 0xffff | gate >>> 32 & 0xffff_0000L : gate & 0xffff;
     if ((selector & 0xfffc) == 0) {
       throw cpu.raise(GuestFault.GP, ext);
@@ -449,24 +458,27 @@ final class EventDelivery {
 
   /** INIT and start-up IPIs that wait. */
   static void processSignals(Processor cpu) {
-    int pending = cpu.engineSignals.getAndSet(0);
-    if ((pending & Processor.SIGNAL_NMI) != 0) {
-      int come = (pending & Processor.SIGNAL_NMI_AGAIN) != 0 ? 2 : 1;
+    int pending = cpu.signals.take();
+    if ((pending & ProcessorSignals.NMI) != 0) {
+      int come = (pending & ProcessorSignals.NMI_AGAIN) != 0 ? 2 : 1;
       int waiting = getInt(cpu.state + CpuState.NMI_PENDING) + come;
       putInt(cpu.state + CpuState.NMI_PENDING, Math.min(waiting, cpu.nmiBlocked ? 1 : 2));
     }
-    if ((pending & Processor.SIGNAL_SMI) != 0) {
+    if ((pending & ProcessorSignals.TIMER) != 0 && cpu.hyperv != null) {
+      cpu.hyperv.timers.expire();
+    }
+    if ((pending & ProcessorSignals.SMI) != 0) {
       putInt(cpu.state + SvmState.SMI_PENDING, 1);
       cpu.requestAttention();
     }
-    if ((pending & Processor.SIGNAL_INIT) != 0 && (cpu.guestMode || cpu.svm.held())) {
+    if ((pending & ProcessorSignals.INIT) != 0 && (cpu.guestMode || cpu.svm.held())) {
       putInt(cpu.state + SvmState.INIT_PENDING, 1);
       cpu.requestAttention();
-    } else if ((pending & Processor.SIGNAL_INIT) != 0) {
+    } else if ((pending & ProcessorSignals.INIT) != 0) {
       ResetState.init(cpu);
-      pending |= cpu.engineSignals.getAndSet(0);
+      pending |= cpu.signals.take();
     }
-    if ((pending & Processor.SIGNAL_STARTUP) != 0) {
+    if ((pending & ProcessorSignals.STARTUP) != 0) {
       putInt(cpu.state + CpuState.STARTUP_PENDING, 0x100 | pending & 0xff);
     }
     int startup = getInt(cpu.state + CpuState.STARTUP_PENDING);
@@ -478,5 +490,34 @@ final class EventDelivery {
       putInt(cpu.state + CpuState.ACTIVITY, CpuState.ACTIVITY_RUNNING);
       cpu.updateMode();
     }
+  }
+
+  /** INT n and its kin: RIP behind the instruction is what the handler returns to. */
+  static void softwareInterrupt(Processor cpu, int vector) {
+    instruction(cpu, () -> software(cpu, vector));
+  }
+
+  /** INT1: #DB as a trap without a cause in DR6, but for what a MOV SS before it has put off. */
+  static void trap(Processor cpu) {
+    int putOff = cpu.pendingDebug;
+    cpu.pendingDebug = 0;
+    if (putOff != 0) {
+      DebugRegisters.report(cpu, putOff);
+    }
+    instruction(cpu, () -> icebp(cpu));
+  }
+
+  /** The instruction under way does {@code delivery}, with RIP behind itself. */
+  static void instruction(Processor cpu, Runnable delivery) {
+    long start = getLong(cpu.ripAt);
+    putLong(cpu.ripAt, cpu.branchTo);
+    try {
+      delivery.run();
+    } catch (GuestFault | VirtualExit f) {
+      putLong(cpu.ripAt, start);
+      throw f;
+    }
+    cpu.stepOnlyIf(false);
+    cpu.branchTo = getLong(cpu.ripAt);
   }
 }

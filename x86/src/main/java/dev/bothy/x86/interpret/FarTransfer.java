@@ -23,13 +23,9 @@ final class FarTransfer {
     cpu.updateMode();
   }
 
-  private static boolean canonical(long address) {
-    return address << 16 >> 16 == address;
-  }
-
   private static void checkTarget(Processor cpu, long target, long descriptor) {
     boolean toLong = cpu.longMode && (Descriptor.attributes(descriptor) & Descriptor.LONG) != 0;
-    if (toLong ? !canonical(target) : target > (Descriptor.limit(descriptor) & 0xffff_ffffL)) {
+    if (toLong ? !cpu.canonical(target) : target > (Descriptor.limit(descriptor) & 0xffff_ffffL)) {
       throw cpu.gp();
     }
   }
@@ -89,6 +85,9 @@ final class FarTransfer {
       checkTarget(cpu, offset, descriptor);
       loadCs(cpu, selector, descriptor, cpu.cpl);
       cpu.branchTo = offset;
+      return;
+    }
+    if (TaskSwitch.branch(cpu, selector, descriptor, false)) {
       return;
     }
     Gate gate = callGate(cpu, selector, descriptor, attributes);
@@ -176,6 +175,9 @@ final class FarTransfer {
       cpu.branchTo = offset;
       return;
     }
+    if (TaskSwitch.branch(cpu, selector, descriptor, true)) {
+      return;
+    }
     Gate gate = callGate(cpu, selector, descriptor, attributes);
     if ((gate.codeAttributes & Descriptor.PRESENT) == 0) {
       throw cpu.raise(GuestFault.NP, gate.selector & 0xfffc);
@@ -220,7 +222,7 @@ final class FarTransfer {
       throw cpu.raise(GuestFault.TS, cpu.segmentSelector(CpuState.TR) & 0xfffc);
     }
     long sp = cpu.loadSystem(cpu.segmentBase(CpuState.TR) + offset, 8);
-    if (!canonical(sp - 32) || !canonical(sp - 1)) {
+    if (!cpu.canonical(sp - 32) || !cpu.canonical(sp - 1)) {
       throw cpu.raise(GuestFault.SS, 0);
     }
     int oldCpl = cpu.cpl;
@@ -375,10 +377,11 @@ final class FarTransfer {
       return;
     }
     if ((cpu.systemFlags & Bits.NT) != 0) {
-      // Task returns: long mode has none; hardware task switching is not built.
-      throw cpu.longMode
-          ? cpu.gp()
-          : cpu.raise(GuestFault.TS, cpu.segmentSelector(CpuState.TR) & 0xfffc);
+      if (cpu.longMode) {
+        throw cpu.gp();
+      }
+      TaskSwitch.back(cpu);
+      return;
     }
     long ip = cpu.peek(size, 0);
     int selector = (int) cpu.peek(size, size) & 0xffff;
@@ -451,20 +454,19 @@ final class FarTransfer {
   }
 
   private static void realReturn(Processor cpu, int size) {
-    if (cpu.virtual8086() && cpu.iopl() < 3) {
-      throw cpu.gp();
-    }
+    VirtualMode.checkFlagAccess(cpu, size);
     long ip = cpu.peek(size, 0);
     int selector = (int) cpu.peek(size, size) & 0xffff;
     int flags = (int) cpu.peek(size, 2 * size);
     if (ip > (cpu.segmentLimit(CpuState.CS) & 0xffff_ffffL)) {
       throw cpu.gp();
     }
+    boolean virtual = VirtualMode.takesFlags(cpu, flags);
     cpu.setRsp(cpu.rsp() + 3L * size);
-    int keepIopl = cpu.virtual8086() ? cpu.systemFlags & Bits.IOPL : -1;
-    setReturnFlags(cpu, flags, size);
-    if (keepIopl >= 0) {
-      cpu.systemFlags = cpu.systemFlags & ~Bits.IOPL | keepIopl;
+    if (virtual) {
+      VirtualMode.loadFlags(cpu, flags);
+    } else {
+      setReturnFlags(cpu, flags, size);
     }
     setRealModeCs(cpu, selector);
     cpu.nmiBlocked = false;
@@ -489,7 +491,11 @@ final class FarTransfer {
     cpu.setCpl(3);
     setRealModeCs(cpu, selector);
     cpu.setGpr(CpuState.RSP, sp & 0xffff_ffffL);
+    if ((flags & Bits.RF) != 0 && cpu.breakpoints) {
+      cpu.resumeFlagLoaded();
+    }
     cpu.nmiBlocked = false;
+    cpu.requestAttention();
     cpu.branchTo = ip;
   }
 

@@ -42,8 +42,8 @@ final class FaultVector {
   private static boolean onTheStack(Processor cpu, Instruction i, int size) {
     return switch (i.op) {
       // The operand is read first.
-      case PUSH, CALL -> isCanonical(operand(cpu, i), size);
-      case POP -> !isCanonical(cpu.rsp(), size);
+      case PUSH, CALL -> isCanonical(cpu, operand(cpu, i), size);
+      case POP -> !isCanonical(cpu, cpu.rsp(), size);
       default -> false;
     };
   }
@@ -53,8 +53,8 @@ final class FaultVector {
   }
 
   /** True if {@code size} bytes from {@code linear} on are all canonical. */
-  private static boolean isCanonical(long linear, int size) {
+  private static boolean isCanonical(Processor cpu, long linear, int size) {
     long last = linear + size - 1;
-    return linear << 16 >> 16 == linear && last << 16 >> 16 == last;
+    return cpu.canonical(linear) && cpu.canonical(last);
   }
 }

@@ -20,6 +20,10 @@ final class Hypercalls {
   private Hypercalls() {}
 
   static void execute(Processor cpu) {
+    if (cpu.hyperv != null && cpu.hyperv.callsAllowed()) {
+      cpu.hyperv.call();
+      return;
+    }
     cpu.setGpr(CpuState.RAX, cpu.cpl == 0 ? answer(cpu) : NOT_PERMITTED);
   }
 

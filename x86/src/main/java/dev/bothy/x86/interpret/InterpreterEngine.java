@@ -4,7 +4,11 @@ import dev.bothy.core.Debugging;
 import dev.bothy.core.Engine;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.StopPoints;
+import dev.bothy.core.SyntheticConnections;
+import dev.bothy.core.SyntheticInterruptTarget;
+import dev.bothy.core.Trace;
 import dev.bothy.core.Vcpu;
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuidLeaf;
 import dev.bothy.x86.translate.Translator;
 import java.util.List;
@@ -31,6 +35,12 @@ public final class InterpreterEngine implements Engine {
   final CodeMap codeMap;
   final ExclusiveSection exclusive;
   private final List<InterpreterVcpu> vcpus = new CopyOnWriteArrayList<>();
+
+  /** Where a guest's messages and events go. */
+  volatile SyntheticConnections connections = SyntheticConnections.NONE;
+
+  /** Hears what vCPUs do, or null. */
+  Trace trace;
 
   /** Hears of vCPUs' stores, or null. */
   private StoreObserver stores;
@@ -59,6 +69,45 @@ public final class InterpreterEngine implements Engine {
   @Override
   public String name() {
     return translator == null ? "interpreter" : "translator";
+  }
+
+  @Override
+  public Optional<SyntheticInterruptTarget> syntheticInterrupts(SyntheticConnections target) {
+    if (!machine.model().has(CpuFeature.HYPERV)) {
+      return Optional.empty();
+    }
+    connections = target;
+    return Optional.of(new MachineInterrupts());
+  }
+
+  /** Of all processors. */
+  private final class MachineInterrupts implements SyntheticInterruptTarget {
+    private Optional<SyntheticInterrupts> of(int vcpu) {
+      return vcpu < vcpus.size()
+          ? Optional.of(vcpus.get(vcpu).processor().hyperv.interrupts)
+          : Optional.empty();
+    }
+
+    @Override
+    public void interrupt(int vcpu, int source) {
+      of(vcpu).ifPresent(interrupts -> interrupts.interrupt(source));
+    }
+
+    @Override
+    public boolean post(int vcpu, int source, int type, byte[] payload) {
+      return of(vcpu).map(interrupts -> interrupts.post(source, type, payload)).orElse(true);
+    }
+
+    @Override
+    public void setFlag(int vcpu, int source, int flag) {
+      of(vcpu).ifPresent(interrupts -> interrupts.setFlag(source, flag));
+    }
+  }
+
+  /** Shows everything; instructions that are wanted are run one by one, interpreted. */
+  @Override
+  public void trace(Trace wanted) {
+    trace = wanted;
   }
 
   @Override
@@ -97,6 +146,14 @@ public final class InterpreterEngine implements Engine {
           vcpus.remove(vcpu);
           codeMap.remove(vcpu.processor());
         });
+  }
+
+  /**
+   * The first vCPU's processor, whose state has what is the machine's as a whole; {@code own} while
+   * that one is being made.
+   */
+  Processor first(Processor own) {
+    return own.index == 0 ? own : vcpus.getFirst().processor();
   }
 
   /** In every vCPU's TLB; called while no other vCPU runs. */

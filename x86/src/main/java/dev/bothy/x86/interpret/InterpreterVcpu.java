@@ -93,43 +93,28 @@ final class InterpreterVcpu implements Vcpu {
     machine.wakeUp().wake(index);
   }
 
-  /**
-   * Sends signals; start-up IPIs that came before an INIT or a newer start-up IPI are {@code
-   * forgotten}.
-   */
-  private void signal(int bits, int forgotten) {
-    processor.engineSignals.accumulateAndGet(bits, (old, more) -> old & ~forgotten | more);
-    tell();
-  }
-
-  private void tell() {
-    processor.setAttention(CpuState.ATTENTION_EVENT);
-    machine.wakeUp().wake(index);
-  }
-
   @Override
   public void nmi() {
-    processor.engineSignals.getAndUpdate(
-        old ->
-            (old & Processor.SIGNAL_NMI) != 0
-                ? old | Processor.SIGNAL_NMI_AGAIN
-                : old | Processor.SIGNAL_NMI);
-    tell();
+    processor.signals.addNmi();
+    processor.signalled();
   }
 
   @Override
   public void smi() {
-    signal(Processor.SIGNAL_SMI, 0);
+    processor.signals.add(ProcessorSignals.SMI);
+    processor.signalled();
   }
 
   @Override
   public void init() {
-    signal(Processor.SIGNAL_INIT, Processor.SIGNAL_STARTUP | 0xff);
+    processor.signals.addInit();
+    processor.signalled();
   }
 
   @Override
   public void startup(int page) {
-    signal(Processor.SIGNAL_STARTUP | page & 0xff, 0xff);
+    processor.signals.addStartup(page);
+    processor.signalled();
   }
 
   @Override
@@ -207,8 +192,11 @@ final class InterpreterVcpu implements Vcpu {
   public void load(StateReader in) throws StateException {
     state.load(in);
     processor.code.clear();
-    processor.engineSignals.set(0);
+    processor.signals.take();
     StateTransfer.load(processor);
+    if (processor.hyperv != null) {
+      processor.hyperv.load();
+    }
     apic.setTscOffset(state.get(CpuState.TSC_OFFSET) - state.get(SvmState.TSC_OFFSET));
   }
 

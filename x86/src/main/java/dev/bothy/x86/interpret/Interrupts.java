@@ -35,6 +35,9 @@ final class Interrupts {
       svm.leaveIf(VirtualExit.INTERRUPT);
       int vector = cpu.apic.acknowledge();
       if (vector >= 0) {
+        if (cpu.hyperv != null) {
+          cpu.hyperv.interrupts.delivered(vector);
+        }
         deliver(cpu, vector);
         if (cpu.apic.interruptPending()) {
           cpu.requestAttention();

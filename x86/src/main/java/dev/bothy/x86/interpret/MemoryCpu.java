@@ -1,6 +1,7 @@
 package dev.bothy.x86.interpret;
 
 import dev.bothy.core.AddressSpace;
+import dev.bothy.core.Engine;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.host.RawMemory;
@@ -15,6 +16,10 @@ abstract class MemoryCpu extends Cpu {
   final long highHost;
   final long highSize;
   final AddressSpace mmio;
+
+  /** Of physical addresses. */
+  final int physicalBits;
+
   final LocalInterruptController apic;
   final CodeMap codeMap;
 
@@ -22,14 +27,11 @@ abstract class MemoryCpu extends Cpu {
   StoreObserver stores;
 
   MemoryCpu(
-      long state,
-      GuestMemory memory,
-      AddressSpace mmio,
-      LocalInterruptController apic,
-      CodeMap codeMap) {
+      long state, Engine.Environment machine, LocalInterruptController apic, CodeMap codeMap) {
     super(state);
-    this.memory = memory;
-    this.mmio = mmio;
+    memory = machine.memory();
+    mmio = machine.mmio();
+    physicalBits = machine.model().physicalBits();
     this.apic = apic;
     this.codeMap = codeMap;
     var regions = memory.regions();

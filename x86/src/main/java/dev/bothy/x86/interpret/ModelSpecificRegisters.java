@@ -5,7 +5,6 @@ import static dev.bothy.host.RawMemory.getLong;
 import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.cpu.CpuFeature;
-import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.cpu.SvmState;
 import java.util.OptionalLong;
@@ -136,6 +135,9 @@ final class ModelSpecificRegisters {
 
   static long read(Processor cpu, int index) {
     checkFeature(cpu, index);
+    if (cpu.hyperv != null && HypervInterface.owns(index)) {
+      return cpu.hyperv.read(index);
+    }
     if (cpu.apic.ownsMsr(index)) {
       OptionalLong value = cpu.apic.readMsr(index);
       if (value.isEmpty()) {
@@ -230,12 +232,12 @@ final class ModelSpecificRegisters {
     putLong(cpu.state + SvmState.VM_CR, value & ~kept | old & kept);
   }
 
-  private static boolean canonical(long value) {
-    return value << 16 >> 16 == value;
-  }
-
   static void write(Processor cpu, int index, long value) {
     checkFeature(cpu, index);
+    if (cpu.hyperv != null && HypervInterface.owns(index)) {
+      cpu.hyperv.write(index, value);
+      return;
+    }
     if (cpu.apic.ownsMsr(index)) {
       if (!cpu.apic.writeMsr(index, value)) {
         throw cpu.gp();
@@ -245,7 +247,7 @@ final class ModelSpecificRegisters {
     }
     switch (index) {
       case SYSENTER_ESP, SYSENTER_EIP, LSTAR, CSTAR, KERNEL_GS_BASE, FS_BASE, GS_BASE -> {
-        if (!canonical(value)) {
+        if (!cpu.canonicalHere(value)) {
           throw cpu.gp();
         }
         putLong(cpu.state + plain(index), value);
@@ -271,7 +273,7 @@ final class ModelSpecificRegisters {
               true);
       case VM_CR -> writeVmCr(cpu, value);
       case VM_HSAVE_PA -> {
-        if ((value & 0xfff) != 0 || value >>> CpuModel.PHYSICAL_BITS != 0) {
+        if ((value & 0xfff) != 0 || value >>> cpu.model.physicalBits() != 0) {
           throw cpu.gp();
         }
         putLong(cpu.state + SvmState.HOST_SAVE_AREA, value);
@@ -327,7 +329,7 @@ final class ModelSpecificRegisters {
   }
 
   private static void checkMtrr(Processor cpu, int index, long value) {
-    long high = -1L << CpuModel.PHYSICAL_BITS;
+    long high = -1L << cpu.model.physicalBits();
     boolean bad = false;
     if (index >= MTRR_VARIABLE && index < MTRR_VARIABLE + 16) {
       bad = (value & high) != 0 || (index & 1) == 0 && badType((int) value & 0xff);
@@ -356,6 +358,9 @@ final class ModelSpecificRegisters {
           cpu.state + CpuState.TSC_ADJUST, getLong(cpu.state + CpuState.TSC_ADJUST) + offset - old);
     }
     cpu.apic.setTscOffset(offset - getLong(cpu.state + SvmState.TSC_OFFSET));
+    if (cpu.hyperv != null) {
+      cpu.hyperv.timeMoved();
+    }
     if ((getLong(cpu.state + CpuState.KVM_SYSTEM_TIME) & 1) != 0) {
       ParavirtualClock.systemTime(cpu, getLong(cpu.state + CpuState.KVM_SYSTEM_TIME));
     }

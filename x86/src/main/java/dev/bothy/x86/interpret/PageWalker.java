@@ -6,18 +6,15 @@ import static dev.bothy.host.RawMemory.getInt;
 import static dev.bothy.host.RawMemory.getLong;
 import static dev.bothy.host.RawMemory.putLong;
 
-import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 
 /**
- * Walks of page tables: 32-bit, PAE and 4-level, with every page size; AMD64 APM volume 2, chapter
- * 5. Accessed and dirty bits are set by compare-and-swap on the entry that was judged, after the
- * access is known to be allowed.
+ * Walks of page tables: 32-bit, PAE, 4-level and 5-level, with every page size; AMD64 APM volume 2,
+ * chapter 5. Accessed and dirty bits are set by compare-and-swap on the entry that was judged,
+ * after the access is known to be allowed.
  */
 final class PageWalker {
   private static final long PAGE = ~0xfffL;
-  private static final long ADDRESS_BITS = (1L << CpuModel.PHYSICAL_BITS) - 1;
-  private static final long RESERVED_HIGH = 0x000f_ffff_ffff_ffffL & ~ADDRESS_BITS;
 
   // What a walk finds, see {@link #walked}.
   static final int WRITABLE = 1;
@@ -31,6 +28,11 @@ final class PageWalker {
 
   private final PagingCpu cpu;
 
+  /** Bits that physical addresses have, and those above them that entries must not have. */
+  private final long addressBits;
+
+  private final long reservedHigh;
+
   /** These are tables for nested paging, whose root is {@link #root}. */
   private final boolean second;
 
@@ -41,6 +43,7 @@ final class PageWalker {
 
   private boolean paging;
   private boolean longMode;
+  private boolean fiveLevels;
   private boolean pae;
   private boolean pse;
   private boolean pge;
@@ -60,6 +63,8 @@ final class PageWalker {
   PageWalker(PagingCpu cpu, boolean second) {
     this.cpu = cpu;
     this.second = second;
+    addressBits = (1L << cpu.physicalBits) - 1;
+    reservedHigh = 0x000f_ffff_ffff_ffffL & ~addressBits;
   }
 
   /** The root of tables for nested paging. */
@@ -76,6 +81,7 @@ final class PageWalker {
   void update(long cr0, long cr4, long efer) {
     paging = (cr0 & Bits.CR0_PG) != 0;
     longMode = (efer & Bits.EFER_LMA) != 0;
+    fiveLevels = longMode && (cr4 & Bits.CR4_LA57) != 0;
     pae = (cr4 & Bits.CR4_PAE) != 0;
     pse = (cr4 & Bits.CR4_PSE) != 0;
     pge = (cr4 & Bits.CR4_PGE) != 0;
@@ -109,9 +115,9 @@ final class PageWalker {
   /** Tells generated code about page tables. Entries with another key than 0 are not its. */
   void describe() {
     long keys = userKeys || supervisorKeys ? ProtectionKeys.KEY : 0;
-    putLong(cpu.state + EngineArea.REFILL_FRAME, ADDRESS_BITS & PAGE);
-    putLong(cpu.state + EngineArea.REFILL_TABLE_BITS, RESERVED_HIGH | keys | 0x1a1);
-    putLong(cpu.state + EngineArea.REFILL_PAGE_BITS, RESERVED_HIGH | keys | 0x21);
+    putLong(cpu.state + EngineArea.REFILL_FRAME, addressBits & PAGE);
+    putLong(cpu.state + EngineArea.REFILL_TABLE_BITS, reservedHigh | keys | 0x1a1);
+    putLong(cpu.state + EngineArea.REFILL_PAGE_BITS, reservedHigh | keys | 0x21);
   }
 
   boolean smap() {
@@ -248,12 +254,27 @@ final class PageWalker {
     long at3 = 0;
     long e4 = -1;
     long at4 = 0;
+    long e5 = -1;
+    long at5 = 0;
     int rights = WRITABLE | USER_PAGE;
-    long reserved = RESERVED_HIGH | (nxe ? 0 : 1L << 63);
+    long reserved = reservedHigh | (nxe ? 0 : 1L << 63);
     long cr3 = root();
     long e3;
     if (longMode) {
-      at4 = place((cr3 & ADDRESS_BITS & PAGE) + (linear >>> 39 & 511) * 8);
+      long top = cr3;
+      if (fiveLevels) {
+        at5 = place((cr3 & addressBits & PAGE) + (linear >>> 48 & 511) * 8);
+        e5 = readEntry(at5);
+        if ((e5 & 1) == 0) {
+          return refuse(linear, 0, access, user);
+        }
+        if ((e5 & (reserved | 0x80)) != 0) {
+          return refuse(linear, 9, access, user);
+        }
+        rights = narrow(rights, e5);
+        top = e5;
+      }
+      at4 = place((top & addressBits & PAGE) + (linear >>> 39 & 511) * 8);
       e4 = readEntry(at4);
       if ((e4 & 1) == 0) {
         return refuse(linear, 0, access, user);
@@ -262,7 +283,7 @@ final class PageWalker {
         return refuse(linear, 9, access, user);
       }
       rights = narrow(rights, e4);
-      at3 = place((e4 & ADDRESS_BITS & PAGE) + (linear >>> 30 & 511) * 8);
+      at3 = place((e4 & addressBits & PAGE) + (linear >>> 30 & 511) * 8);
       e3 = readEntry(at3);
       if ((e3 & 1) == 0) {
         return refuse(linear, 0, access, user);
@@ -275,11 +296,11 @@ final class PageWalker {
         if (!judge(linear, access, table, rights, e3)) {
           return REFUSED;
         }
-        if (!setBits(at4, e4, 0x20) || !finish(at3, e3, access)) {
+        if (!accessed(at5, e5) || !setBits(at4, e4, 0x20) || !finish(at3, e3, access)) {
           return CHANGED;
         }
         found(rights | LARGE, table, e3);
-        return e3 & ADDRESS_BITS & ~0x3fff_ffffL | linear & 0x3fff_ffffL;
+        return e3 & addressBits & ~0x3fff_ffffL | linear & 0x3fff_ffffL;
       }
     } else {
       // AMD processors read the four PDPTEs with each walk (APM 2, 5.2.3); they have no access
@@ -289,11 +310,11 @@ final class PageWalker {
       if ((e3 & 1) == 0) {
         return refuse(linear, 0, access, user);
       }
-      if ((e3 & (RESERVED_HIGH | 0xfff0_0000_0000_01e6L)) != 0) {
+      if ((e3 & (reservedHigh | 0xfff0_0000_0000_01e6L)) != 0) {
         return refuse(linear, 9, access, user);
       }
     }
-    long at2 = place((e3 & ADDRESS_BITS & PAGE) + (linear >>> 21 & 511) * 8);
+    long at2 = place((e3 & addressBits & PAGE) + (linear >>> 21 & 511) * 8);
     long e2 = readEntry(at2);
     if ((e2 & 1) == 0) {
       return refuse(linear, 0, access, user);
@@ -306,7 +327,7 @@ final class PageWalker {
     long e1 = 0;
     boolean large = (e2 & 0x80) != 0;
     if (!large) {
-      at1 = place((e2 & ADDRESS_BITS & PAGE) + (linear >>> 12 & 511) * 8);
+      at1 = place((e2 & addressBits & PAGE) + (linear >>> 12 & 511) * 8);
       e1 = readEntry(at1);
       if ((e1 & 1) == 0) {
         return refuse(linear, 0, access, user);
@@ -319,7 +340,7 @@ final class PageWalker {
     if (!judge(linear, access, table, rights, large ? e2 : e1)) {
       return REFUSED;
     }
-    if (longMode && (!setBits(at4, e4, 0x20) || !setBits(at3, e3, 0x20))) {
+    if (longMode && (!accessed(at5, e5) || !setBits(at4, e4, 0x20) || !setBits(at3, e3, 0x20))) {
       return CHANGED;
     }
     if (large) {
@@ -327,13 +348,18 @@ final class PageWalker {
         return CHANGED;
       }
       found(rights | LARGE, table, e2);
-      return e2 & ADDRESS_BITS & ~0x1f_ffffL | linear & 0x1f_ffffL;
+      return e2 & addressBits & ~0x1f_ffffL | linear & 0x1f_ffffL;
     }
     if (!setBits(at2, e2, 0x20) || !finish(at1, e1, access)) {
       return CHANGED;
     }
     found(rights, table, e1);
-    return e1 & ADDRESS_BITS & PAGE | linear & 0xfff;
+    return e1 & addressBits & PAGE | linear & 0xfff;
+  }
+
+  /** Sets A in the entry of the fifth level, if there is one. */
+  private boolean accessed(long at, long entry) {
+    return !fiveLevels || setBits(at, entry, 0x20);
   }
 
   private static int narrow(int rights, long entry) {

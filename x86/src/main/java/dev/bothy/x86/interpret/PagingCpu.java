@@ -3,9 +3,10 @@ package dev.bothy.x86.interpret;
 import static dev.bothy.host.RawMemory.getLong;
 import static dev.bothy.host.RawMemory.putLong;
 
-import dev.bothy.core.AddressSpace;
+import dev.bothy.core.Engine;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.host.RawMemory;
 
@@ -60,6 +61,9 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
    */
   boolean watching;
 
+  private boolean fiveLevels;
+  private final boolean knowsFiveLevels;
+
   /** CR0.AM. */
   private boolean alignmentMask;
 
@@ -68,11 +72,11 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
 
   PagingCpu(
       CpuState cpuState,
-      GuestMemory memory,
-      AddressSpace mmio,
+      Engine.Environment machine,
       LocalInterruptController apic,
       CodeMap codeMap) {
-    super(cpuState.address(), memory, mmio, apic, codeMap);
+    super(cpuState.address(), machine, apic, codeMap);
+    knowsFiveLevels = machine.model().has(CpuFeature.LA57);
     buffer = new TranslationBuffer(this, cpuState.address(), memory);
     tlb = buffer.table(KERNEL);
   }
@@ -107,7 +111,27 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
     buffer.close();
   }
 
+  @Override
+  final void setUserKeys(int value) {
+    ProtectionKeys.write(this, CpuState.PKRU, value);
+  }
+
   // Mode.
+
+  /** True for an address that paging has, of 48 bits, or of 57 with five levels of tables. */
+  final boolean canonical(long address) {
+    return address << 16 >> 16 == address || fiveLevels && address << 7 >> 7 == address;
+  }
+
+  /** The same for what registers take, whatever paging is in use. */
+  final boolean canonicalHere(long address) {
+    return address << 16 >> 16 == address || knowsFiveLevels && address << 7 >> 7 == address;
+  }
+
+  /** In long mode, tables have five levels. */
+  final boolean fiveLevels() {
+    return fiveLevels;
+  }
 
   /**
    * A guest begins to run: its registers come next, then {@link #updatePaging}.
@@ -157,6 +181,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
     long efer = getLong(state + CpuState.EFER);
     paging = (cr0 & Bits.CR0_PG) != 0;
     longMode = (efer & Bits.EFER_LMA) != 0;
+    fiveLevels = longMode && (cr4 & Bits.CR4_LA57) != 0;
     walker.update(cr0, cr4, efer);
     alignmentMask = (cr0 & Bits.CR0_AM) != 0;
     if (flush) {
@@ -206,7 +231,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
    * #PAGE_FAULT}, or {@link #UNUSUAL} if the access is one for the interpreter.
    */
   final int fill(long linear, boolean write) {
-    if (longMode && linear << 16 >> 16 != linear) {
+    if (longMode && !canonical(linear)) {
       return UNUSUAL;
     }
     int access = write ? WRITE : READ;
@@ -448,7 +473,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
    * An access that runs into the hole of non-canonical addresses raises that before any page fault.
    */
   private void refuseHole(long last, int access) {
-    if (longMode && last << 16 >> 16 != last) {
+    if (longMode && !canonical(last)) {
       translate(last, access);
     }
   }
@@ -586,7 +611,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
 
   private long translateSlow(long linear, int access, long entry) {
     int table = buffer.kindOf(tlb);
-    if (longMode && linear << 16 >> 16 != linear) {
+    if (longMode && !canonical(linear)) {
       throw raiseNonCanonical();
     }
     long physical = walks() ? walker.walk(linear, access, table) : linear & 0xffff_ffffL;

@@ -11,11 +11,11 @@ import static dev.bothy.host.RawMemory.putLong;
 import dev.bothy.core.Engine;
 import dev.bothy.core.Exit;
 import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.translate.TranslatedBlock;
-import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * The interpreter's processor: the loop that runs decoded blocks, and what happens between
@@ -100,23 +100,13 @@ final class Processor extends SegmentingCpu {
   /** The instruction just run has loaded RF: it stays for the next one. */
   private boolean resumeLoaded;
 
+  /** Microsoft's hypervisor interface, or null. */
+  final HypervInterface hyperv;
+
   /** A triple fault's report. */
   String shutdownReport;
 
-  /**
-   * INIT, NMI and start-up IPIs that other threads have sent: SIGNAL_ bits, and the start-up page
-   * in the low byte.
-   */
-  final AtomicInteger engineSignals = new AtomicInteger();
-
-  static final int SIGNAL_STARTUP = 0x100;
-  static final int SIGNAL_INIT = 0x200;
-  static final int SIGNAL_NMI = 0x400;
-
-  /** One more NMI than {@link #SIGNAL_NMI} alone. */
-  static final int SIGNAL_NMI_AGAIN = 0x800;
-
-  static final int SIGNAL_SMI = 0x1000;
+  final ProcessorSignals signals = new ProcessorSignals();
 
   private final PostedPages posted = new PostedPages();
 
@@ -135,7 +125,7 @@ final class Processor extends SegmentingCpu {
       CpuState cpuState,
       LocalInterruptController apic,
       CodeMap codeMap) {
-    super(cpuState, machine.memory(), machine.mmio(), apic, codeMap);
+    super(cpuState, machine, apic, codeMap);
     this.engine = engine;
     this.machine = machine;
     this.model = machine.model();
@@ -152,6 +142,7 @@ final class Processor extends SegmentingCpu {
             ? null
             : new TranslatedExecution(this, engine.translator, engine.threshold, engine.counting);
     ReturnTargets.forget(state);
+    hyperv = model.has(CpuFeature.HYPERV) ? new HypervInterface(this) : null;
     code =
         new CodeCache(
             this,
@@ -395,6 +386,12 @@ final class Processor extends SegmentingCpu {
     getAndBitwiseOrInt(attentionAt, CpuState.ATTENTION_INTERRUPT);
   }
 
+  /** Has {@link #signals} looked at. Any thread. */
+  void signalled() {
+    setAttention(CpuState.ATTENTION_EVENT);
+    machine.wakeUp().wake(index);
+  }
+
   /** Sets attention bits from any thread. */
   void setAttention(int bits) {
     getAndBitwiseOrInt(attentionAt, bits);
@@ -485,6 +482,10 @@ final class Processor extends SegmentingCpu {
       stepLimit = 1;
     }
     resumeLoaded = false;
+    if (debug.traced()) {
+      setAttention(ATTENTION_STEP);
+      stepLimit = 1;
+    }
     return null;
   }
 
@@ -648,35 +649,6 @@ final class Processor extends SegmentingCpu {
       pendingDebug |= DebugRegisters.SINGLE_STEP;
     }
     throw StopBlock.SIGNAL;
-  }
-
-  /** INT n and its kin. */
-  void softwareInterrupt(int vector) {
-    interruptBy(() -> EventDelivery.software(this, vector));
-  }
-
-  /** RIP behind the instruction is what the handler returns to. */
-  private void interruptBy(Runnable delivery) {
-    long start = getLong(ripAt);
-    putLong(ripAt, branchTo);
-    try {
-      delivery.run();
-    } catch (GuestFault | VirtualExit f) {
-      putLong(ripAt, start);
-      throw f;
-    }
-    stepOnlyIf(false);
-    branchTo = getLong(ripAt);
-  }
-
-  /** INT1: #DB as a trap without a cause in DR6, but for what a MOV SS before it has put off. */
-  void trap() {
-    int putOff = pendingDebug;
-    pendingDebug = 0;
-    if (putOff != 0) {
-      DebugRegisters.report(this, putOff);
-    }
-    interruptBy(() -> EventDelivery.icebp(this));
   }
 
   /** Nothing is running, or remembered from what ran. */

@@ -42,7 +42,7 @@ final class ProtectionKeys {
   }
 
   /** Sets PKRU or PKRS, which TLB entries depend on. */
-  static void write(Processor cpu, int register, int value) {
+  static void write(PagingCpu cpu, int register, int value) {
     if (getInt(cpu.state + register) != value) {
       putInt(cpu.state + register, value);
       cpu.flushAll();

@@ -10,7 +10,10 @@ final class ResetState {
   /** Power-on and RESET. */
   static void reset(Processor cpu, CpuState state) {
     ResetValues.reset(state, cpu.index);
-    cpu.engineSignals.set(0);
+    cpu.signals.take();
+    if (cpu.hyperv != null) {
+      cpu.hyperv.reset();
+    }
     StateTransfer.load(cpu);
   }
 

@@ -151,7 +151,7 @@ final class SegmentQueries {
       throw cpu.raise(GuestFault.NP, code);
     }
     long base = Descriptor.base(low) | high << 32;
-    if (cpu.longMode && base << 16 >> 16 != base) {
+    if (cpu.longMode && !cpu.canonicalHere(base)) {
       throw cpu.raise(GuestFault.GP, code);
     }
     if (segment == CpuState.TR) {

@@ -6,8 +6,7 @@ import static dev.bothy.host.RawMemory.putInt;
 import static dev.bothy.host.RawMemory.putLong;
 import static dev.bothy.host.RawMemory.putShort;
 
-import dev.bothy.core.AddressSpace;
-import dev.bothy.core.GuestMemory;
+import dev.bothy.core.Engine;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
@@ -46,11 +45,10 @@ abstract class SegmentingCpu extends PagingCpu {
 
   SegmentingCpu(
       CpuState cpuState,
-      GuestMemory memory,
-      AddressSpace mmio,
+      Engine.Environment machine,
       LocalInterruptController apic,
       CodeMap codeMap) {
-    super(cpuState, memory, mmio, apic, codeMap);
+    super(cpuState, machine, apic, codeMap);
   }
 
   // Flags.
@@ -342,7 +340,7 @@ abstract class SegmentingCpu extends PagingCpu {
     if (codeBits == 64) {
       long linear = segment >= CpuState.FS ? offset + segmentBase(segment) : offset;
       // AMD's processors want the offset canonical, too, even where the sum is.
-      if (linear << 16 >> 16 != linear || offset << 16 >> 16 != offset) {
+      if (!canonical(linear) || !canonical(offset)) {
         throw raise(segment == CpuState.SS ? GuestFault.SS : GuestFault.GP, 0);
       }
       return linear;

@@ -13,7 +13,7 @@ final class StateTransfer {
 
   /** Signals of other threads that have not been looked at become part of the state. */
   static void absorbSignals(Processor cpu) {
-    if (cpu.engineSignals.get() != 0) {
+    if (cpu.signals.any()) {
       EventDelivery.processSignals(cpu);
       store(cpu);
     }

@@ -103,35 +103,24 @@ final class SystemOps {
 
   private static void flags(Processor cpu, Instruction i) {
     switch (i.op) {
-      case CLI -> {
-        requireIopl(cpu);
-        cpu.setSystemFlag(Bits.IF, false);
-      }
-      case STI -> {
-        requireIopl(cpu);
-        if ((cpu.systemFlags & Bits.IF) == 0) {
-          cpu.setSystemFlag(Bits.IF, true);
-          cpu.shadow(false);
-        }
-      }
+      case CLI -> VirtualMode.clearInterruptFlag(cpu);
+      case STI -> VirtualMode.setInterruptFlag(cpu);
       case CLAC, STAC -> {
         if (cpu.cpl != 0 || !cpu.protectedMode) {
           throw cpu.ud();
         }
         cpu.setSystemFlag(Bits.AC, i.op == Op.STAC);
       }
-      case PUSHF -> {
-        if (cpu.virtual8086() && cpu.iopl() < 3) {
-          throw cpu.gp();
-        }
-        cpu.push(i.operandSize, cpu.rflags() & ~(Bits.RF | Bits.VM));
-      }
+      case PUSHF -> cpu.push(i.operandSize, VirtualMode.pushedFlags(cpu, i.operandSize));
       default -> {
-        if (cpu.virtual8086() && cpu.iopl() < 3) {
-          throw cpu.gp();
-        }
+        VirtualMode.checkFlagAccess(cpu, i.operandSize);
         int value = (int) cpu.peek(i.operandSize, 0);
+        boolean virtual = VirtualMode.takesFlags(cpu, value);
         cpu.setRsp(cpu.rsp() + i.operandSize);
+        if (virtual) {
+          VirtualMode.loadFlags(cpu, value);
+          return;
+        }
         int mask = Bits.ARITHMETIC | Bits.TF | Bits.DF | Bits.NT;
         if (i.operandSize > 2) {
           mask |= Bits.AC | Bits.ID;
@@ -145,12 +134,6 @@ final class SystemOps {
         int rf = i.operandSize > 2 ? Bits.RF : 0;
         cpu.setRflags(cpu.rflags() & ~mask & ~rf | value & mask);
       }
-    }
-  }
-
-  private static void requireIopl(Processor cpu) {
-    if (cpu.protectedMode && cpu.cpl > cpu.iopl()) {
-      throw cpu.gp();
     }
   }
 
@@ -196,6 +179,9 @@ final class SystemOps {
     boolean in = i.op == Op.IN;
     int size = portSize(i);
     int port = port(cpu, i);
+    if (port == VmwareBackdoor.PORT && VmwareBackdoor.answers(cpu, in, size)) {
+      return;
+    }
     ControlRegisters.checkPort(cpu, port, size);
     cpu.portAccesses++;
     DebugRegisters.checkPort(cpu, port, size);
@@ -213,12 +199,23 @@ final class SystemOps {
 
   private static void registers(Processor cpu, Instruction i) {
     switch (i.op) {
-      case RDMSR -> setPair(cpu, ModelSpecificRegisters.read(cpu, (int) cpu.gpr(CpuState.RCX)));
-      case WRMSR ->
-          ModelSpecificRegisters.write(
-              cpu,
-              (int) cpu.gpr(CpuState.RCX),
-              cpu.gpr(CpuState.RDX) << 32 | cpu.gpr(CpuState.RAX) & 0xffff_ffffL);
+      case RDMSR -> {
+        int index = (int) cpu.gpr(CpuState.RCX);
+        setPair(
+            cpu,
+            cpu.debug.trace == null
+                ? ModelSpecificRegisters.read(cpu, index)
+                : cpu.debug.trace.readMsr(index));
+      }
+      case WRMSR -> {
+        int index = (int) cpu.gpr(CpuState.RCX);
+        long value = cpu.gpr(CpuState.RDX) << 32 | cpu.gpr(CpuState.RAX) & 0xffff_ffffL;
+        if (cpu.debug.trace == null) {
+          ModelSpecificRegisters.write(cpu, index, value);
+        } else {
+          cpu.debug.trace.writeMsr(index, value);
+        }
+      }
       case RDTSC, RDTSCP -> {
         if (cpu.cpl != 0 && (getLong(cpu.state + CpuState.CR4) & Bits.CR4_TSD) != 0) {
           throw cpu.gp();
@@ -229,6 +226,10 @@ final class SystemOps {
         }
       }
       case RDPMC -> {
+        if (VmwareBackdoor.counts(cpu, (int) cpu.gpr(CpuState.RCX))) {
+          setPair(cpu, cpu.machine.clock().nanos());
+          return;
+        }
         if (cpu.cpl != 0 && (getLong(cpu.state + CpuState.CR4) & Bits.CR4_PCE) == 0
             || Integer.compareUnsigned((int) cpu.gpr(CpuState.RCX), 3) > 0) {
           throw cpu.gp();
@@ -252,7 +253,7 @@ final class SystemOps {
         if (!wide && i.operandSize == 2) {
           base &= 0xff_ffff;
         }
-        if (wide && base << 16 >> 16 != base) {
+        if (wide && !cpu.canonicalHere(base)) {
           throw cpu.gp();
         }
         boolean gdt = i.op == Op.LGDT;
@@ -309,7 +310,7 @@ final class SystemOps {
       Operands.write(cpu, i, 0, getLong(at));
     } else {
       long value = Operands.read(cpu, i, 0);
-      if (value << 16 >> 16 != value) {
+      if (!cpu.canonical(value)) {
         throw cpu.gp();
       }
       putLong(at, value);

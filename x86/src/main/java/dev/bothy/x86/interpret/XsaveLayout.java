@@ -11,8 +11,11 @@ public final class XsaveLayout {
   public static final int SSE = 2;
   public static final int AVX = 4;
 
+  /** User pages' protection keys, PKRU. */
+  public static final int KEYS = 0x200;
+
   /** Components that Bothy knows. */
-  public static final int ALL = X87 | SSE | AVX;
+  public static final int ALL = X87 | SSE | AVX | KEYS;
 
   /** The FXSAVE area, which holds x87 and SSE. */
   public static final int LEGACY_SIZE = 512;
@@ -27,6 +30,11 @@ public final class XsaveLayout {
 
   public static final int AVX_SIZE = 256;
 
+  /** PKRU, in the standard format. */
+  public static final int KEYS_OFFSET = AVX_OFFSET + AVX_SIZE;
+
+  public static final int KEYS_SIZE = 8;
+
   /** MXCSR after reset, and as XRSTOR initializes it. */
   static final int MXCSR_INITIAL = 0x1f80;
 
@@ -40,11 +48,19 @@ public final class XsaveLayout {
 
   /** Bytes of an area in the standard format that can hold {@code components}. */
   public static int standardSize(long components) {
+    if ((components & KEYS) != 0) {
+      return KEYS_OFFSET + KEYS_SIZE;
+    }
     return (components & AVX) != 0 ? AVX_OFFSET + AVX_SIZE : FIXED_SIZE;
   }
 
   /** Bytes of an area in the compacted format with {@code components}. */
   public static int compactedSize(long components) {
+    return compactedKeys(components) + ((components & KEYS) != 0 ? KEYS_SIZE : 0);
+  }
+
+  /** Where PKRU is in the compacted format with {@code components}. */
+  static int compactedKeys(long components) {
     return (components & AVX) != 0 ? FIXED_SIZE + AVX_SIZE : FIXED_SIZE;
   }
 }

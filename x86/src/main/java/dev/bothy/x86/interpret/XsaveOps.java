@@ -9,6 +9,8 @@ import static dev.bothy.x86.interpret.XsaveLayout.AVX_OFFSET;
 import static dev.bothy.x86.interpret.XsaveLayout.AVX_SIZE;
 import static dev.bothy.x86.interpret.XsaveLayout.COMPACTED;
 import static dev.bothy.x86.interpret.XsaveLayout.FIXED_SIZE;
+import static dev.bothy.x86.interpret.XsaveLayout.KEYS;
+import static dev.bothy.x86.interpret.XsaveLayout.KEYS_OFFSET;
 import static dev.bothy.x86.interpret.XsaveLayout.LEGACY_SIZE;
 import static dev.bothy.x86.interpret.XsaveLayout.SSE;
 import static dev.bothy.x86.interpret.XsaveLayout.X87;
@@ -265,7 +267,10 @@ final class XsaveOps {
    * those enabled in XCR0.
    */
   static int inUse(Cpu cpu, Instruction i) {
-    return (usesX87(cpu) ? X87 : 0) | (usesSse(cpu, i) ? SSE : 0) | (usesAvx(cpu, i) ? AVX : 0);
+    return (usesX87(cpu) ? X87 : 0)
+        | (usesSse(cpu, i) ? SSE : 0)
+        | (usesAvx(cpu, i) ? AVX : 0)
+        | (getInt(cpu.state + CpuState.PKRU) != 0 ? KEYS : 0);
   }
 
   // XSAVE and its kin.
@@ -307,6 +312,9 @@ final class XsaveOps {
     if ((written & AVX) != 0) {
       saveYmm(cpu, i, at + AVX_OFFSET);
     }
+    if ((written & KEYS) != 0) {
+      saveKeys(cpu, at + KEYS_OFFSET);
+    }
     cpu.store64(at + XSTATE_BV, components & ~(long) requested | used);
   }
 
@@ -327,8 +335,15 @@ final class XsaveOps {
     if ((written & AVX) != 0) {
       saveYmm(cpu, i, at + FIXED_SIZE);
     }
+    if ((written & KEYS) != 0) {
+      saveKeys(cpu, at + XsaveLayout.compactedKeys(requested));
+    }
     cpu.store64(at + XSTATE_BV, written);
     cpu.store64(at + XCOMP_BV, COMPACTED | requested);
+  }
+
+  private static void saveKeys(Cpu cpu, long at) {
+    cpu.store64(at, getInt(cpu.state + CpuState.PKRU) & 0xffff_ffffL);
   }
 
   private static void xrstor(Cpu cpu, Instruction i) {
@@ -355,9 +370,17 @@ final class XsaveOps {
     if ((loaded & AVX) != 0) {
       touch(cpu, at + AVX_OFFSET, AVX_SIZE);
     }
+    int keys = 0;
+    if ((loaded & KEYS) != 0) {
+      keys = cpu.load32(at + (compacted ? XsaveLayout.compactedKeys(format) : KEYS_OFFSET));
+    }
     restore(cpu, i, at, requested, loaded);
     if (loadsMxcsr || (requested & SSE) != 0) {
       cpu.setMxcsr(mxcsr);
+    }
+    if ((requested & KEYS) != 0) {
+      // The last: the area itself is read with the rights there were.
+      cpu.setUserKeys(keys);
     }
   }
 

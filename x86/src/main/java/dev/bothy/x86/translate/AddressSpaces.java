@@ -8,7 +8,6 @@ import static dev.bothy.assemble.Assembler.RDX;
 import static dev.bothy.assemble.Assembler.RSI;
 
 import dev.bothy.assemble.Assembler;
-import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
@@ -106,8 +105,11 @@ final class AddressSpaces {
     a.mov(8, RAX, Home.V);
     a.extended(0, 8, BT_GROUP, BTR, RAX);
     a.int8(KEEP_BIT);
-    a.mov(8, RCX, RAX);
-    a.shift(Assembler.SHR, 8, RCX, CpuModel.PHYSICAL_BITS);
+    // Bits that no address has.
+    a.load(8, RCX, Home.BASE, word(EngineArea.REFILL_FRAME));
+    a.aluImmediate(Assembler.OR, 8, RCX, 0xfff);
+    a.aluImmediate(Assembler.XOR, 8, RCX, -1);
+    a.test(8, RCX, RAX);
     refusals.add(a.jumpForward(Assembler.NE));
     a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, word(EngineArea.LOCAL_KERNEL_JUMPS), 0);
     refusals.add(a.jumpForward(Assembler.NE));

@@ -3,6 +3,9 @@ package dev.bothy.x86.translate;
 import dev.bothy.core.Debugging;
 import dev.bothy.core.Engine;
 import dev.bothy.core.LocalInterruptController;
+import dev.bothy.core.SyntheticConnections;
+import dev.bothy.core.SyntheticInterruptTarget;
+import dev.bothy.core.Trace;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuidLeaf;
@@ -141,6 +144,16 @@ public final class TranslatorEngine implements Engine {
   @Override
   public String name() {
     return "translator";
+  }
+
+  @Override
+  public Optional<SyntheticInterruptTarget> syntheticInterrupts(SyntheticConnections connections) {
+    return engine.syntheticInterrupts(connections);
+  }
+
+  @Override
+  public void trace(Trace trace) {
+    engine.trace(trace);
   }
 
   @Override

@@ -4,6 +4,7 @@ import dev.bothy.core.Engine;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.Vcpu;
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
 import java.util.function.UnaryOperator;
@@ -74,6 +75,10 @@ public final class VerifyEngine implements Engine {
     if (machine.cpus() != 1) {
       throw new UnsupportedOperationException(
           "it checks machines with one processor, not " + machine.cpus());
+    }
+    if (machine.model().has(CpuFeature.HYPERV)) {
+      throw new UnsupportedOperationException(
+          "it checks no synthetic timers: leave out the processor's feature hyperv");
     }
     this.machine = machine;
     this.options = options;

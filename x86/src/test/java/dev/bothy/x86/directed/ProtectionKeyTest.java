@@ -163,4 +163,87 @@ class ProtectionKeyTest extends EngineTest {
       assertEquals(3 << 3, m.gpr(RCX) & 3 << 3);
     }
   }
+
+  private static final long AREA = DATA + 0x8000;
+
+  @ParameterizedTest
+  @CsvSource({
+    // XCR0, XSAVE, where PKRU is, its bit in XCOMP_BV
+    "0x207, 0f ae 23, 832, 0", // xsave [rbx]
+    "0x207, 0f ae 33, 832, 0", // xsaveopt
+    "0x207, 0f c7 23, 832, 1", // xsavec
+    "0x203, 0f c7 23, 576, 1"
+  })
+  void thePkruRegisterIsAnExtendedState(String xcr0, String save, int offset, int compacted) {
+    try (var m = newMachine("v3,+pku")) {
+      CpuState s = m.long64(0);
+      s.set(CpuState.CR4, CR4_LONG | PKE | 1 << 18);
+      s.setGpr(RBX, AREA);
+      s.setGpr(RCX, 0);
+      s.setGpr(RAX, Long.decode(xcr0));
+      s.setInt32(CpuState.PKRU, NO_WRITING);
+      m.code(
+          64,
+          m.assembler(64)
+              .hex("31 d2 0f 01 d1") // xsetbv
+              .hex(save)
+              .hex("bf 00 00 00 00 87 f8") // xchg edi, eax
+              .hex(WRPKRU)
+              .hex("87 f8 0f ae 2b") // xrstor
+              .hlt());
+      m.run();
+      assertEquals(-1, m.vector());
+      assertEquals(NO_WRITING, s.getInt32(CpuState.PKRU));
+      assertEquals(NO_WRITING, m.memory.readLong(AREA + offset));
+      assertEquals(0x200, m.memory.readLong(AREA + 512) & 0x200);
+      assertEquals(compacted, m.memory.readLong(AREA + 520) >>> 9 & 1);
+    }
+  }
+
+  @Test
+  void whatIsNotInTheAreaIsInitialized() {
+    try (var m = newMachine("v3,+pku")) {
+      CpuState s = m.long64(0);
+      s.set(CpuState.CR4, CR4_LONG | PKE | 1 << 18);
+      s.set(CpuState.XCR0, 0x207);
+      s.setInt32(CpuState.PKRU, NO_ACCESS);
+      s.setGpr(RBX, AREA);
+      s.setGpr(RAX, 0x200);
+      s.setGpr(RDX, 0);
+      m.code(64, m.assembler(64).hex("0f ae 2b").hlt());
+      m.run();
+      assertEquals(-1, m.vector());
+      assertEquals(0, s.getInt32(CpuState.PKRU));
+    }
+  }
+
+  @Test
+  void theProcessorTellsOfIt() {
+    try (var m = newMachine("v3,+pku")) {
+      CpuState s = m.long64(0);
+      s.set(CpuState.CR4, CR4_LONG | 1 << 18);
+      s.set(CpuState.XCR0, 0x207);
+      m.code(
+          64,
+          m.assembler(64)
+              .hex("b8 0d 00 00 00 31 c9 0f a2 89 c6 89 df") // size enabled, components
+              .hex("b8 0d 00 00 00 b9 09 00 00 00 0f a2")
+              .hlt());
+      m.run();
+      assertEquals(0x207, m.gpr(RSI));
+      assertEquals(840, m.gpr(RDI));
+      assertEquals(8, m.gpr(RAX));
+      assertEquals(832, m.gpr(RBX));
+    }
+    try (var m = newMachine("v3")) {
+      CpuState s = m.long64(0);
+      s.set(CpuState.CR4, CR4_LONG | 1 << 18);
+      s.setGpr(RAX, 0x203);
+      s.setGpr(RCX, 0);
+      s.setGpr(RDX, 0);
+      m.code(64, m.assembler(64).hex("0f 01 d1").hlt());
+      m.run();
+      assertEquals(13, m.vector());
+    }
+  }
 }

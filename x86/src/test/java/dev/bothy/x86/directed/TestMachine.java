@@ -128,7 +128,7 @@ final class TestMachine implements AutoCloseable {
     this(maker, counts, clock, deterministic, CpuModel.MAX, count);
   }
 
-  private TestMachine(
+  TestMachine(
       Function<Engine.Environment, Engine> maker,
       boolean counts,
       MachineClock clock,
