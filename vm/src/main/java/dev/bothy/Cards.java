@@ -1,5 +1,6 @@
 package dev.bothy;
 
+import dev.bothy.core.Trace;
 import dev.bothy.device.pci.PciTestDevice;
 import dev.bothy.device.virtio.ConsolePort;
 import dev.bothy.device.virtio.VirtioBalloon;
@@ -13,6 +14,7 @@ import dev.bothy.device.virtio.VsockListener;
 import dev.bothy.image.BlockDevice;
 import dev.bothy.image.ImageException;
 import dev.bothy.image.Images;
+import dev.bothy.machine.MachineOptions;
 import dev.bothy.machine.PciCard;
 import dev.bothy.net.MacAddress;
 import dev.bothy.net.Network;
@@ -49,6 +51,7 @@ final class Cards implements AutoCloseable {
   private final List<VsockListener> listeners = new ArrayList<>();
   private final List<ConsoleSocket> sockets = new ArrayList<>();
   private final List<FuseServer> shares = new ArrayList<>();
+  private final List<TraceLines> traces = new ArrayList<>();
 
   List<PciCard> cards() {
     return List.copyOf(cards);
@@ -213,6 +216,31 @@ final class Cards implements AutoCloseable {
     }
   }
 
+  /**
+   * Opens what a trace is written to, if there is to be one.
+   *
+   * @param taker of lines that go to no file
+   * @param troubles told in one line that the file cannot be written any more
+   * @throws IOException in one line, if it cannot be opened
+   */
+  void add(Optional<TraceOption> option, Consumer<String> taker, Consumer<String> troubles)
+      throws IOException {
+    if (option.isPresent()) {
+      traces.add(new TraceLines(option.get(), taker, troubles));
+    }
+  }
+
+  /** {@code options} with all cards, and with what is traced. */
+  MachineOptions in(MachineOptions options, Optional<TraceOption> option) {
+    MachineOptions all = options;
+    for (PciCard card : cards) {
+      all = all.withCard(card);
+    }
+    return option.isPresent()
+        ? all.withTrace(new Trace(option.get().wanted(), traces.getFirst()))
+        : all;
+  }
+
   /** Adds a balloon, which is there when the machine is made. */
   void addBalloon(Consumer<VirtioBalloon> made) {
     cards.add(
@@ -247,6 +275,8 @@ final class Cards implements AutoCloseable {
     listeners.clear();
     shares.forEach(FuseServer::close);
     shares.clear();
+    traces.forEach(TraceLines::close);
+    traces.clear();
     if (first != null) {
       throw first;
     }

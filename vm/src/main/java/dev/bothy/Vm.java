@@ -14,7 +14,6 @@ import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineOptions;
 import dev.bothy.machine.MachineStatistics;
 import dev.bothy.machine.MemoryMap;
-import dev.bothy.machine.PciCard;
 import dev.bothy.machine.boot.BootException;
 import dev.bothy.machine.boot.KernelBoot;
 import dev.bothy.x86.translate.TranslatorEngine;
@@ -271,6 +270,8 @@ public final class Vm implements AutoCloseable {
     private final List<Share> shares = new ArrayList<>();
     private Vsock vsock;
     private GdbOption gdb;
+    private Optional<TraceOption> trace = Optional.empty();
+    private Consumer<String> traceLines = line -> {};
     private final List<ConsolePort> ports = new ArrayList<>();
     private final List<ConsoleSocket.Place> consoleSockets = new ArrayList<>();
     private boolean balloon = true;
@@ -479,6 +480,13 @@ public final class Vm implements AutoCloseable {
       return this;
     }
 
+    /** What else is to be seen; {@code taker} gets the lines that go to no file, on any thread. */
+    public Builder trace(TraceOption value, Consumer<String> taker) {
+      trace = trace.map(before -> before.and(value)).or(() -> Optional.of(value));
+      traceLines = taker;
+      return this;
+    }
+
     /**
      * One more port of a console device: /dev/hvc0 and so on, where the default guest has a shell,
      * or /dev/virtio-ports/NAME.
@@ -556,6 +564,7 @@ public final class Vm implements AutoCloseable {
           cards.add(vsock);
         }
         cards.add(ports, consoleSockets);
+        cards.add(trace, traceLines, troubles);
       } catch (IOException e) {
         throw new VmException(e.getMessage(), e);
       }
@@ -586,9 +595,7 @@ public final class Vm implements AutoCloseable {
               "a machine has at most " + MachineOptions.MAX_CARDS + " disks, networks and the like",
               null);
         }
-        for (PciCard card : cards.cards()) {
-          options = options.withCard(card);
-        }
+        options = cards.in(options, trace);
         Machine machine = new Machine(options);
         EngineSwitch engines = new EngineSwitch(machine, observation, cacheFolder(TRANSLATIONS));
         Monitor monitor = new Monitor(machine, cards::disks, cards::networks, engines);
@@ -614,7 +621,10 @@ public final class Vm implements AutoCloseable {
      * yet, and generates no code to look at.
      */
     private String engineToBe() {
-      boolean inside = gdb != null || !observation.equals(TranslatorEngine.Observation.NONE);
+      boolean inside =
+          gdb != null
+              || !observation.equals(TranslatorEngine.Observation.NONE)
+              || trace.filter(TraceOption::wantsSoftware).isPresent();
       return inside && engine.equals(Engines.AUTO) ? Engines.inSoftware() : engine;
     }
 

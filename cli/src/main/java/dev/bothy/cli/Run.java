@@ -6,6 +6,7 @@ import dev.bothy.GdbOption;
 import dev.bothy.MemorySize;
 import dev.bothy.NetworkOption;
 import dev.bothy.Share;
+import dev.bothy.TraceOption;
 import dev.bothy.Vm;
 import dev.bothy.VmException;
 import dev.bothy.Vsock;
@@ -117,6 +118,16 @@ final class Run implements Command.Action {
               + " loopback address, or a Unix socket. With wait, the machine does not run before"
               + " gdb lets it. NAME is how processors are shown: x86-64, i386, i8086 or auto, by"
               + " their mode (default: auto; docs/DEBUGGING.md has more).");
+
+  private final Option traces =
+      syntax.options(
+          "--trace",
+          "KIND[=FIRST[-LAST]][,...]",
+          "Write lines about what the machine does, to standard error or with file=PATH to a file:"
+              + " instructions, interrupts, exceptions, msrs, ports, mmio, virtio; all, or those"
+              + " with numbers from FIRST to LAST: ports=0x3f8-0x3ff. At most limit=LINES"
+              + " (default: 1000000); or, with last=LINES, the last ones, when the machine ends."
+              + " May be given several times (docs/DEBUGGING.md has more).");
 
   private final Option noBalloon =
       syntax.flag(
@@ -273,6 +284,7 @@ final class Run implements Command.Action {
     checked(shares, value -> builder.share(Share.parse(value)));
     checked(vsock, value -> builder.vsock(Vsock.parse(value)));
     checked(gdb, value -> builder.gdb(GdbOption.parse(value)));
+    checked(traces, value -> builder.trace(TraceOption.parse(value), Run::tellLine));
     return builder;
   }
 
@@ -311,6 +323,11 @@ final class Run implements Command.Action {
   private static void tell(String trouble) {
     System.err.print("\r\nbothy: " + trouble + "\r\n");
     System.err.flush();
+  }
+
+  /** A terminal that the guest's output shares does not return to the left by itself. */
+  private static void tellLine(String line) {
+    System.err.print(line + "\r\n");
   }
 
   private static int hostError(String message) {

@@ -3,6 +3,7 @@ package dev.bothy.machine;
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.BusDevice;
 import dev.bothy.core.GuestMemory;
+import dev.bothy.core.Trace;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.interrupt.ApicBus;
@@ -30,6 +31,7 @@ import dev.bothy.machine.acpi.AcpiTables;
 import dev.bothy.machine.boot.BootEnvironment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 
@@ -78,6 +80,7 @@ final class Board {
   private final Uart16550 serial;
   private final AcpiPm pm;
   private final PciHost pci;
+  private final Optional<Trace> trace;
   private final List<Runnable> resets = new ArrayList<>();
   private final List<Stateful> stateful = new ArrayList<>();
 
@@ -100,6 +103,7 @@ final class Board {
       Requests requests) {
     this.memory = memory;
     this.cpus = options.cpus();
+    trace = options.trace().map(wanted -> wanted.at(clock));
     cards = options.cards();
     // Guests that end with a status, or want test devices, are conformance guests: they ask this
     // device for the number of processors.
@@ -179,6 +183,12 @@ final class Board {
     add(new VirtioPci(new VirtioRng(memory, host.reproducible())));
   }
 
+  private void traceRequests(VirtioPci card, int device) {
+    trace
+        .filter(wanted -> wanted.wants(Trace.Kind.VIRTIO, device))
+        .ifPresent(wanted -> card.trace(text -> wanted.tell(Trace.Kind.VIRTIO, text)));
+  }
+
   /** Puts a PCI function into the next free place and wires its interrupt pin. */
   void add(PciFunction card) {
     int number = pci.functions().size() - 1;
@@ -190,6 +200,9 @@ final class Board {
     }
     pci.add(device, number / slots, card);
     stateful.add(card);
+    if (card instanceof VirtioPci virtio) {
+      traceRequests(virtio, device);
+    }
   }
 
   /** Lets devices go on that do things by themselves. */

@@ -2,6 +2,7 @@ package dev.bothy.machine;
 
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.GuestMemory;
+import dev.bothy.core.Trace;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.Stateful;
@@ -35,8 +36,8 @@ import java.util.concurrent.locks.ReentrantLock;
 public final class Machine implements AutoCloseable {
   private final MachineOptions options;
   private final GuestMemory memory;
-  private final AddressSpace ports = new AddressSpace("ports");
-  private final AddressSpace mmio = new AddressSpace("mmio");
+  private final AddressSpace ports;
+  private final AddressSpace mmio;
   private final GuestClock clock;
   private final Board board;
   private final Processors processors;
@@ -96,6 +97,9 @@ public final class Machine implements AutoCloseable {
           options.nanosPerInstruction() > 0
               ? new CountedClock(options.nanosPerInstruction())
               : new HostClock(options.name(), e -> fail("a timer of the machine failed", e));
+      Optional<Trace> trace = options.trace().map(wanted -> wanted.at(clock));
+      ports = AddressSpace.traced("ports", trace, Trace.Kind.PORTS);
+      mmio = AddressSpace.traced("mmio", trace, Trace.Kind.MMIO);
       wired = new Board(options, memory, ports, mmio, clock, serialOutput, new GuestRequests(this));
       board = wired;
       boolean reproducible = clock instanceof CountedClock;

@@ -1,5 +1,6 @@
 package dev.bothy.machine;
 
+import dev.bothy.core.Trace;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.device.pci.PciHost;
 import dev.bothy.device.serial.SerialOutput;
@@ -7,6 +8,7 @@ import dev.bothy.machine.boot.BootSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 
 /**
  * What a machine is made of.
@@ -23,6 +25,7 @@ import java.util.Objects;
  *     instructions, for one vCPU
  * @param cards at most {@link #MAX_CARDS}, for PCI devices 1 to 31 in this order, and then for the
  *     second functions of these devices, and so on
+ * @param trace what people want to see of what it does, if anything
  */
 public record MachineOptions(
     String name,
@@ -36,7 +39,8 @@ public record MachineOptions(
     boolean debugExit,
     boolean testDevice,
     long nanosPerInstruction,
-    List<PciCard> cards) {
+    List<PciCard> cards,
+    Optional<Trace> trace) {
   /** As many as APIC ids in xAPIC mode. */
   public static final int MAX_CPUS = 64;
 
@@ -59,6 +63,7 @@ public record MachineOptions(
     if (nanosPerInstruction < 0 || nanosPerInstruction > 0 && cpus > 1) {
       throw new IllegalArgumentException("the test clock needs a single processor");
     }
+    Objects.requireNonNull(trace);
     cards = List.copyOf(cards);
     if (cards.size() > MAX_CARDS) {
       throw new IllegalArgumentException(
@@ -68,12 +73,24 @@ public record MachineOptions(
 
   /**
    * One processor, model v2, host clock, restarts on reset, no debug exit, no test devices, no
-   * cards.
+   * cards, no trace.
    */
   public static MachineOptions of(
       long memory, EngineFactory engine, BootSource boot, SerialOutput serial) {
     return new MachineOptions(
-        "bothy", memory, 1, CpuModel.V2, engine, boot, serial, true, false, false, 0, List.of());
+        "bothy",
+        memory,
+        1,
+        CpuModel.V2,
+        engine,
+        boot,
+        serial,
+        true,
+        false,
+        false,
+        0,
+        List.of(),
+        Optional.empty());
   }
 
   public MachineOptions withName(String value) {
@@ -112,6 +129,24 @@ public record MachineOptions(
     return with(name, cpus, model, reboot, debugExit, testDevice, nanosPerInstruction, all);
   }
 
+  /** With a trace, which shows the machine's time. */
+  public MachineOptions withTrace(Trace value) {
+    return new MachineOptions(
+        name,
+        memory,
+        cpus,
+        model,
+        engine,
+        boot,
+        serial,
+        reboot,
+        debugExit,
+        testDevice,
+        nanosPerInstruction,
+        cards,
+        Optional.of(value));
+  }
+
   /** The same with other values of what {@link #of} does not ask for. */
   private MachineOptions with(
       String name,
@@ -134,6 +169,7 @@ public record MachineOptions(
         debugExit,
         testDevice,
         nanosPerInstruction,
-        cards);
+        cards,
+        trace);
   }
 }

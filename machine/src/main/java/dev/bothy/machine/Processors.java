@@ -3,6 +3,7 @@ package dev.bothy.machine;
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.Engine;
 import dev.bothy.core.GuestMemory;
+import dev.bothy.core.Trace;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
@@ -22,6 +23,7 @@ import java.util.TreeMap;
 final class Processors {
   private final Engine.Environment environment;
   private final ApicBus apics;
+  private final Optional<Trace> trace;
   private final List<CpuSocket> sockets = new ArrayList<>();
   private volatile ProcessorSet present;
 
@@ -53,7 +55,8 @@ final class Processors {
             clock instanceof CountedClock,
             wakeUp);
     this.apics = apics;
-    present = ProcessorSet.make(options.engine(), environment, apics);
+    trace = options.trace().map(wanted -> wanted.at(clock));
+    present = ProcessorSet.make(options.engine(), environment, apics, trace);
     for (Vcpu vcpu : present.vcpus()) {
       CpuSocket socket = new CpuSocket(vcpu);
       apics.connect(sockets.size(), socket);
@@ -115,7 +118,7 @@ final class Processors {
             environment.wakeUp());
     ProcessorSet next;
     try {
-      next = ProcessorSet.make(factory, same, apics);
+      next = ProcessorSet.make(factory, same, apics, trace);
     } catch (UnsupportedOperationException | UncheckedIOException e) {
       throw new EngineChangeException(e.getMessage(), false, e);
     }
