@@ -87,6 +87,9 @@ public final class Engines {
   /** What is known of this host's KVM, by the processors that it was tried with. */
   private static final Map<CpuModel, Optional<String>> SHORTCOMINGS = new ConcurrentHashMap<>();
 
+  /** Who has the local APICs on this host's KVM, by the processors that it was tried with. */
+  private static final Map<CpuModel, KvmEngine.LocalApics> LOCAL_APICS = new ConcurrentHashMap<>();
+
   private Engines() {}
 
   /** Every name that {@link Vm.Builder#engine} takes. */
@@ -232,9 +235,13 @@ public final class Engines {
               new KvmEngine(
                   machine,
                   index -> CpuidLeaves.all(machine.model(), machine.cpus(), index),
-                  KvmHost.localApics(CpuidLeaves.all(machine.model(), 1, 0)));
+                  LOCAL_APICS.computeIfAbsent(machine.model(), Engines::localApics));
       case VERIFY -> VerifyEngine::new;
       default -> InterpreterEngine::new;
     };
+  }
+
+  private static KvmEngine.LocalApics localApics(CpuModel model) {
+    return KvmHost.localApics(CpuidLeaves.all(model, 1, 0));
   }
 }

@@ -5,7 +5,6 @@ import static dev.bothy.host.RawMemory.getLong;
 import static dev.bothy.host.RawMemory.getShort;
 
 import dev.bothy.core.cpu.CpuFeature;
-import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 
 /**
@@ -25,8 +24,11 @@ final class GuestChecks {
   private static final int NO_EXCEPTIONS =
       1 << GuestFault.NMI | 1 << 9 | 1 << 15 | 1 << 20 | 0x3f << 22 | 1 << 31;
 
-  /** Bits of a page-directory-pointer entry of legacy mode that must be zero. */
-  private static final long POINTER_RESERVED = -1L << CpuModel.PHYSICAL_BITS | 0x1e6;
+  /**
+   * Bits of a page-directory-pointer entry of legacy mode that must be zero, besides those that no
+   * physical address has.
+   */
+  private static final long POINTER_RESERVED = 0x1e6;
 
   private GuestChecks() {}
 
@@ -45,8 +47,8 @@ final class GuestChecks {
     return (word & 1 << VirtualExit.VMRUN % 32) != 0 && getInt(block + ControlBlock.ASID) != 0;
   }
 
-  private static boolean physical(long address) {
-    return address >>> CpuModel.PHYSICAL_BITS == 0;
+  private static boolean physical(Processor cpu, long address) {
+    return address >>> cpu.model.physicalBits() == 0;
   }
 
   /** The map of MSRs must be in RAM, too: what is not answers no questions. */
@@ -55,7 +57,7 @@ final class GuestChecks {
     long msrs = getLong(block + ControlBlock.MSR_MAP) & ~0xfffL;
     boolean ported = intercepted(block, VirtualExit.PORT);
     boolean msred = intercepted(block, VirtualExit.MSR);
-    return (!ported || physical(ports) && physical(ports + PORT_MAP_SIZE - 1))
+    return (!ported || physical(cpu, ports) && physical(cpu, ports + PORT_MAP_SIZE - 1))
         && (!msred || cpu.hostOf(msrs) != 0 && cpu.hostOf(msrs + MSR_MAP_SIZE - 1) != 0);
   }
 
@@ -67,7 +69,7 @@ final class GuestChecks {
     long cr0 = getLong(block + ControlBlock.CR0);
     return cr0 >>> 32 == 0
         && (cr0 & (Bits.CR0_NW | Bits.CR0_CD)) != Bits.CR0_NW
-        && physical(getLong(block + ControlBlock.CR3))
+        && physical(cpu, getLong(block + ControlBlock.CR3))
         && (getLong(block + ControlBlock.CR4) & ~ControlRegisters.cr4Known(cpu.model)) == 0
         && (getLong(block + ControlBlock.EFER) & ~ControlRegisters.eferKnown(cpu.model)) == 0
         && (getLong(block + ControlBlock.EFER) & Bits.EFER_SVME) != 0
@@ -93,10 +95,11 @@ final class GuestChecks {
 
   /** The four entries that a processor without nested paging loads with CR3. */
   private static boolean pointers(Processor cpu, long cr3) {
+    long reserved = -1L << cpu.model.physicalBits() | POINTER_RESERVED;
     for (int i = 0; i < 4; i++) {
       long host = cpu.hostOf((cr3 & 0xffff_ffe0L) + 8 * i);
       long entry = host == 0 ? -1 : getLong(host);
-      if ((entry & 1) != 0 && (entry & POINTER_RESERVED) != 0) {
+      if ((entry & 1) != 0 && (entry & reserved) != 0) {
         return false;
       }
     }
@@ -109,7 +112,7 @@ final class GuestChecks {
     }
     return cpu.model.has(CpuFeature.NPT)
         && (getLong(cpu.state + CpuState.CR0) & Bits.CR0_PG) != 0
-        && physical(getLong(block + ControlBlock.NESTED_CR3))
+        && physical(cpu, getLong(block + ControlBlock.NESTED_CR3))
         && ModelSpecificRegisters.legalPat(getLong(block + ControlBlock.PAT));
   }
 

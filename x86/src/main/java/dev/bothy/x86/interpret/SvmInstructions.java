@@ -2,7 +2,6 @@ package dev.bothy.x86.interpret;
 
 import static dev.bothy.host.RawMemory.getInt;
 
-import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.cpu.SvmState;
 import dev.bothy.host.RawMemory;
@@ -57,7 +56,7 @@ final class SvmInstructions {
   private static long block(Processor cpu, Instruction i) {
     long physical = Operands.mask(cpu.gpr(CpuState.RAX), i.addressSize);
     if ((physical & 0xfff) != 0
-        || physical >>> CpuModel.PHYSICAL_BITS != 0
+        || physical >>> cpu.model.physicalBits() != 0
         || cpu.hostOf(physical) == 0) {
       throw cpu.gp();
     }
