@@ -10,7 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
-/** The real gdb, in batch mode, without any options of its own. */
+/** The real gdb, in batch mode, without any options of its own but more patience. */
 final class Gdb {
   private final Process process;
   private final StringBuilder output = new StringBuilder();
@@ -22,7 +22,8 @@ final class Gdb {
    */
   Gdb(Path file, String... commands) throws IOException {
     assumeTrue(isThere(), "gdb is not installed: apt-get install gdb");
-    List<String> line = new ArrayList<>(List.of("gdb", "-q", "-nx", "-batch"));
+    // Two seconds for an answer, gdb's own measure, are short on a machine with other work.
+    List<String> line = new ArrayList<>(List.of("gdb", "-q", "-nx", "-batch", "-l", "60"));
     for (String command : commands) {
       line.add("-ex");
       line.add(command);
