@@ -200,7 +200,23 @@ final class VirtioDriver {
     return new String(bytes, StandardCharsets.ISO_8859_1);
   }
 
-  /** Messages since the last call. */
+  /**
+   * The next message, waited for: it follows the answer it is about, which a driver that polls may
+   * see first.
+   */
+  int awaitMessage() {
+    long deadline = System.nanoTime() + 60_000_000_000L;
+    while (System.nanoTime() < deadline) {
+      Integer message = messages.poll();
+      if (message != null) {
+        return message;
+      }
+      Thread.onSpinWait();
+    }
+    throw new AssertionError("no message");
+  }
+
+  /** Messages since the last call; those of a device with threads of its own may still come. */
   List<Integer> takeMessages() {
     List<Integer> all = new ArrayList<>();
     for (Integer message = messages.poll(); message != null; message = messages.poll()) {
