@@ -6,7 +6,6 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import dev.bothy.core.ApicState;
 import dev.bothy.core.EngineApic;
 import dev.bothy.core.cpu.CpuState;
-import dev.bothy.host.DeviceCalls;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
@@ -164,10 +163,7 @@ final class KernelApic implements EngineApic, AutoCloseable {
   }
 
   private void request(String name, long request, MemorySegment argument) {
-    int result = DeviceCalls.ioctl(vcpu, request, argument.address());
-    if (result < 0) {
-      throw KvmException.of(name, result);
-    }
+    KvmRequest.require(vcpu, name, request, argument.address());
   }
 
   @Override

@@ -41,10 +41,7 @@ final class KernelApics implements EngineApics {
       MemorySegment enable = arena.allocate(KvmEnableCap.SIZE, 8);
       enable.set(JAVA_INT, KvmEnableCap.CAP, KVM_CAP_SPLIT_IRQCHIP);
       enable.set(JAVA_INT, KvmEnableCap.ARGS, PINS);
-      int result = DeviceCalls.ioctl(machine, KVM_ENABLE_CAP, enable.address());
-      if (result < 0) {
-        throw KvmException.of("KVM_CAP_SPLIT_IRQCHIP", result);
-      }
+      KvmRequest.require(machine, "KVM_CAP_SPLIT_IRQCHIP", KVM_ENABLE_CAP, enable.address());
     }
   }
 
@@ -97,10 +94,7 @@ final class KernelApics implements EngineApics {
         }
       }
       routes.set(JAVA_INT, KvmIrqRouting.NR, count);
-      int result = DeviceCalls.ioctl(machine, KVM_SET_GSI_ROUTING, routes.address());
-      if (result < 0) {
-        throw KvmException.of("KVM_SET_GSI_ROUTING", result);
-      }
+      KvmRequest.require(machine, "KVM_SET_GSI_ROUTING", KVM_SET_GSI_ROUTING, routes.address());
     }
   }
 }

@@ -174,10 +174,9 @@ final class KvmDevice implements AutoCloseable {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment list = arena.allocate(KvmMsrList.SIZE + 4L * MSR_LIMIT, 8);
       list.set(ValueLayout.JAVA_INT, KvmMsrList.NMSRS, MSR_LIMIT);
-      int result = kernel.ioctl(descriptor, KVM_GET_MSR_INDEX_LIST, list.address());
-      if (result < 0) {
-        throw KvmException.of("KVM_GET_MSR_INDEX_LIST", result);
-      }
+      KvmRequest.granted(
+          "KVM_GET_MSR_INDEX_LIST",
+          kernel.ioctl(descriptor, KVM_GET_MSR_INDEX_LIST, list.address()));
       int count = list.get(ValueLayout.JAVA_INT, KvmMsrList.NMSRS);
       return list.asSlice(KvmMsrList.INDICES, 4L * count).toArray(ValueLayout.JAVA_INT);
     }

@@ -228,10 +228,7 @@ public final class KvmEngine implements Engine {
 
   /** A request to the machine. */
   void request(String name, long request, long argument) {
-    int result = device.ask(machine, request, argument);
-    if (result < 0) {
-      throw KvmException.of(name, result);
-    }
+    KvmRequest.granted(name, device.ask(machine, request, argument));
   }
 
   @Override
@@ -251,18 +248,13 @@ public final class KvmEngine implements Engine {
 
   @Override
   public Vcpu createVcpu(int index, LocalInterruptController apic) {
-    int vcpu = DeviceCalls.ioctl(machine, KVM_CREATE_VCPU, index);
-    if (vcpu < 0) {
-      throw KvmException.of("KVM_CREATE_VCPU", vcpu);
-    }
+    int vcpu = KvmRequest.require(machine, "KVM_CREATE_VCPU", KVM_CREATE_VCPU, index);
     try {
       tscKhz = tscRate(vcpu);
       CpuidTable table = table(index, tscKhz);
       try (Arena arena = Arena.ofConfined()) {
-        int result = DeviceCalls.ioctl(vcpu, KVM_SET_CPUID2, table.toSegment(arena).address());
-        if (result < 0) {
-          throw KvmException.of("KVM_SET_CPUID2", result);
-        }
+        MemorySegment rows = table.toSegment(arena);
+        KvmRequest.require(vcpu, "KVM_SET_CPUID2", KVM_SET_CPUID2, rows.address());
       }
       synchronized (this) {
         if (msrs == null) {

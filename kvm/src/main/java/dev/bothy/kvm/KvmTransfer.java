@@ -8,7 +8,6 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.cpu.CpuState;
-import dev.bothy.host.DeviceCalls;
 import dev.bothy.host.RawMemory;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -385,10 +384,7 @@ final class KvmTransfer implements AutoCloseable {
   }
 
   private void request(String name, long request, MemorySegment argument) {
-    int result = DeviceCalls.ioctl(vcpu, request, argument.address());
-    if (result < 0) {
-      throw KvmException.of(name, result);
-    }
+    KvmRequest.require(vcpu, name, request, argument.address());
   }
 
   @Override

@@ -359,7 +359,7 @@ final class KvmVcpu implements Vcpu {
       int number = apic.acknowledge();
       if (number >= 0) {
         vector.set(ValueLayout.JAVA_INT, KvmInterrupt.IRQ, number);
-        require("KVM_INTERRUPT", KVM_INTERRUPT, vector.address());
+        KvmRequest.require(descriptor, "KVM_INTERRUPT", KVM_INTERRUPT, vector.address());
         injected++;
         ready = false;
         settling = kernelApic == null ? 0 : ENTRIES_TO_SETTLE;
@@ -369,13 +369,6 @@ final class KvmVcpu implements Vcpu {
     if (window != windowRequested) {
       windowRequested = window;
       putByte(run + KvmRun.REQUEST_INTERRUPT_WINDOW, (byte) (window ? 1 : 0));
-    }
-  }
-
-  private void require(String name, long request, long argument) {
-    int result = DeviceCalls.ioctl(descriptor, request, argument);
-    if (result < 0) {
-      throw KvmException.of(name, result);
     }
   }
 
@@ -407,7 +400,7 @@ final class KvmVcpu implements Vcpu {
       if (lent) {
         state.setInt32(CpuState.NMI_PENDING, Math.max(1, state.getInt32(CpuState.NMI_PENDING)));
       } else {
-        require("KVM_NMI", KVM_NMI, 0);
+        KvmRequest.require(descriptor, "KVM_NMI", KVM_NMI, 0);
       }
       if (activity == CpuState.ACTIVITY_HALTED) {
         state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_RUNNING);

@@ -2,7 +2,6 @@ package dev.bothy.kvm;
 
 import static dev.bothy.kvm.KvmHeader.*;
 
-import dev.bothy.host.DeviceCalls;
 import dev.bothy.host.RawMemory;
 import dev.bothy.host.ThreadSignal;
 import java.lang.foreign.Arena;
@@ -68,10 +67,7 @@ final class VcpuSignal {
       MemorySegment mask = arena.allocate(KvmSignalMask.SIZE + KERNEL_SET, 8);
       mask.set(ValueLayout.JAVA_INT, KvmSignalMask.LEN, KERNEL_SET);
       mask.set(ValueLayout.JAVA_LONG_UNALIGNED, KvmSignalMask.SIGSET, blocked);
-      int result = DeviceCalls.ioctl(vcpu, KVM_SET_SIGNAL_MASK, mask.address());
-      if (result < 0) {
-        throw KvmException.of("KVM_SET_SIGNAL_MASK", result);
-      }
+      KvmRequest.require(vcpu, "KVM_SET_SIGNAL_MASK", KVM_SET_SIGNAL_MASK, mask.address());
     }
   }
 
