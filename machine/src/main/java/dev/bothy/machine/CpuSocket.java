@@ -3,6 +3,7 @@ package dev.bothy.machine;
 import dev.bothy.core.CpuEvents;
 import dev.bothy.core.Vcpu;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
 
 /**
  * Where a vCPU is plugged in. Interrupt hardware and the vCPU's thread know the socket, so that the
@@ -41,58 +42,34 @@ final class CpuSocket implements CpuEvents {
 
   @Override
   public void interruptChanged() {
-    lock.lock();
-    try {
-      if (vcpu != null) {
-        vcpu.interruptChanged();
-      }
-    } finally {
-      lock.unlock();
-    }
+    signal(Vcpu::interruptChanged);
   }
 
   @Override
   public void nmi() {
-    lock.lock();
-    try {
-      if (vcpu != null) {
-        vcpu.nmi();
-      }
-    } finally {
-      lock.unlock();
-    }
+    signal(Vcpu::nmi);
   }
 
   @Override
   public void smi() {
-    lock.lock();
-    try {
-      if (vcpu != null) {
-        vcpu.smi();
-      }
-    } finally {
-      lock.unlock();
-    }
+    signal(Vcpu::smi);
   }
 
   @Override
   public void init() {
-    lock.lock();
-    try {
-      if (vcpu != null) {
-        vcpu.init();
-      }
-    } finally {
-      lock.unlock();
-    }
+    signal(Vcpu::init);
   }
 
   @Override
   public void startup(int page) {
+    signal(plugged -> plugged.startup(page));
+  }
+
+  private void signal(Consumer<Vcpu> event) {
     lock.lock();
     try {
       if (vcpu != null) {
-        vcpu.startup(page);
+        event.accept(vcpu);
       }
     } finally {
       lock.unlock();
