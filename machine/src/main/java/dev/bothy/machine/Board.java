@@ -103,7 +103,7 @@ final class Board {
       Requests requests) {
     this.memory = memory;
     this.cpus = options.cpus();
-    trace = options.trace().map(wanted -> wanted.at(clock));
+    trace = options.trace();
     cards = options.cards();
     // Guests that end with a status, or want test devices, are conformance guests: they ask this
     // device for the number of processors.

@@ -87,19 +87,18 @@ public final class Machine implements AutoCloseable {
    *
    * @throws java.io.UncheckedIOException if the host has no room for its memory
    */
-  public Machine(MachineOptions options) {
-    this.options = options;
-    memory = new GuestMemory(options.memory());
-    serialOutput = new TimedOutput(options.serial());
+  public Machine(MachineOptions wanted) {
+    memory = new GuestMemory(wanted.memory());
+    serialOutput = new TimedOutput(wanted.serial());
     Board wired = null;
     try {
       clock =
-          options.nanosPerInstruction() > 0
-              ? new CountedClock(options.nanosPerInstruction())
-              : new HostClock(options.name(), e -> fail("a timer of the machine failed", e));
-      Optional<Trace> trace = options.trace().map(wanted -> wanted.at(clock));
-      ports = AddressSpace.traced("ports", trace, Trace.Kind.PORTS);
-      mmio = AddressSpace.traced("mmio", trace, Trace.Kind.MMIO);
+          wanted.nanosPerInstruction() > 0
+              ? new CountedClock(wanted.nanosPerInstruction())
+              : new HostClock(wanted.name(), e -> fail("a timer of the machine failed", e));
+      options = wanted.timedBy(clock);
+      ports = AddressSpace.traced("ports", options.trace(), Trace.Kind.PORTS);
+      mmio = AddressSpace.traced("mmio", options.trace(), Trace.Kind.MMIO);
       wired = new Board(options, memory, ports, mmio, clock, serialOutput, new GuestRequests(this));
       board = wired;
       boolean reproducible = clock instanceof CountedClock;

@@ -1,5 +1,6 @@
 package dev.bothy.machine;
 
+import dev.bothy.core.MachineClock;
 import dev.bothy.core.Trace;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.device.pci.PciHost;
@@ -94,57 +95,57 @@ public record MachineOptions(
   }
 
   public MachineOptions withName(String value) {
-    return with(value, cpus, model, reboot, debugExit, testDevice, nanosPerInstruction, cards);
+    return with(
+        value, cpus, model, reboot, debugExit, testDevice, nanosPerInstruction, cards, trace);
   }
 
   public MachineOptions withCpus(int value) {
-    return with(name, value, model, reboot, debugExit, testDevice, nanosPerInstruction, cards);
+    return with(
+        name, value, model, reboot, debugExit, testDevice, nanosPerInstruction, cards, trace);
   }
 
   public MachineOptions withModel(CpuModel value) {
-    return with(name, cpus, value, reboot, debugExit, testDevice, nanosPerInstruction, cards);
+    return with(
+        name, cpus, value, reboot, debugExit, testDevice, nanosPerInstruction, cards, trace);
   }
 
   public MachineOptions withReboot(boolean value) {
-    return with(name, cpus, model, value, debugExit, testDevice, nanosPerInstruction, cards);
+    return with(name, cpus, model, value, debugExit, testDevice, nanosPerInstruction, cards, trace);
   }
 
   public MachineOptions withDebugExit(boolean value) {
-    return with(name, cpus, model, reboot, value, testDevice, nanosPerInstruction, cards);
+    return with(name, cpus, model, reboot, value, testDevice, nanosPerInstruction, cards, trace);
   }
 
   public MachineOptions withTestDevice(boolean value) {
-    return with(name, cpus, model, reboot, debugExit, value, nanosPerInstruction, cards);
+    return with(name, cpus, model, reboot, debugExit, value, nanosPerInstruction, cards, trace);
   }
 
   /** Time counts {@code value} nanoseconds for each instruction. */
   public MachineOptions withCountedClock(long value) {
-    return with(name, cpus, model, reboot, debugExit, testDevice, value, cards);
+    return with(name, cpus, model, reboot, debugExit, testDevice, value, cards, trace);
   }
 
   /** With one more PCI function. */
   public MachineOptions withCard(PciCard card) {
     List<PciCard> all = new ArrayList<>(cards);
     all.add(card);
-    return with(name, cpus, model, reboot, debugExit, testDevice, nanosPerInstruction, all);
+    return with(name, cpus, model, reboot, debugExit, testDevice, nanosPerInstruction, all, trace);
   }
 
   /** With a trace, which shows the machine's time. */
   public MachineOptions withTrace(Trace value) {
-    return new MachineOptions(
-        name,
-        memory,
-        cpus,
-        model,
-        engine,
-        boot,
-        serial,
-        reboot,
-        debugExit,
-        testDevice,
-        nanosPerInstruction,
-        cards,
-        Optional.of(value));
+    return withTrace(Optional.of(value));
+  }
+
+  /** The same with {@code clock}'s time in the trace, if there is one. */
+  MachineOptions timedBy(MachineClock clock) {
+    return withTrace(trace.map(wanted -> wanted.at(clock)));
+  }
+
+  private MachineOptions withTrace(Optional<Trace> value) {
+    return with(
+        name, cpus, model, reboot, debugExit, testDevice, nanosPerInstruction, cards, value);
   }
 
   /** The same with other values of what {@link #of} does not ask for. */
@@ -156,7 +157,8 @@ public record MachineOptions(
       boolean debugExit,
       boolean testDevice,
       long nanosPerInstruction,
-      List<PciCard> cards) {
+      List<PciCard> cards,
+      Optional<Trace> trace) {
     return new MachineOptions(
         name,
         memory,

@@ -55,7 +55,7 @@ final class Processors {
             clock instanceof CountedClock,
             wakeUp);
     this.apics = apics;
-    trace = options.trace().map(wanted -> wanted.at(clock));
+    trace = options.trace();
     present = ProcessorSet.make(options.engine(), environment, apics, trace);
     for (Vcpu vcpu : present.vcpus()) {
       CpuSocket socket = new CpuSocket(vcpu);
