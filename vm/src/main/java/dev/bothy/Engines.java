@@ -15,12 +15,10 @@ import dev.bothy.x86.verify.VerifyEngine;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.stream.Collectors;
 
 /** The engines by name. */
 public final class Engines {
@@ -84,8 +82,8 @@ public final class Engines {
           CpuFeature.MOVBE,
           CpuFeature.XSAVE);
 
-  /** What is known of this host's KVM, by the processors that it was tried with. */
-  private static final Map<CpuModel, Optional<String>> SHORTCOMINGS = new ConcurrentHashMap<>();
+  /** What this host's KVM fails at, by the processors that it was tried with. */
+  private static final Map<CpuModel, List<String>> FAILURES = new ConcurrentHashMap<>();
 
   /** Who has the local APICs on this host's KVM, by the processors that it was tried with. */
   private static final Map<CpuModel, KvmEngine.LocalApics> LOCAL_APICS = new ConcurrentHashMap<>();
@@ -137,42 +135,37 @@ public final class Engines {
   /**
    * What keeps this host's KVM from being complete for processors of {@code model}: features that
    * programs take for granted, or else what it fails at; empty if nothing. Some guests run all the
-   * same. KVM must not be {@linkplain #refusal refused}. Found out once in a process, unless KVM
-   * cannot be asked.
+   * same. KVM must not be {@linkplain #refusal refused}.
    */
   public static Optional<String> kvmShortcoming(CpuModel model) {
     try {
-      return SHORTCOMINGS.computeIfAbsent(model, Engines::findShortcoming);
+      Set<CpuFeature> needed = lostInKvm(model);
+      needed.retainAll(TAKEN_FOR_GRANTED);
+      return needed.isEmpty()
+          ? kvmFailures(model)
+          : Optional.of("no " + CpuFeature.words(needed, ", "));
     } catch (KvmException e) {
       return Optional.of(e.getMessage());
     }
   }
 
-  private static Optional<String> findShortcoming(CpuModel model) {
-    List<CpuidLeaf> wanted = CpuidLeaves.all(model, 1, 0);
-    List<CpuidLeaf> left = KvmHost.filter(wanted);
-    Set<CpuFeature> needed = CpuidLeaves.lost(wanted, left);
-    needed.retainAll(TAKEN_FOR_GRANTED);
-    if (!needed.isEmpty()) {
-      return Optional.of("no " + words(needed));
-    }
-    return failures(left);
-  }
-
-  private static Optional<String> failures(List<CpuidLeaf> cpuid) {
-    List<String> failures = KvmHost.failures(cpuid);
-    return failures.isEmpty()
-        ? Optional.empty()
-        : Optional.of("it fails at " + String.join(", ", failures));
-  }
-
-  /** What this host's KVM fails at for processors of {@code model}, whatever those lack there. */
+  /**
+   * What this host's KVM fails at for processors of {@code model}, whatever those lack there. Found
+   * out once in a process, unless KVM cannot be asked.
+   */
   static Optional<String> kvmFailures(CpuModel model) {
     try {
-      return failures(KvmHost.filter(CpuidLeaves.all(model, 1, 0)));
+      List<String> failures = FAILURES.computeIfAbsent(model, Engines::findFailures);
+      return failures.isEmpty()
+          ? Optional.empty()
+          : Optional.of("it fails at " + String.join(", ", failures));
     } catch (KvmException e) {
       return Optional.of(e.getMessage());
     }
+  }
+
+  private static List<String> findFailures(CpuModel model) {
+    return KvmHost.failures(KvmHost.filter(CpuidLeaves.all(model, 1, 0)));
   }
 
   /**
@@ -180,15 +173,13 @@ public final class Engines {
    * if none. KVM must not be {@linkplain #refusal refused}.
    */
   public static Optional<String> kvmWithout(CpuModel model) {
-    List<CpuidLeaf> wanted = CpuidLeaves.all(model, 1, 0);
-    Set<CpuFeature> lost = CpuidLeaves.lost(wanted, KvmHost.filter(wanted));
-    return lost.isEmpty() ? Optional.empty() : Optional.of(words(lost));
+    Set<CpuFeature> lost = lostInKvm(model);
+    return lost.isEmpty() ? Optional.empty() : Optional.of(CpuFeature.words(lost, ", "));
   }
 
-  private static String words(Set<CpuFeature> features) {
-    return features.stream()
-        .map(feature -> feature.name().toLowerCase(Locale.ROOT))
-        .collect(Collectors.joining(", "));
+  private static Set<CpuFeature> lostInKvm(CpuModel model) {
+    List<CpuidLeaf> wanted = CpuidLeaves.all(model, 1, 0);
+    return CpuidLeaves.lost(wanted, KvmHost.filter(wanted));
   }
 
   /** Throws an IllegalArgumentException that tells the names, if {@code name} is none of them. */

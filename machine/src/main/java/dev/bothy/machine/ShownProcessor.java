@@ -10,7 +10,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Collectors;
 
 /**
  * What CPUID has told a guest of its processors, which is to stay true whatever engine runs them.
@@ -62,11 +61,11 @@ record ShownProcessor(CpuModel model, List<CpuidLeaf> cpuid) {
     if (!lost.isEmpty()) {
       reasons.add(
           "it has no "
-              + words(lost, ", ")
+              + CpuFeature.words(lost, ", ")
               + ", which the guest has been shown (start such a machine with --cpu "
               + model.name()
               + ",-"
-              + words(lost, ",-")
+              + CpuFeature.words(lost, ",-")
               + ")");
     }
     if ((word(cpuid, PARAVIRTUAL_FEATURES).eax() & ~word(offered, PARAVIRTUAL_FEATURES).eax())
@@ -102,11 +101,5 @@ record ShownProcessor(CpuModel model, List<CpuidLeaf> cpuid) {
         .filter(leaf -> leaf.leaf() == number)
         .findFirst()
         .orElse(new CpuidLeaf(number, 0, false, 0, 0, 0, 0));
-  }
-
-  private static String words(Set<CpuFeature> features, String between) {
-    return features.stream()
-        .map(feature -> feature.name().toLowerCase(Locale.ROOT))
-        .collect(Collectors.joining(between));
   }
 }

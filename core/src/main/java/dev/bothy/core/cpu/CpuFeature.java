@@ -3,6 +3,8 @@ package dev.bothy.core.cpu;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
 
 /** CPUID feature bits that a model may have and that gate instructions or behaviour. */
 public enum CpuFeature {
@@ -102,5 +104,12 @@ public enum CpuFeature {
   public static Optional<CpuFeature> byName(String name) {
     String plain = name.toUpperCase(Locale.ROOT).replace('-', '_').replace('.', '_');
     return Arrays.stream(values()).filter(feature -> feature.name().equals(plain)).findFirst();
+  }
+
+  /** The names of {@code features} as {@link #byName} takes them, in the set's order. */
+  public static String words(Set<CpuFeature> features, String between) {
+    return features.stream()
+        .map(feature -> feature.name().toLowerCase(Locale.ROOT))
+        .collect(Collectors.joining(between));
   }
 }
