@@ -45,7 +45,7 @@ record ShownProcessor(CpuModel model, List<CpuidLeaf> cpuid) {
     }
     Set<CpuFeature> left = EnumSet.copyOf(model.features());
     left.removeAll(hidden);
-    return new CpuModel(model.name(), left);
+    return new CpuModel(model.name(), left, model.physicalBits());
   }
 
   /**

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.core.StopPoints;
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.cpu.CpuidLeaf;
@@ -282,6 +283,14 @@ class EngineChangeTest {
     // The other way round, they stay hidden.
     CpuModel hidden = new ShownProcessor(CpuModel.V2, less).modelShown();
     assertEquals(CpuModel.parse("v2,-pcid,-xsavec,-fsrm").features(), hidden.features());
+    // Nor do addresses become longer.
+    String narrow = "v2,phys-bits=36";
+    CpuModel kept =
+        new ShownProcessor(
+                CpuModel.parse(narrow), CpuidLeaves.all(CpuModel.parse(narrow + ",-pcid"), 1, 0))
+            .modelShown();
+    assertEquals(36, kept.physicalBits());
+    assertFalse(kept.has(CpuFeature.PCID));
     List<CpuidLeaf> others =
         all.stream()
             .map(
