@@ -117,19 +117,21 @@ class EngineChangeTest {
 
   @Test
   void theOldEngineGoesOnWhenTheNewOneCannotBeMade() throws Exception {
+    assertGoesOnWithout(
+        environment -> {
+          throw new UnsupportedOperationException("no such thing");
+        },
+        "no such thing");
+  }
+
+  /** A running machine of two processors keeps its engine, for a reason. */
+  private static void assertGoesOnWithout(EngineFactory other, String reason) throws Exception {
     try (Machine machine = new Machine(options(InterpreterEngine::new).withCpus(2))) {
       machine.start();
       awaitCounting(machine);
       EngineChangeException e =
-          assertThrows(
-              EngineChangeException.class,
-              () ->
-                  machine.changeEngine(
-                      environment -> {
-                        throw new UnsupportedOperationException("no such thing");
-                      },
-                      true));
-      assertEquals("no such thing", e.getMessage());
+          assertThrows(EngineChangeException.class, () -> machine.changeEngine(other, true));
+      assertEquals(reason, e.getMessage());
       assertEquals("interpreter", machine.engine());
       awaitCounting(machine);
     }
@@ -138,26 +140,16 @@ class EngineChangeTest {
   @Test
   void theOldEngineGoesOnWhenTheNewOneRefusesTheState() throws Exception {
     List<ScriptedEngine> made = new ArrayList<>();
-    try (Machine machine = new Machine(options(InterpreterEngine::new).withCpus(2))) {
-      machine.start();
-      awaitCounting(machine);
-      EngineChangeException e =
-          assertThrows(
-              EngineChangeException.class,
-              () ->
-                  machine.changeEngine(
-                      environment -> {
-                        made.add(idle(environment));
-                        made.getFirst().unsettled = 1;
-                        return made.getFirst();
-                      },
-                      false));
-      assertEquals("it does not take the processors' state: processor 1", e.getMessage());
-      awaitCounting(machine);
-      // Nothing is left of the other.
-      assertTrue(made.getFirst().closed);
-      assertTrue(made.getFirst().processors.stream().allMatch(processor -> processor.closed));
-    }
+    assertGoesOnWithout(
+        environment -> {
+          made.add(idle(environment));
+          made.getFirst().unsettled = 1;
+          return made.getFirst();
+        },
+        "it does not take the processors' state: processor 1");
+    // Nothing is left of the other.
+    assertTrue(made.getFirst().closed);
+    assertTrue(made.getFirst().processors.stream().allMatch(processor -> processor.closed));
   }
 
   @Test
