@@ -8,6 +8,7 @@ final class EngineChange {
 
   static boolean run(
       Machine machine,
+      Gate gate,
       Processors processors,
       MachineDebugger debugger,
       EngineFactory factory,
@@ -17,12 +18,12 @@ final class EngineChange {
     engineLock.lock();
     ProcessorSet unused = null;
     try {
-      machine.unlessEnded(() -> null);
+      gate.unlessEnded(() -> null);
       // What takes long is done while the guest runs.
       unused = processors.prepare(factory, regardless);
       boolean vulnerable = processors.believesTooMuch(unused);
       ProcessorSet next = unused;
-      unused = machine.whileStanding(() -> exchange(machine, processors, debugger, next));
+      unused = machine.whileStanding(() -> exchange(gate, processors, debugger, next));
       return vulnerable;
     } finally {
       if (unused != null) {
@@ -33,11 +34,11 @@ final class EngineChange {
   }
 
   private static ProcessorSet exchange(
-      Machine machine, Processors processors, MachineDebugger debugger, ProcessorSet next)
+      Gate gate, Processors processors, MachineDebugger debugger, ProcessorSet next)
       throws EngineChangeException {
     // A debugger comes or goes before or after. Its lock is taken before the machine's.
     synchronized (debugger) {
-      return machine.unlessEnded(
+      return gate.unlessEnded(
           () -> {
             debugger.requireFollowing(next.engine());
             ProcessorSet before = processors.exchange(next);

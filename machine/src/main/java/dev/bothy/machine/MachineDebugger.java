@@ -24,7 +24,7 @@ public final class MachineDebugger {
 
   private static final long ALL = -1;
 
-  private final Machine machine;
+  private final Gate gate;
 
   /** What the engine does for it, or null if it cannot be debugged. */
   private volatile Debugging engine;
@@ -34,8 +34,8 @@ public final class MachineDebugger {
   private volatile long stepping;
   private volatile boolean holding;
 
-  MachineDebugger(Machine machine, Optional<Debugging> engine) {
-    this.machine = machine;
+  MachineDebugger(Gate gate, Optional<Debugging> engine) {
+    this.gate = gate;
     this.engine = engine.orElse(null);
   }
 
@@ -86,7 +86,7 @@ public final class MachineDebugger {
   /** Holds all vCPUs, and returns when they stand. */
   public void stop() {
     holdAll();
-    machine.bringToStand();
+    gate.bringToStand();
   }
 
   /**
@@ -98,7 +98,7 @@ public final class MachineDebugger {
   public void run(long running, long steps) {
     stepping = steps;
     holding = running == 0;
-    machine.hold(~running);
+    gate.hold(~running);
   }
 
   /** From now on vCPUs, which all stand, stop there. */
@@ -112,7 +112,7 @@ public final class MachineDebugger {
    * so once the machine has ended.
    */
   public boolean stands() {
-    return machine.isStanding();
+    return gate.isStanding();
   }
 
   /** The debugger, at whose command all vCPUs stand, goes; they go on as if it had never been. */
@@ -124,7 +124,7 @@ public final class MachineDebugger {
     stepping = 0;
     holding = false;
     listener = null;
-    machine.hold(0);
+    gate.hold(0);
   }
 
   /** True while a debugger holds all vCPUs. */
@@ -134,9 +134,10 @@ public final class MachineDebugger {
 
   private void holdAll() {
     holding = true;
-    machine.hold(ALL);
+    gate.hold(ALL);
   }
 
+  /** True if vCPU {@code index} is to execute one instruction. */
   boolean steps(int index) {
     return (stepping >>> index & 1) != 0;
   }
@@ -151,7 +152,7 @@ public final class MachineDebugger {
     Thread.ofVirtual()
         .start(
             () -> {
-              machine.bringToStand();
+              gate.bringToStand();
               hears.stopped(index, cause);
             });
   }

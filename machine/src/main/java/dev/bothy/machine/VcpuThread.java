@@ -16,7 +16,8 @@ final class VcpuThread {
     "halt", "wait-for-startup", "shutdown", "kick", "budget", "debug-stop", "failure"
   };
 
-  private final Machine machine;
+  private final Gate gate;
+  private final MachineDebugger debugger;
   private final int index;
   private final CpuSocket socket;
   private final GuestClock clock;
@@ -28,16 +29,19 @@ final class VcpuThread {
   /** Under the test clock: pause before this instruction. */
   private volatile long pauseAt = Long.MAX_VALUE;
 
-  VcpuThread(Machine machine, int index, CpuSocket socket, GuestClock clock) {
-    this.machine = machine;
+  VcpuThread(
+      String machine,
+      Gate gate,
+      MachineDebugger debugger,
+      int index,
+      CpuSocket socket,
+      GuestClock clock) {
+    this.gate = gate;
+    this.debugger = debugger;
     this.index = index;
     this.socket = socket;
     this.clock = clock;
-    thread =
-        Thread.ofPlatform()
-            .daemon()
-            .name(machine.options().name() + "-cpu" + index)
-            .unstarted(this::work);
+    thread = Thread.ofPlatform().daemon().name(machine + "-cpu" + index).unstarted(this::work);
   }
 
   void start() {
@@ -73,32 +77,27 @@ final class VcpuThread {
         runFreely();
       }
     } catch (Throwable e) {
-      machine.fail("the engine failed", e);
+      gate.fail("the engine failed", e);
     } finally {
-      machine.threadEnded();
+      gate.threadEnded();
     }
   }
 
   /** True if the vCPU may run on, false if this is the end; waits while it may not. */
   private boolean mayRun() {
-    return !machine.attention(index) || machine.passGate(index);
+    return !gate.attention(index) || gate.pass(index);
   }
 
   private Exit run(long budget) {
     Vcpu vcpu = socket.vcpu();
-    return steps() ? vcpu.step() : vcpu.run(budget);
-  }
-
-  /** A debugger wants one instruction. */
-  private boolean steps() {
-    return machine.debugger().map(debugger -> debugger.steps(index)).orElse(false);
+    return debugger.steps(index) ? vcpu.step() : vcpu.run(budget);
   }
 
   private void runFreely() {
     while (mayRun()) {
       if (handle(run(Vcpu.UNLIMITED))) {
         // An engine makes work visible before it wakes this thread, so no wake-up is lost.
-        while (!machine.attention(index) && !socket.vcpu().hasWork()) {
+        while (!gate.attention(index) && !socket.vcpu().hasWork()) {
           LockSupport.park(this);
         }
       }
@@ -111,7 +110,7 @@ final class VcpuThread {
       long left = pauseAt - counted.executed();
       if (left <= 0) {
         pauseAt = Long.MAX_VALUE;
-        machine.pauseFromWithin();
+        gate.pauseFromWithin();
         continue;
       }
       Vcpu vcpu = socket.vcpu();
@@ -125,11 +124,11 @@ final class VcpuThread {
   }
 
   private void skipIdleTime(CountedClock counted) {
-    while (!machine.attention(index) && !socket.vcpu().hasWork()) {
+    while (!gate.attention(index) && !socket.vcpu().hasWork()) {
       if (!counted.skipToDeadline()) {
         if (pauseAt != Long.MAX_VALUE) {
           pauseAt = Long.MAX_VALUE;
-          machine.pauseFromWithin();
+          gate.pauseFromWithin();
         } else {
           LockSupport.park(this);
         }
@@ -150,17 +149,17 @@ final class VcpuThread {
       }
       case Exit.Shutdown(String report) -> {
         exits[2]++;
-        machine.stop(new MachineExit.TripleFault(report));
+        gate.end(new MachineExit.TripleFault(report));
       }
       case Exit.Kicked _ -> exits[3]++;
       case Exit.BudgetSpent _ -> exits[4]++;
       case Exit.DebugStop(StopCause cause) -> {
         exits[5]++;
-        machine.debugger().ifPresent(debugger -> debugger.met(index, cause));
+        debugger.met(index, cause);
       }
       case Exit.Failed(String report) -> {
         exits[6]++;
-        machine.stop(new MachineExit.EngineFailed(report));
+        gate.end(new MachineExit.EngineFailed(report));
       }
     }
     return false;
