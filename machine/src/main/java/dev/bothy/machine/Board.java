@@ -3,6 +3,7 @@ package dev.bothy.machine;
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.BusDevice;
 import dev.bothy.core.GuestMemory;
+import dev.bothy.core.IrqLine;
 import dev.bothy.core.Trace;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.state.Stateful;
@@ -29,6 +30,7 @@ import dev.bothy.device.virtio.VirtioPci;
 import dev.bothy.device.virtio.VirtioRng;
 import dev.bothy.machine.acpi.AcpiTables;
 import dev.bothy.machine.boot.BootEnvironment;
+import dev.bothy.machine.boot.BootState;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -52,6 +54,7 @@ final class Board {
   };
 
   private static final int RESET_VECTOR_OFFSET = 0xfff0;
+  private static final long REAL_MODE_END = 0x10_0000;
 
   // Memory types of the range registers.
   private static final long UNCACHEABLE = 0;
@@ -82,11 +85,21 @@ final class Board {
   private final PciHost pci;
   private final Optional<Trace> trace;
   private final List<Runnable> resets = new ArrayList<>();
+
+  /** Of what goes on while the machine sleeps. */
+  private final List<Runnable> coldResets = new ArrayList<>();
+
   private final List<Stateful> stateful = new ArrayList<>();
 
   /** What the guest can ask of the machine. Called on a vCPU's thread. */
   interface Requests {
     void powerOff();
+
+    /** It has gone to sleep: processors are not to run. */
+    void sleep();
+
+    /** It is to wake up; any thread. */
+    void wake();
 
     void reset();
 
@@ -120,7 +133,9 @@ final class Board {
     router = new InterruptRouter(pic, ioApic);
     Pit pit = new Pit(clock, router.isa(0));
     pit.attach(ports);
-    Rtc rtc = new Rtc(clock, router.isa(8));
+    pm = new AcpiPm(clock, router.isa(AcpiPm.SCI_IRQ), power(requests));
+    ports.map("acpi-pm", AcpiPm.BASE, AcpiPm.LENGTH, pm);
+    Rtc rtc = new Rtc(clock, clockInterrupt(router.isa(8)));
     rtc.attach(ports);
     rtc.setMemorySize(
         Math.min(memory.size(), GuestMemory.LOW_LIMIT),
@@ -129,8 +144,6 @@ final class Board {
     i8042.attach(ports);
     serial = new Uart16550("com1", clock, router.isa(COM1_IRQ), output);
     ports.map("com1", COM1, 8, serial);
-    pm = new AcpiPm(clock, router.isa(AcpiPm.SCI_IRQ), requests::powerOff);
-    ports.map("acpi-pm", AcpiPm.BASE, AcpiPm.LENGTH, pm);
     pci = new PciHost(ports, mmio, apics);
     ports.map("pci-host", PciHost.PORT, PciHost.LENGTH, pci);
     mmio.map("pci-config", MemoryMap.PCI_CONFIG, PciHost.ECAM_LENGTH, pci.ecam());
@@ -150,14 +163,13 @@ final class Board {
             pic::reset,
             ioApic::reset,
             pit::reset,
-            rtc::reset,
             i8042::reset,
             serial::reset,
-            pm::reset,
             pci::reset,
             resetControl::reset,
             port92::reset,
             post::reset));
+    coldResets.addAll(List.of(rtc::reset, pm::reset));
     if (options.debugExit()) {
       IntConsumer exit = requests::debugExit;
       ports.map("debug-exit", DebugExit.PORT, DebugExit.LENGTH, new DebugExit(exit));
@@ -228,6 +240,66 @@ final class Board {
     return serial;
   }
 
+  private static AcpiPm.Power power(Requests requests) {
+    return new AcpiPm.Power() {
+      @Override
+      public void off() {
+        requests.powerOff();
+      }
+
+      @Override
+      public void sleep() {
+        requests.sleep();
+      }
+
+      @Override
+      public void wake() {
+        requests.wake();
+      }
+    };
+  }
+
+  /** The clock's interrupt, which power management hears of, too. */
+  private IrqLine clockInterrupt(IrqLine line) {
+    return level -> {
+      line.set(level);
+      if (level) {
+        pm.clockInterrupts();
+      }
+    };
+  }
+
+  /** True while the guest sleeps: processors do not run, the clock does. */
+  boolean asleep() {
+    return pm.asleep();
+  }
+
+  /** Where a guest that sleeps goes on, in real mode; 0 if it has not said. */
+  long wakingVector() {
+    long vector = AcpiTables.wakingVector(memory);
+    return vector < REAL_MODE_END ? vector : 0;
+  }
+
+  /**
+   * What firmware does when the machine wakes up (ACPI specification, 7.4.2 and 16.3.2): where the
+   * boot processor goes on. Empty, and nothing happened, if it does not, or has nowhere to go.
+   */
+  Optional<BootState> wake() {
+    long vector = pm.wakes() ? wakingVector() : 0;
+    if (vector == 0) {
+      return Optional.empty();
+    }
+    resetDevices();
+    pm.awake();
+    return Optional.of(new BootState(BootState.Mode.WAKING, vector, 0, 0, 0, 0));
+  }
+
+  private void resetDevices() {
+    resets.forEach(Runnable::run);
+    apics.localApic(0).enterVirtualWireMode();
+    BARS.assign(pci.functions());
+  }
+
   void pressPowerButton() {
     pm.pressPowerButton();
   }
@@ -239,9 +311,8 @@ final class Board {
 
   /** All devices as after power-on, and what firmware would leave behind. */
   BootEnvironment reset() {
-    resets.forEach(Runnable::run);
-    apics.localApic(0).enterVirtualWireMode();
-    BARS.assign(pci.functions());
+    coldResets.forEach(Runnable::run);
+    resetDevices();
     if (memory.size() < MemoryMap.FIRMWARE_END) {
       return new BootEnvironment(memory, MemoryMap.ranges(memory), 0);
     }

@@ -20,8 +20,14 @@ final class Gate {
     /** They stop; no vCPU runs. Without the lock: timers and devices may need it until then. */
     void hold();
 
-    /** All is as when a kernel is entered; no vCPU runs. Without the lock, but the first time. */
+    /**
+     * All is as when a kernel is entered, or one that slept goes on; no vCPU runs. Without the
+     * lock, but the first time.
+     */
     void powerOn() throws BootException;
+
+    /** True if no vCPU is to run though all else goes on: the guest sleeps. Any thread. */
+    boolean asleep();
 
     /** The vCPU threads begin; with the lock. */
     void begin();
@@ -218,7 +224,7 @@ final class Gate {
       if (stood && !stands() && powered && end == null && !restarting) {
         works.letGo();
       }
-      callThreads();
+      call();
     } finally {
       lock.unlock();
     }
@@ -259,7 +265,7 @@ final class Gate {
       if (end == null) {
         endFor(reason);
       }
-      callThreads();
+      call();
     } finally {
       lock.unlock();
     }
@@ -275,8 +281,23 @@ final class Gate {
     end(new MachineExit.HostError(what + ": " + cause, cause));
   }
 
+  /** Has all vCPU threads look what they are to do. */
+  void callThreads() {
+    lock.lock();
+    try {
+      call();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** True while vCPU threads have nothing to do: see {@link Works#asleep}. */
+  boolean asleep() {
+    return works.asleep();
+  }
+
   /** Brings all vCPU threads here, unless they have ended. The lock is held. */
-  private void callThreads() {
+  private void call() {
     updateAttention();
     // What a processor has in native memory may be gone when none is left.
     for (int i = 0; live > 0 && i < cpus; i++) {

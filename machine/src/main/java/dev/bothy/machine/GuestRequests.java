@@ -8,6 +8,16 @@ record GuestRequests(Machine machine) implements Board.Requests {
   }
 
   @Override
+  public void sleep() {
+    machine.sleep();
+  }
+
+  @Override
+  public void wake() {
+    machine.wake();
+  }
+
+  @Override
   public void reset() {
     machine.reset();
   }

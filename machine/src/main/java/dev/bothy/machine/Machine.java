@@ -8,7 +8,6 @@ import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.interrupt.LocalApic;
 import dev.bothy.device.serial.Uart16550;
-import dev.bothy.machine.boot.BootEnvironment;
 import dev.bothy.machine.boot.BootException;
 import dev.bothy.machine.boot.BootState;
 import java.io.IOException;
@@ -115,17 +114,22 @@ public final class Machine implements AutoCloseable {
 
     @Override
     public void powerOn() throws BootException {
-      if (memoryUsed) {
+      Optional<BootState> woken = board.wake();
+      if (woken.isEmpty() && memoryUsed) {
         memory.clear();
       }
       memoryUsed = true;
-      BootEnvironment environment = board.reset();
-      BootState state = options.boot().load(environment);
+      BootState state = woken.isPresent() ? woken.get() : options.boot().load(board.reset());
       for (Vcpu vcpu : processors.all()) {
         vcpu.reset();
         Board.setMemoryTypes(vcpu.state());
       }
       state.apply(vcpu(0).state());
+    }
+
+    @Override
+    public boolean asleep() {
+      return board.asleep();
     }
 
     @Override
@@ -200,7 +204,32 @@ public final class Machine implements AutoCloseable {
     gate.reset();
   }
 
-  /** Presses the power button; the guest does what it likes about it. */
+  /** The guest has gone to sleep: no vCPU runs until it wakes. */
+  void sleep() {
+    gate.callThreads();
+  }
+
+  /** It wakes up; if it has not said where it goes on, this is a reset. Any thread. */
+  void wake() {
+    // While it runs there is memory to look at.
+    try (Gate.Held _ = gate.lock()) {
+      if (gate.running() && board.wakingVector() == 0) {
+        reset();
+      } else {
+        gate.reset();
+      }
+    }
+  }
+
+  /** True while the guest sleeps (S3): until the clock's alarm or the power button wakes it. */
+  public boolean asleep() {
+    return board.asleep();
+  }
+
+  /**
+   * Presses the power button; the guest does what it likes about it. One that is {@link #asleep}
+   * wakes up.
+   */
   public void pressPowerButton() {
     board.pressPowerButton();
   }

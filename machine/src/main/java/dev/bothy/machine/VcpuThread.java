@@ -93,11 +93,15 @@ final class VcpuThread {
     return debugger.steps(index) ? vcpu.step() : vcpu.run(budget);
   }
 
+  private boolean isIdle() {
+    return gate.asleep() || !socket.vcpu().hasWork();
+  }
+
   private void runFreely() {
     while (mayRun()) {
-      if (handle(run(Vcpu.UNLIMITED))) {
+      if (gate.asleep() || handle(run(Vcpu.UNLIMITED))) {
         // An engine makes work visible before it wakes this thread, so no wake-up is lost.
-        while (!gate.attention(index) && !socket.vcpu().hasWork()) {
+        while (!gate.attention(index) && isIdle()) {
           LockSupport.park(this);
         }
       }
@@ -115,7 +119,7 @@ final class VcpuThread {
       }
       Vcpu vcpu = socket.vcpu();
       long before = vcpu.instructions();
-      boolean idle = handle(run(Math.min(left, counted.budget())));
+      boolean idle = gate.asleep() || handle(run(Math.min(left, counted.budget())));
       counted.advance(vcpu.instructions() - before);
       if (idle) {
         skipIdleTime(counted);
@@ -124,7 +128,7 @@ final class VcpuThread {
   }
 
   private void skipIdleTime(CountedClock counted) {
-    while (!gate.attention(index) && !socket.vcpu().hasWork()) {
+    while (!gate.attention(index) && isIdle()) {
       if (!counted.skipToDeadline()) {
         if (pauseAt != Long.MAX_VALUE) {
           pauseAt = Long.MAX_VALUE;

@@ -46,6 +46,12 @@ class BoardPciTest {
               public void powerOff() {}
 
               @Override
+              public void sleep() {}
+
+              @Override
+              public void wake() {}
+
+              @Override
               public void reset() {}
 
               @Override

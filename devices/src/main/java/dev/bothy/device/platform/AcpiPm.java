@@ -12,7 +12,8 @@ import dev.bothy.device.interrupt.IrqOutput;
 
 /**
  * ACPI fixed hardware (ACPI specification, chapter 4.8): PM1a event and control block, 32-bit PM
- * timer, one GPE block of 16 events, SCI. There is no legacy mode: SCI_EN is always set.
+ * timer, one GPE block of 16 events, SCI. There is no legacy mode: SCI_EN is always set. Sleep
+ * states S3, from which the real-time clock and the power button wake, and S5.
  */
 public final class AcpiPm implements BusDevice, Stateful {
   /** Port of the block; everything else is relative to it. */
@@ -29,6 +30,22 @@ public final class AcpiPm implements BusDevice, Stateful {
   /** Two bytes of status, two of enable. */
   public static final int GPE0 = 0x20;
 
+  /** What the guest does to the machine's power. */
+  @FunctionalInterface
+  public interface Power {
+    /** It enters S5; on a vCPU's thread. */
+    void off();
+
+    /** It enters S3, see {@link #asleep}; on a vCPU's thread. */
+    default void sleep() {}
+
+    /** It is to wake up: {@link #wakes} is true until {@link #awake}. Any thread. */
+    default void wake() {}
+  }
+
+  /** SLP_TYP of S3 in the DSDT's _S3_ package. */
+  public static final int SLEEP_TYPE_S3 = 1;
+
   /** SLP_TYP of S5 in the DSDT's _S5_ package. */
   public static final int SLEEP_TYPE_S5 = 5;
 
@@ -44,6 +61,8 @@ public final class AcpiPm implements BusDevice, Stateful {
 
   private static final int TIMER_EVENT = 1;
   private static final int POWER_BUTTON = 1 << 8;
+  private static final int CLOCK_ALARM = 1 << 10;
+  private static final int WOKEN = 1 << 15;
   private static final int EVENTS = 0x8731; // status bits that exist
   private static final int ENABLES = 0x0721;
 
@@ -55,8 +74,11 @@ public final class AcpiPm implements BusDevice, Stateful {
 
   private final MachineClock clock;
   private final IrqOutput sci;
-  private final Runnable powerOff;
+  private final Power power;
   private final Timer timer;
+
+  private volatile boolean asleep;
+  private volatile boolean wakes;
 
   private int status;
   private int enable;
@@ -69,20 +91,55 @@ public final class AcpiPm implements BusDevice, Stateful {
 
   /**
    * @param sci ISA interrupt {@link #SCI_IRQ}, level-triggered
-   * @param powerOff runs, on a vCPU's thread, when the guest enters S5
    */
-  public AcpiPm(MachineClock clock, IrqLine sci, Runnable powerOff) {
+  public AcpiPm(MachineClock clock, IrqLine sci, Power power) {
     this.clock = clock;
     this.sci = new IrqOutput(sci);
-    this.powerOff = powerOff;
+    this.power = power;
     this.timer = clock.newTimer("acpi-pm", this::turned);
     halfTurns = ticks() >>> 31;
   }
 
-  /** Presses the power button. Any thread. */
+  /** Presses the power button, which wakes a machine that is asleep. Any thread. */
   public void pressPowerButton() {
+    happens(POWER_BUTTON, true);
+  }
+
+  /** The real-time clock interrupts, which wakes a machine if its guest wants that. Any thread. */
+  public void clockInterrupts() {
+    happens(CLOCK_ALARM, false);
+  }
+
+  private void happens(int event, boolean alwaysWakes) {
+    boolean wake;
     synchronized (this) {
-      status |= POWER_BUTTON;
+      status |= event;
+      update();
+      wake = asleep && !wakes && (alwaysWakes || (enable & event) != 0);
+      wakes |= wake;
+    }
+    sci.drive();
+    if (wake) {
+      power.wake();
+    }
+  }
+
+  /** True from when the guest has entered S3 to {@link #awake} or a reset. */
+  public boolean asleep() {
+    return asleep;
+  }
+
+  /** True if it is asleep and something has happened that ends this. */
+  public boolean wakes() {
+    return wakes;
+  }
+
+  /** It is awake again, and its guest finds out why. */
+  public void awake() {
+    synchronized (this) {
+      asleep = false;
+      wakes = false;
+      status |= WOKEN;
       update();
     }
     sci.drive();
@@ -166,22 +223,31 @@ public final class AcpiPm implements BusDevice, Stateful {
 
   @Override
   public void write(long offset, int size, long value) {
-    boolean off = false;
+    int sleeps = -1;
     synchronized (this) {
       settleTimer(ticks());
       for (int i = 0; i < size; i++) {
-        off |= writeByte((int) offset + i, (int) (value >>> (8 * i)) & 0xff);
+        sleeps = Math.max(sleeps, writeByte((int) offset + i, (int) (value >>> (8 * i)) & 0xff));
       }
+      asleep |= sleeps == SLEEP_TYPE_S3;
       update();
     }
     sci.drive();
-    if (off) {
-      powerOff.run();
+    if (sleeps == SLEEP_TYPE_S5) {
+      power.off();
+    } else if (sleeps == SLEEP_TYPE_S3) {
+      power.sleep();
+      wakeIfItHappened();
     }
   }
 
-  /** True if the guest enters S5. */
-  private boolean writeByte(int at, int value) {
+  /** What wakes it has come between the guest's last look and its sleep. */
+  private void wakeIfItHappened() {
+    happens(0, (status & enable & (CLOCK_ALARM | POWER_BUTTON)) != 0);
+  }
+
+  /** The sleep type if the guest goes to sleep, else -1. */
+  private int writeByte(int at, int value) {
     int shift = 8 * (at & 1);
     int bits = value << shift;
     int others = ~(0xff << shift);
@@ -190,7 +256,7 @@ public final class AcpiPm implements BusDevice, Stateful {
       case ENABLE -> enable = (enable & others | bits) & ENABLES;
       case PM1A_CONTROL -> {
         control = (control & others | bits) & CONTROL_KEPT;
-        return (bits & SLEEP) != 0 && control >>> 10 == SLEEP_TYPE_S5;
+        return (bits & SLEEP) != 0 ? control >>> 10 : -1;
       }
       case GPE_STATUS -> gpeStatus &= ~bits;
       case GPE_ENABLE -> gpeEnable = (gpeEnable & others | bits) & GPES;
@@ -198,7 +264,7 @@ public final class AcpiPm implements BusDevice, Stateful {
         // The timer is read-only; nothing else is there.
       }
     }
-    return false;
+    return -1;
   }
 
   public void reset() {
@@ -208,6 +274,8 @@ public final class AcpiPm implements BusDevice, Stateful {
       control = 0;
       gpeStatus = 0;
       gpeEnable = 0;
+      asleep = false;
+      wakes = false;
       halfTurns = ticks() >>> 31;
       update();
     }
@@ -219,10 +287,17 @@ public final class AcpiPm implements BusDevice, Stateful {
     return "acpi-pm";
   }
 
+  /** 2: with sleep. */
+  @Override
+  public int stateVersion() {
+    return 2;
+  }
+
   @Override
   public synchronized void save(StateWriter out) {
     out.putInt(status).putInt(enable).putInt(control).putInt(gpeStatus).putInt(gpeEnable);
     out.putLong(halfTurns).putBoolean(sci.wanted());
+    out.putBoolean(asleep).putBoolean(wakes);
   }
 
   @Override
@@ -234,6 +309,8 @@ public final class AcpiPm implements BusDevice, Stateful {
     gpeEnable = in.getInt() & GPES;
     halfTurns = in.getLong();
     sci.restore(in.getBoolean());
+    asleep = in.getBoolean();
+    wakes = in.getBoolean();
     update();
   }
 }

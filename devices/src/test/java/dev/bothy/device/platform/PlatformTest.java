@@ -154,6 +154,54 @@ class PlatformTest {
   }
 
   @Test
+  void whatTheGuestHasEnabledWakesItFromSleepTypeOne() {
+    int[] wakings = {0};
+    AcpiPm pm =
+        new AcpiPm(
+            clock,
+            irq,
+            new AcpiPm.Power() {
+              @Override
+              public void off() {
+                throw new AssertionError("off");
+              }
+
+              @Override
+              public void sleep() {
+                calls++;
+              }
+
+              @Override
+              public void wake() {
+                wakings[0]++;
+              }
+            });
+    pm.write(AcpiPm.PM1A_CONTROL, 2, 1 << 13 | 1 << 10);
+    assertEquals(1, calls);
+    assertTrue(pm.asleep());
+    pm.clockInterrupts();
+    assertFalse(pm.wakes(), "not enabled");
+    pm.pressPowerButton();
+    pm.pressPowerButton();
+    assertTrue(pm.wakes());
+    assertEquals(1, wakings[0]);
+    pm.awake();
+    assertFalse(pm.asleep());
+    assertEquals(0x8500, pm.read(AcpiPm.PM1A_EVENT, 2), "why it is awake");
+    pm.write(AcpiPm.PM1A_EVENT, 2, 0xffff);
+    pm.write(AcpiPm.PM1A_EVENT + 2, 2, 0x400);
+    pm.write(AcpiPm.PM1A_CONTROL, 2, 1 << 13 | 1 << 10);
+    pm.clockInterrupts();
+    assertEquals(2, wakings[0]);
+    pm.reset();
+    assertFalse(pm.asleep());
+    pm.clockInterrupts();
+    pm.write(AcpiPm.PM1A_EVENT + 2, 2, 0x400);
+    pm.write(AcpiPm.PM1A_CONTROL, 2, 1 << 13 | 1 << 10);
+    assertEquals(3, wakings[0], "it had come before");
+  }
+
+  @Test
   void powerButtonRaisesSci() {
     AcpiPm pm = new AcpiPm(clock, irq, () -> calls++);
     pm.pressPowerButton();

@@ -22,6 +22,8 @@ public final class AcpiTables {
   private static final int HEADER = 36;
   private static final int FADT_SIZE = 276;
   private static final int FACS_SIZE = 64;
+  private static final long FACS = MemoryMap.FIRMWARE_START + 64;
+  private static final int WAKING_VECTOR = 12;
   private static final int RSDP_SIZE = 36;
 
   /** CMOS register of the century. */
@@ -60,7 +62,7 @@ public final class AcpiTables {
   public static long write(
       GuestMemory memory, int cpus, List<Integer> pciDevices, boolean firmwareConfiguration) {
     long rsdp = MemoryMap.FIRMWARE_START;
-    long facs = rsdp + 64;
+    long facs = FACS;
     long next = facs + FACS_SIZE;
 
     byte[] dsdt = table("DSDT", 2, dsdt(pciDevices, firmwareConfiguration));
@@ -83,6 +85,13 @@ public final class AcpiTables {
     memory.write(facs, facs());
     memory.write(rsdp, rsdp(rsdtAddress, xsdtAddress));
     return rsdp;
+  }
+
+  /** Where the guest's code goes on after sleep, as it has said; below 1 MiB, or nowhere. */
+  public static long wakingVector(GuestMemory memory) {
+    return memory.size() < MemoryMap.FIRMWARE_END
+        ? 0
+        : memory.readInt(FACS + WAKING_VECTOR) & 0xffff_ffffL;
   }
 
   private static byte[] addresses(long[] tables, int size) {
@@ -190,10 +199,8 @@ public final class AcpiTables {
 
   private static byte[] dsdt(List<Integer> pciDevices, boolean firmwareConfiguration) {
     return Aml.join(
-        Aml.name(
-            "_S5",
-            Aml.packageOf(
-                Aml.integer(AcpiPm.SLEEP_TYPE_S5), Aml.integer(0), Aml.integer(0), Aml.integer(0))),
+        sleepState("_S3", AcpiPm.SLEEP_TYPE_S3),
+        sleepState("_S5", AcpiPm.SLEEP_TYPE_S5),
         PciRootBridge.interruptMode(),
         Aml.scope(
             "\\_SB",
@@ -215,6 +222,11 @@ public final class AcpiTables {
                 Aml.memory(MemoryMap.PCI_CONFIG, PciHost.ECAM_LENGTH),
                 Aml.ports(AcpiPm.BASE, AcpiPm.LENGTH)),
             firmwareConfiguration ? firmwareConfiguration() : new byte[0]));
+  }
+
+  private static byte[] sleepState(String name, int type) {
+    return Aml.name(
+        name, Aml.packageOf(Aml.integer(type), Aml.integer(0), Aml.integer(0), Aml.integer(0)));
   }
 
   /** As drivers look for it. */

@@ -37,6 +37,8 @@ public record BootState(Mode mode, long entry, long rax, long rbx, long rsi, lon
   public enum Mode {
     /** 16-bit real mode, segments at 0. */
     REAL,
+    /** The same, but the code's segment begins at the entry: a guest that slept goes on. */
+    WAKING,
     /** 32-bit protected mode, flat segments, paging off. */
     PROTECTED,
     /** 64-bit mode, flat segments, the first 4 GiB mapped one to one. */
@@ -55,7 +57,7 @@ public record BootState(Mode mode, long entry, long rax, long rbx, long rsi, lon
 
   /** Writes the descriptor table and the page tables that the mode needs into low RAM. */
   public void writeTables(GuestMemory memory) {
-    if (mode == Mode.REAL) {
+    if (mode == Mode.REAL || mode == Mode.WAKING) {
       return;
     }
     memory.writeLong(LowMemory.GDT, 0);
@@ -109,9 +111,12 @@ public record BootState(Mode mode, long entry, long rax, long rbx, long rsi, lon
     cpu.set(CpuState.CR4, 0);
     cpu.set(CpuState.EFER, 0);
     switch (mode) {
-      case REAL -> {
+      case REAL, WAKING -> {
         for (int segment = CpuState.ES; segment <= CpuState.GS; segment++) {
           cpu.setSegment(segment, 0, 0, 0xffff, segment == CpuState.CS ? REAL_CODE : REAL_DATA);
+        }
+        if (mode == Mode.WAKING) {
+          cpu.setSegment(CpuState.CS, (int) (entry >> 4), entry & ~15L, 0xffff, REAL_CODE);
         }
         cpu.set(CpuState.CR0, CR0_ET);
       }
@@ -127,7 +132,7 @@ public record BootState(Mode mode, long entry, long rax, long rbx, long rsi, lon
         cpu.set(CpuState.CR0, CR0_ET | CR0_PE | CR0_PG);
       }
     }
-    cpu.set(CpuState.RIP, entry);
+    cpu.set(CpuState.RIP, mode == Mode.WAKING ? entry & 15 : entry);
   }
 
   private static void flatSegments(CpuState cpu, int code) {
