@@ -274,6 +274,11 @@ final class Board {
     return pm.asleep();
   }
 
+  /** True if something has happened that ends this. */
+  boolean wakes() {
+    return pm.wakes();
+  }
+
   /** Where a guest that sleeps goes on, in real mode; 0 if it has not said. */
   long wakingVector() {
     long vector = AcpiTables.wakingVector(memory);
@@ -285,7 +290,7 @@ final class Board {
    * boot processor goes on. Empty, and nothing happened, if it does not, or has nowhere to go.
    */
   Optional<BootState> wake() {
-    long vector = pm.wakes() ? wakingVector() : 0;
+    long vector = wakes() ? wakingVector() : 0;
     if (vector == 0) {
       return Optional.empty();
     }

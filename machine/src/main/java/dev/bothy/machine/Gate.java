@@ -1,5 +1,6 @@
 package dev.bothy.machine;
 
+import dev.bothy.core.FlightRecording;
 import dev.bothy.machine.boot.BootException;
 import java.time.Duration;
 import java.util.Optional;
@@ -29,6 +30,9 @@ final class Gate {
     /** True if no vCPU is to run though all else goes on: the guest sleeps. Any thread. */
     boolean asleep();
 
+    /** True if what follows a sleep is no reset. Any thread. */
+    boolean wakes();
+
     /** The vCPU threads begin; with the lock. */
     void begin();
 
@@ -42,6 +46,7 @@ final class Gate {
     void close();
   }
 
+  private final String machine;
   private final Works works;
   private final int cpus;
   private final ReentrantLock lock = new ReentrantLock();
@@ -78,9 +83,11 @@ final class Gate {
   /**
    * A gate of a machine that is off.
    *
+   * @param machine its name, for Java's flight recorder
    * @param cpus number of threads that {@link Works#begin} starts
    */
-  Gate(int cpus, Works works) {
+  Gate(String machine, int cpus, Works works) {
+    this.machine = machine;
     this.cpus = cpus;
     this.works = works;
   }
@@ -106,6 +113,7 @@ final class Gate {
 
   private void begin() {
     powered = true;
+    record("start");
     startedAt = System.nanoTime();
     live = cpus;
     if (!stands()) {
@@ -207,6 +215,17 @@ final class Gate {
     return lock::unlock;
   }
 
+  /** Does {@code work} with the lock if it is free, else nothing. */
+  void ifFree(Runnable work) {
+    if (lock.tryLock()) {
+      try {
+        work.run();
+      } finally {
+        lock.unlock();
+      }
+    }
+  }
+
   /**
    * For a debugger: the vCPUs with a bit in {@code mask} stay here, -1 for all, the others go on.
    * {@link #bringToStand} waits for all.
@@ -221,8 +240,11 @@ final class Gate {
     try {
       boolean stood = stands();
       what.run();
-      if (stood && !stands() && powered && end == null && !restarting) {
-        works.letGo();
+      if (stood != stands() && powered && end == null) {
+        record(stood ? "resume" : "pause");
+        if (stood && !restarting) {
+          works.letGo();
+        }
       }
       call();
     } finally {
@@ -274,6 +296,17 @@ final class Gate {
   private void endFor(MachineExit reason) {
     end = reason;
     endedAt = System.nanoTime();
+    record("stop", reason.getClass().getSimpleName());
+  }
+
+  private void record(String change) {
+    record(change, null);
+  }
+
+  private void record(String change, String reason) {
+    if (FlightRecording.begun()) {
+      new LifeCycleEvent(machine, change, reason).commit();
+    }
   }
 
   /** Ends it for an error of the host's. */
@@ -348,6 +381,7 @@ final class Gate {
    */
   private void restart() {
     restarting = true;
+    record(works.wakes() ? "wake" : "reset");
     lock.unlock();
     MachineExit failure = null;
     try {
@@ -373,6 +407,7 @@ final class Gate {
     lock.lock();
     try {
       pauseWanted = true;
+      record("pause");
       updateAttention();
     } finally {
       lock.unlock();
@@ -390,6 +425,7 @@ final class Gate {
         return;
       }
       pauseWanted = false;
+      record("resume");
       begin.run();
       updateAttention();
       while (end == null ? !(pauseWanted && waiting == live && !restarting) : live > 0) {

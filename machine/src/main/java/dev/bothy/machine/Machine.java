@@ -41,6 +41,7 @@ public final class Machine implements AutoCloseable {
   private final List<VcpuThread> threads = new ArrayList<>();
   private final Gate gate;
   private final MachineDebugger debugger;
+  private final MachineRecording recording;
   private final TimedOutput serialOutput;
 
   /** Taken before the other one: by those who need the vCPUs to stay the same ones. */
@@ -55,7 +56,7 @@ public final class Machine implements AutoCloseable {
    * @throws java.io.UncheckedIOException if the host has no room for its memory
    */
   public Machine(MachineOptions wanted) {
-    gate = new Gate(wanted.cpus(), new Works());
+    gate = new Gate(wanted.name(), wanted.cpus(), new Works());
     memory = new GuestMemory(wanted.memory());
     serialOutput = new TimedOutput(wanted.serial());
     Board wired = null;
@@ -79,6 +80,7 @@ public final class Machine implements AutoCloseable {
       for (int i = 0; i < options.cpus(); i++) {
         threads.add(new VcpuThread(options.name(), gate, debugger, i, processors.socket(i), clock));
       }
+      recording = new MachineRecording(options.name(), gate, processors, threads);
     } catch (Throwable e) {
       if (wired != null) {
         wired.close();
@@ -130,6 +132,11 @@ public final class Machine implements AutoCloseable {
     @Override
     public boolean asleep() {
       return board.asleep();
+    }
+
+    @Override
+    public boolean wakes() {
+      return board.wakes();
     }
 
     @Override
@@ -399,6 +406,7 @@ public final class Machine implements AutoCloseable {
       return;
     }
     threads.forEach(VcpuThread::join);
+    recording.close();
     clock.close();
     board.pause();
     board.close();
