@@ -57,6 +57,10 @@ class ConformanceTest {
         "v2,+vmware",
         ConformanceMachine.of(List.of("-machine", "vmport=on", "-machine", "pit=off")).cpu());
     assertEquals(
+        "",
+        ConformanceMachine.of(List.of("-cpu", "max,hv_passthrough", "-device", "hyperv-testdev"))
+            .lacking());
+    assertEquals(
         "edu, levitation",
         ConformanceMachine.of(List.of("-device", "edu,x=y", "-cpu", "max,+levitation"))
             .lacking()

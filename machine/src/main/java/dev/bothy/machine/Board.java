@@ -2,9 +2,11 @@ package dev.bothy.machine;
 
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.BusDevice;
+import dev.bothy.core.Engine;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.IrqLine;
 import dev.bothy.core.Trace;
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.interrupt.ApicBus;
@@ -17,6 +19,7 @@ import dev.bothy.device.pci.PciHost;
 import dev.bothy.device.platform.AcpiPm;
 import dev.bothy.device.platform.DebugExit;
 import dev.bothy.device.platform.FirmwareConfiguration;
+import dev.bothy.device.platform.HypervTestDevice;
 import dev.bothy.device.platform.I8042;
 import dev.bothy.device.platform.PostPort;
 import dev.bothy.device.platform.ResetControl;
@@ -83,6 +86,7 @@ final class Board {
   private final Uart16550 serial;
   private final AcpiPm pm;
   private final PciHost pci;
+  private final Optional<HypervTestDevice> hypervTest;
   private final Optional<Trace> trace;
   private final List<Runnable> resets = new ArrayList<>();
 
@@ -187,6 +191,19 @@ final class Board {
       stateful.add(test);
       resets.add(test::reset);
     }
+    boolean hyperv = options.testDevice() && options.model().has(CpuFeature.HYPERV);
+    hypervTest = hyperv ? Optional.of(new HypervTestDevice()) : Optional.empty();
+    hypervTest.ifPresent(
+        device -> {
+          device.attach(ports);
+          stateful.add(device);
+          resets.add(device::reset);
+        });
+  }
+
+  /** Gives devices what they want of the engine that runs the machine from now on. */
+  void connect(Engine engine) {
+    hypervTest.ifPresent(device -> device.connect(engine.syntheticInterrupts(device)));
   }
 
   /** Makes the machine's PCI functions, and the entropy device behind them; before it starts. */

@@ -75,7 +75,7 @@ public final class Machine implements AutoCloseable {
           new PciCard.Host(memory, clock, options.cpus(), reproducible, gate::pauseSoon));
       processors =
           new Processors(
-              options, memory, ports, mmio, clock, cpu -> threads.get(cpu).wake(), board.apics());
+              options, memory, ports, mmio, clock, cpu -> threads.get(cpu).wake(), board);
       debugger = new MachineDebugger(gate, processors.engine().debugging());
       for (int i = 0; i < options.cpus(); i++) {
         threads.add(new VcpuThread(options.name(), gate, debugger, i, processors.socket(i), clock));

@@ -22,6 +22,7 @@ import java.util.TreeMap;
  */
 final class Processors {
   private final Engine.Environment environment;
+  private final Board board;
   private final ApicBus apics;
   private final Optional<Trace> trace;
   private final List<CpuSocket> sockets = new ArrayList<>();
@@ -43,7 +44,7 @@ final class Processors {
       AddressSpace mmio,
       GuestClock clock,
       Engine.WakeUp wakeUp,
-      ApicBus apics) {
+      Board board) {
     environment =
         new Engine.Environment(
             memory,
@@ -54,7 +55,8 @@ final class Processors {
             options.cpus(),
             clock instanceof CountedClock,
             wakeUp);
-    this.apics = apics;
+    this.board = board;
+    apics = board.apics();
     trace = options.trace();
     present = ProcessorSet.make(options.engine(), environment, apics, trace);
     for (Vcpu vcpu : present.vcpus()) {
@@ -63,17 +65,21 @@ final class Processors {
       sockets.add(socket);
     }
     try {
-      takeApics(present);
+      connect(present);
     } catch (RuntimeException e) {
       present.close();
       throw e;
     }
   }
 
-  /** The local APICs are where this set wants them: here, or in an engine that has them itself. */
-  private void takeApics(ProcessorSet set) {
+  /**
+   * Devices are this set's: local APICs are where it wants them, here or in an engine that has them
+   * itself, and the board knows the engine.
+   */
+  private void connect(ProcessorSet set) {
     set.engine().apics().ifPresent(apics::moveTo);
     set.vcpus().forEach(Vcpu::takeApic);
+    board.connect(set.engine());
   }
 
   /** They are here. */
@@ -154,7 +160,7 @@ final class Processors {
         states.add(state.toByteArray());
       }
       bringApicsBack();
-      takeApics(next);
+      connect(next);
       for (int i = 0; i < sockets.size(); i++) {
         Vcpu vcpu = next.vcpus().get(i);
         vcpu.load(new StateReader(vcpu.stateName(), states.get(i)));
@@ -176,7 +182,7 @@ final class Processors {
     } finally {
       if (!done) {
         bringApicsBack();
-        takeApics(before);
+        connect(before);
       }
       sockets.forEach(CpuSocket::letGo);
     }
