@@ -7,6 +7,7 @@ import dev.bothy.core.GuestMemory;
 import dev.bothy.core.IrqLine;
 import dev.bothy.core.Trace;
 import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.interrupt.ApicBus;
@@ -348,13 +349,13 @@ final class Board {
   /**
    * The memory type ranges as firmware sets them on every processor: write-back, but for devices.
    */
-  static void setMemoryTypes(CpuState cpu) {
+  static void setMemoryTypes(CpuState cpu, CpuModel model) {
     cpu.set(CpuState.MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_FIXED_ENABLE | WRITE_BACK);
     for (int i = 0; i < FIXED_MTRRS; i++) {
       cpu.set(CpuState.MTRR_FIXED + 8 * i, i == DISPLAY_MTRR ? UNCACHEABLE : EIGHT_WRITE_BACK);
     }
     long deviceLength = GuestMemory.HIGH_START - GuestMemory.LOW_LIMIT;
-    long physicalMask = (1L << dev.bothy.core.cpu.CpuModel.PHYSICAL_BITS) - 1;
+    long physicalMask = (1L << model.physicalBits()) - 1;
     cpu.set(CpuState.MTRR_VARIABLE, GuestMemory.LOW_LIMIT | UNCACHEABLE);
     cpu.set(CpuState.MTRR_VARIABLE + 8, physicalMask & -deviceLength | MTRR_VALID);
   }

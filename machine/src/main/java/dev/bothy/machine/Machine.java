@@ -124,7 +124,7 @@ public final class Machine implements AutoCloseable {
       BootState state = woken.isPresent() ? woken.get() : options.boot().load(board.reset());
       for (Vcpu vcpu : processors.all()) {
         vcpu.reset();
-        Board.setMemoryTypes(vcpu.state());
+        Board.setMemoryTypes(vcpu.state(), options.model());
       }
       state.apply(vcpu(0).state());
     }

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.core.Engine;
 import dev.bothy.core.Exit;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.state.StateException;
 import dev.bothy.machine.boot.BootException;
@@ -71,6 +72,22 @@ class MachineTest {
       assertEquals(new MachineExit.TripleFault("the end"), machine.awaitExit());
       assertEquals(ENTRY + " 2", seen.get());
     }
+  }
+
+  @Test
+  void memoryTypeRangesAreAsWideAsTheModelsAddresses() throws Exception {
+    AtomicReference<String> mask = new AtomicReference<>();
+    MachineOptions options =
+        options(
+            (cpu, _) -> {
+              mask.set(Long.toHexString(cpu.state().get(CpuState.MTRR_VARIABLE + 8)));
+              return new Exit.Shutdown("the end");
+            });
+    try (Machine machine = new Machine(options.withModel(CpuModel.parse("v2,phys-bits=36")))) {
+      machine.start();
+      machine.awaitExit();
+    }
+    assertEquals("fc0000800", mask.get());
   }
 
   @Test
