@@ -355,7 +355,7 @@ final class EventDelivery {
     int selector = (int) (gate >>> 16) & 0xffff;
     if (type == Descriptor.TASK_GATE) {
       int flags = cpu.rflags() | flagsToPush;
-      TaskSwitch.interrupt(cpu, selector, flags, hasCode, errorCode, ext);
+      TaskSwitch.interrupt(cpu, vector, selector, flags, hasCode, errorCode, ext);
       return;
     }
     long target = is32 ? gate & 0xffff | gate >>> 32 & 0xffff_0000L : gate & 0xffff;

@@ -95,6 +95,15 @@ final class Svm {
     }
   }
 
+  /** The same, if a program has called for that handler itself. */
+  void deliversForProgram(int vector) {
+    if (delivering == 0) {
+      boolean exception =
+          vector == GuestFault.DB || vector == GuestFault.BP || vector == GuestFault.OF;
+      delivers(exception ? TYPE_EXCEPTION : TYPE_SOFTWARE, vector, false, 0);
+    }
+  }
+
   // Interrupts.
 
   /** GIF is clear. */

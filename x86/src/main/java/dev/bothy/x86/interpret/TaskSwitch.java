@@ -38,6 +38,12 @@ final class TaskSwitch {
 
   private static final int BUSY = 2;
 
+  // What EXITINFO2 tells of a switch that a guest's host wants to see (15.14.1).
+  private static final long EXIT_RETURN = 1L << 36;
+  private static final long EXIT_JUMP = 1L << 38;
+  private static final long EXIT_HAS_CODE = 1L << 44;
+  private static final int EXIT_RESUME_SHIFT = 32;
+
   private final Processor cpu;
   private final By by;
 
@@ -130,7 +136,11 @@ final class TaskSwitch {
       target = (int) (descriptor >>> 16) & 0xffff;
     }
     By by = call ? By.CALL : By.JUMP;
-    new TaskSwitch(cpu, by, target, GuestFault.GP, 0).perform(cpu.branchTo, cpu.rflags());
+    TaskSwitch task = new TaskSwitch(cpu, by, target, GuestFault.GP, 0);
+    if (task.isIntercepted()) {
+      task.leave(cpu.rflags(), call ? 0 : EXIT_JUMP);
+    }
+    task.perform(cpu.branchTo, cpu.rflags());
     cpu.branchTo = getLong(cpu.ripAt);
     return true;
   }
@@ -140,23 +150,44 @@ final class TaskSwitch {
     long link = cpu.segmentBase(CpuState.TR) & 0xffff_ffffL;
     int target = (int) cpu.loadSystem(link, 2);
     int flags = cpu.rflags() & ~Bits.NT;
-    new TaskSwitch(cpu, By.RETURN, target, GuestFault.TS, 0).perform(cpu.branchTo, flags);
+    TaskSwitch task = new TaskSwitch(cpu, By.RETURN, target, GuestFault.TS, 0);
+    if (task.isIntercepted()) {
+      task.leave(flags, EXIT_RETURN);
+    }
+    task.perform(cpu.branchTo, flags);
     cpu.branchTo = getLong(cpu.ripAt);
   }
 
   /**
    * An exception or interrupt through a task gate of the IDT.
    *
+   * @param vector of the gate
    * @param target the TSS's selector
    * @param flags to be saved
    * @param code the error code to push, if {@code hasCode}
    */
-  static void interrupt(Processor cpu, int target, int flags, boolean hasCode, int code, int ext) {
+  static void interrupt(
+      Processor cpu, int vector, int target, int flags, boolean hasCode, int code, int ext) {
     TaskSwitch task = new TaskSwitch(cpu, By.INTERRUPT, target, GuestFault.GP, ext);
+    if (task.isIntercepted()) {
+      cpu.svm.deliversForProgram(vector);
+      task.leave(flags, hasCode ? EXIT_HAS_CODE | code & 0xffff_ffffL : 0);
+    }
     task.perform(getLong(cpu.ripAt), flags);
     if (hasCode && cpu.segmentBase(CpuState.TR) == task.base) {
       task.push(code);
     }
+  }
+
+  /** A guest is under way whose host wants to see this. */
+  private boolean isIntercepted() {
+    return cpu.guestMode && cpu.svm.intercepts(VirtualExit.TASK_SWITCH);
+  }
+
+  /** Nothing has been switched yet. */
+  private void leave(int flags, long information) {
+    long resume = (long) (flags & Bits.RF) << EXIT_RESUME_SHIFT;
+    throw cpu.svm.exit(VirtualExit.TASK_SWITCH, selector & 0xffff, information | resume);
   }
 
   private void push(int code) {
