@@ -6,11 +6,17 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.bothy.core.AddressSpace;
+import dev.bothy.core.BusDevice;
+import dev.bothy.core.Doorbell;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.device.pci.PciFunction;
 import dev.bothy.machine.Machine;
 import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineOptions;
+import dev.bothy.machine.boot.BootEnvironment;
+import dev.bothy.machine.boot.BootState;
 import dev.bothy.machine.boot.KernelBoot;
 import dev.bothy.x86.translate.TranslatorEngine;
 import java.io.ByteArrayInputStream;
@@ -20,8 +26,12 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -132,6 +142,120 @@ class KvmVmTest extends EchoContract {
       awaitProgress(machine);
       machine.pause();
       check(machine);
+    }
+  }
+
+  /** A register at the start that notifies; notes how often it had when the machine stood. */
+  private static final class BellCard extends PciFunction implements BusDevice {
+    private final AtomicInteger rung = new AtomicInteger();
+    private final List<Doorbell> bells = List.of(new Doorbell(0, 4, rung::incrementAndGet));
+    private volatile int rungAtPause;
+    private volatile boolean paused;
+
+    BellCard() {
+      super("bell-card", 0x1234, 0x0de1, 1, 0xff0000);
+      addMemoryBar(0, 4096, false, false, this);
+    }
+
+    @Override
+    public long read(long offset, int size) {
+      return 0;
+    }
+
+    @Override
+    public void write(long offset, int size, long value) {
+      rung.incrementAndGet();
+    }
+
+    @Override
+    public List<Doorbell> doorbells() {
+      return bells;
+    }
+
+    @Override
+    public void resume() {
+      paused = false;
+    }
+
+    @Override
+    public void pause() {
+      paused = true;
+      rungAtPause = rung.get();
+    }
+  }
+
+  /** The card that a machine has made, and where its registers are. */
+  private static AddressSpace.Mapping bellRange(Machine machine) {
+    return machine.spaces().get(1).mappings().stream()
+        .filter(mapping -> mapping.device().startsWith("bell-card"))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  /** mov edi, [progress + 4]; inc ebx; mov [edi], ebx; mov [progress], ebx; jmp to the first. */
+  private static BootState ringing(BootEnvironment environment) {
+    environment
+        .memory()
+        .write(
+            LOAD_ADDRESS,
+            HexFormat.of().parseHex("8b3d04001100" + "43" + "891f" + "891d00001100" + "ebef"));
+    BootState start = new BootState(BootState.Mode.PROTECTED, LOAD_ADDRESS, 0, 0, 0, 0x8_0000);
+    start.writeTables(environment.memory());
+    return start;
+  }
+
+  /**
+   * Each write has come to the card before that is paused, whether it was an exit or not, and on
+   * whatever engine.
+   */
+  @Test
+  void whatTheGuestHasRungIsHeardBeforeTheMachineStands() throws Exception {
+    List<String> engines = List.of(Engines.KVM, Engines.INTERPRETER);
+    List<BellCard> cards = new ArrayList<>();
+    MachineOptions options =
+        MachineOptions.of(
+                2 << 20,
+                Engines.factory(
+                    Engines.INTERPRETER,
+                    CpuModel.V2,
+                    TranslatorEngine.Observation.NONE,
+                    Optional.empty()),
+                KvmVmTest::ringing,
+                value -> {})
+            .withCard(
+                host -> {
+                  cards.add(new BellCard());
+                  return cards.getLast();
+                });
+    try (Machine machine = new Machine(options)) {
+      machine.pause();
+      machine.start();
+      final AddressSpace.Mapping range = bellRange(machine);
+      machine.memory().writeInt(PROGRESS + 4, (int) range.base());
+      machine.resume();
+      for (int hop = 0; hop < 6; hop++) {
+        machine.changeEngine(
+            Engines.factory(
+                engines.get(hop % 2),
+                CpuModel.V2,
+                TranslatorEngine.Observation.NONE,
+                Optional.empty()),
+            true);
+        awaitProgress(machine);
+        machine.pause();
+        BellCard card = cards.getFirst();
+        assertTrue(card.paused);
+        assertEquals(card.rung.get(), card.rungAtPause);
+        int counted = (int) machine.vcpu(0).state().gpr(CpuState.RBX);
+        // It may stand between counting and writing.
+        long ahead = counted - range.writes();
+        assertTrue(ahead == 0 || ahead == 1, counted + " writes, " + range.writes() + " heard");
+        machine.resume();
+      }
+      Map<String, Long> counters = machine.statistics().exits();
+      if (counters.containsKey("doorbells")) {
+        assertTrue(counters.get("doorbells") > counters.get("kvmMmioExits"));
+      }
     }
   }
 

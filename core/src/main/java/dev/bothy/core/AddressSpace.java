@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.Consumer;
 
 /**
  * Which device answers at which port or guest-physical address. Look-ups are lock-free and O(log
@@ -20,6 +21,9 @@ public sealed class AddressSpace permits TracedSpace {
   private volatile Layout layout = new Layout(List.of());
   private final LongAdder unclaimedReads = new LongAdder();
   private final LongAdder unclaimedWrites = new LongAdder();
+
+  /** Who is told of doorbells; guarded by the lock of {@link #mappings}. */
+  private final List<Consumer<List<PlacedDoorbell>>> watchers = new ArrayList<>();
 
   /**
    * @param name for messages and statistics: "ports", "mmio"
@@ -92,6 +96,15 @@ public sealed class AddressSpace permits TracedSpace {
         mappings.add(this);
         publish();
       }
+    }
+  }
+
+  /** A doorbell where guests reach it. */
+  public record PlacedDoorbell(Doorbell doorbell, long address, Mapping mapping) {
+    /** Rings for {@code times} writes, which count as the device's. */
+    public void ring(long times) {
+      mapping.writes.add(times);
+      doorbell.ring();
     }
   }
 
@@ -190,6 +203,42 @@ public sealed class AddressSpace permits TracedSpace {
 
   private void publish() {
     layout = new Layout(mappings);
+    if (!watchers.isEmpty()) {
+      List<PlacedDoorbell> bells = doorbells();
+      watchers.forEach(watcher -> watcher.accept(bells));
+    }
+  }
+
+  private List<PlacedDoorbell> doorbells() {
+    List<PlacedDoorbell> bells = new ArrayList<>();
+    for (Mapping mapping : layout.byBase) {
+      for (Doorbell bell : mapping.target.doorbells()) {
+        long address = mapping.base + bell.offset();
+        if (find(address) == mapping) {
+          bells.add(new PlacedDoorbell(bell, address, mapping));
+        }
+      }
+    }
+    return bells;
+  }
+
+  /**
+   * Tells {@code watcher} which doorbells guests reach, now and whenever ranges change, before that
+   * change is over. It is called under a lock, and must neither use this space nor wait for who
+   * does.
+   */
+  public void watchDoorbells(Consumer<List<PlacedDoorbell>> watcher) {
+    synchronized (mappings) {
+      watchers.add(watcher);
+      watcher.accept(doorbells());
+    }
+  }
+
+  /** {@code watcher} is not called any more when this returns. */
+  public final void forget(Consumer<List<PlacedDoorbell>> watcher) {
+    synchronized (mappings) {
+      watchers.remove(watcher);
+    }
   }
 
   /** The mapping that answers at {@code address}, or null. */

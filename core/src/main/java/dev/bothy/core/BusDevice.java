@@ -1,5 +1,7 @@
 package dev.bothy.core;
 
+import java.util.List;
+
 /**
  * Registers that a guest reaches through ports or guest-physical addresses.
  *
@@ -23,4 +25,9 @@ public interface BusDevice {
    * @param value its low {@code size} bytes count
    */
   void write(long offset, int size, long value);
+
+  /** Registers in memory that only notify, always the same ones; none as a rule. */
+  default List<Doorbell> doorbells() {
+    return List.of();
+  }
 }

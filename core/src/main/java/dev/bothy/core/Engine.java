@@ -60,6 +60,12 @@ public interface Engine extends AutoCloseable {
   }
 
   /**
+   * While no vCPU runs: what guests have written to {@linkplain Doorbell doorbells} has reached the
+   * devices when this returns, and nothing does afterwards until a vCPU runs.
+   */
+  default void ringDoorbells() {}
+
+  /**
    * Has vCPUs that are created from now on tell {@code trace} of instructions, interrupts,
    * exceptions and MSRs, as far as it wants them; before the first {@link #createVcpu}.
    *

@@ -1,5 +1,8 @@
 package dev.bothy.core;
 
+import java.util.List;
+import java.util.function.Consumer;
+
 /** An {@link AddressSpace} that tells a trace of every access. */
 final class TracedSpace extends AddressSpace {
   private final Trace trace;
@@ -15,6 +18,10 @@ final class TracedSpace extends AddressSpace {
     Mapping mapping = find(address);
     return mapping == null ? "nobody" : mapping.device();
   }
+
+  /** Tells of none: what rings by itself is no access that can be told. */
+  @Override
+  public void watchDoorbells(Consumer<List<PlacedDoorbell>> watcher) {}
 
   @Override
   public long read(long address, int size) {

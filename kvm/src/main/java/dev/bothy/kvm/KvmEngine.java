@@ -19,6 +19,7 @@ import dev.bothy.host.HostMemory;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.IntFunction;
@@ -72,6 +73,10 @@ public final class KvmEngine implements Engine {
   private final CpuidTable supported;
   private final int[] savedMsrs;
   private final Optional<EngineApics> apics;
+
+  /** Null where the kernel offers none. */
+  private final KvmDoorbells doorbells;
+
   private HostMemory resetPage;
   private MsrList msrs;
 
@@ -138,6 +143,10 @@ public final class KvmEngine implements Engine {
         GuestMemory.Region page = new GuestMemory.Region(RESET_PAGE, PAGE, resetPage.address());
         setMemory(slot, KVM_MEM_READONLY, page);
       }
+      doorbells =
+          device.extension(KVM_CAP_IOEVENTFD) != 0
+              ? new KvmDoorbells(device, machine, environment.mmio())
+              : null;
     } catch (RuntimeException e) {
       if (made >= 0) {
         FileCalls.close(made);
@@ -247,6 +256,27 @@ public final class KvmEngine implements Engine {
   }
 
   @Override
+  public void ringDoorbells() {
+    if (doorbells != null) {
+      doorbells.ringAll();
+    }
+  }
+
+  /** A vCPU's write to a device at {@code address} has been an exit. */
+  void written(long address) {
+    if (doorbells != null) {
+      doorbells.written(address);
+    }
+  }
+
+  /** Adds what is the machine's, not a vCPU's. */
+  void count(Map<String, Long> counters) {
+    if (doorbells != null) {
+      doorbells.count(counters);
+    }
+  }
+
+  @Override
   public Vcpu createVcpu(int index, LocalInterruptController apic) {
     int vcpu = KvmRequest.require(machine, "KVM_CREATE_VCPU", KVM_CREATE_VCPU, index);
     try {
@@ -331,6 +361,9 @@ public final class KvmEngine implements Engine {
   public void close() {
     if (!closed) {
       closed = true;
+      if (doorbells != null) {
+        doorbells.close();
+      }
       FileCalls.close(machine);
       device.close();
       if (resetPage != null) {

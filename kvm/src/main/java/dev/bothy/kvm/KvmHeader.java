@@ -49,6 +49,7 @@ final class KvmHeader {
   static final long KVM_GET_IRQCHIP = iowr(0x62, KvmIrqchip.SIZE);
   static final long KVM_SET_IRQCHIP = ior(0x63, KvmIrqchip.SIZE);
   static final long KVM_SET_GSI_ROUTING = iow(0x6a, KvmIrqRouting.SIZE);
+  static final long KVM_IOEVENTFD = iow(0x79, KvmIoeventfd.SIZE);
   static final long KVM_SET_CLOCK = iow(0x7b, KvmClockData.SIZE);
   static final long KVM_GET_CLOCK = ior(0x7c, KvmClockData.SIZE);
   static final long KVM_GET_PIT2 = ior(0x9f, KvmPitState2.SIZE);
@@ -76,6 +77,7 @@ final class KvmHeader {
   static final long KVM_GET_MP_STATE = ior(0x98, KvmMpState.SIZE);
   static final long KVM_SET_MP_STATE = iow(0x99, KvmMpState.SIZE);
   static final long KVM_NMI = io(0x9a);
+  static final long KVM_SET_GUEST_DEBUG = iow(0x9b, KvmGuestDebug.SIZE);
   static final long KVM_GET_VCPU_EVENTS = ior(0x9f, KvmVcpuEvents.SIZE);
   static final long KVM_SET_VCPU_EVENTS = iow(0xa0, KvmVcpuEvents.SIZE);
   static final long KVM_GET_DEBUGREGS = ior(0xa1, KvmDebugregs.SIZE);
@@ -97,8 +99,10 @@ final class KvmHeader {
   static final int KVM_CAP_MP_STATE = 14;
   static final int KVM_CAP_SYNC_MMU = 16;
   static final int KVM_CAP_USER_NMI = 22;
+  static final int KVM_CAP_SET_GUEST_DEBUG = 23;
   static final int KVM_CAP_IRQ_ROUTING = 25;
   static final int KVM_CAP_PIT2 = 33;
+  static final int KVM_CAP_IOEVENTFD = 36;
   static final int KVM_CAP_SET_IDENTITY_MAP_ADDR = 37;
   static final int KVM_CAP_ADJUST_CLOCK = 39;
   static final int KVM_CAP_INTERNAL_ERROR_DATA = 40;
@@ -113,9 +117,11 @@ final class KvmHeader {
   static final int KVM_CAP_SIGNAL_MSI = 77;
   static final int KVM_CAP_READONLY_MEM = 81;
   static final int KVM_CAP_SPLIT_IRQCHIP = 121;
+  static final int KVM_CAP_IOEVENTFD_ANY_LENGTH = 122;
   static final int KVM_CAP_IMMEDIATE_EXIT = 136;
   static final int KVM_CAP_X86_USER_SPACE_MSR = 188;
   static final int KVM_CAP_X86_MSR_FILTER = 189;
+  static final int KVM_CAP_SET_GUEST_DEBUG2 = 195;
 
   // Why KVM_RUN returned.
   static final int KVM_EXIT_UNKNOWN = 0;
@@ -157,6 +163,13 @@ final class KvmHeader {
 
   static final int KVM_MEM_LOG_DIRTY_PAGES = 1;
   static final int KVM_MEM_READONLY = 2;
+
+  static final int KVM_IOEVENTFD_FLAG_DEASSIGN = 4;
+
+  static final int KVM_GUESTDBG_ENABLE = 1;
+  static final int KVM_GUESTDBG_SINGLESTEP = 2;
+  static final int KVM_GUESTDBG_USE_HW_BP = 0x2_0000;
+  static final int KVM_GUESTDBG_BLOCKIRQ = 0x10_0000;
 
   static final int KVM_CPUID_FLAG_SIGNIFCANT_INDEX = 1;
 
@@ -432,6 +445,25 @@ final class KvmHeader {
     static final int SIZE = 104;
   }
 
+  static final class KvmIoeventfd {
+    static final int DATAMATCH = 0;
+    static final int ADDR = 8;
+    static final int LEN = 16;
+    static final int FD = 20;
+    static final int FLAGS = 24;
+    static final int SIZE = 64;
+  }
+
+  static final class KvmGuestDebug {
+    static final int CONTROL = 0;
+
+    static final class Arch {
+      static final int DEBUGREG = 8;
+    }
+
+    static final int SIZE = 72;
+  }
+
   static final class KvmInterrupt {
     static final int IRQ = 0;
     static final int SIZE = 4;
@@ -486,6 +518,15 @@ final class KvmHeader {
 
     static final class Eoi {
       static final int VECTOR = 32;
+    }
+
+    static final class Debug {
+      static final class Arch {
+        static final int EXCEPTION = 32;
+        static final int PC = 40;
+        static final int DR6 = 48;
+        static final int DR7 = 56;
+      }
     }
 
     static final class Hypercall {

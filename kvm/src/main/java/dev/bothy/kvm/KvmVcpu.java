@@ -323,6 +323,7 @@ final class KvmVcpu implements Vcpu {
       taskPriority = apic.taskPriority();
     } else {
       machine.mmio().write(address, size, value);
+      engine.written(address);
     }
   }
 
@@ -615,6 +616,9 @@ final class KvmVcpu implements Vcpu {
     EXIT_NAMES.forEach((reason, name) -> counters.put(name, exits[reason]));
     counters.put("kvmInterruptedRuns", interruptedRuns);
     counters.put("interrupts", injected);
+    if (index == 0) {
+      engine.count(counters);
+    }
     return counters;
   }
 

@@ -39,15 +39,21 @@ class KvmHeaderTest {
                 : "offsetof(" + name + ", " + member + ")",
             number(field));
       }
-      for (Class<?> inner : struct.getDeclaredClasses()) {
-        for (Field field : inner.getDeclaredFields()) {
-          String member = field.getName().toLowerCase(Locale.ROOT);
-          String path = snake(inner.getSimpleName()) + "." + member;
-          values.put("offsetof(" + name + ", " + path + ")", number(field));
-        }
-      }
+      addInner(values, "offsetof(" + name + ", ", struct);
     }
     return values;
+  }
+
+  /** Members of structures in a structure, and in those. */
+  private static void addInner(Map<String, Long> values, String before, Class<?> struct)
+      throws IllegalAccessException {
+    for (Class<?> inner : struct.getDeclaredClasses()) {
+      String path = before + snake(inner.getSimpleName()) + ".";
+      for (Field field : inner.getDeclaredFields()) {
+        values.put(path + field.getName().toLowerCase(Locale.ROOT) + ")", number(field));
+      }
+      addInner(values, path, inner);
+    }
   }
 
   private static long number(Field field) throws IllegalAccessException {

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.BusDevice;
+import dev.bothy.core.Doorbell;
 import dev.bothy.core.Engine;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.MachineClock;
@@ -18,6 +19,8 @@ import java.util.List;
 import java.util.OptionalLong;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
 
 /**
  * A vCPU of KVM, or two, two megabytes of RAM, a port that is heard, a port and a page of devices
@@ -36,6 +39,9 @@ final class TinyMachine implements AutoCloseable {
    * A write here ends {@link #cpu}'s run with a kick: a HLT is the kernel's, if it has the APIC.
    */
   static final int STOP_PORT = 0x99;
+
+  /** A device with a doorbell at 4, two bytes. */
+  static final long CHIME = 0xd200_0000L;
 
   /** Sixteen bytes that can be written and read. */
   static final long DEVICE = 0xd000_0000L;
@@ -56,6 +62,8 @@ final class TinyMachine implements AutoCloseable {
   final Queue<Long> input = new ConcurrentLinkedQueue<>();
   final MachineClock clock = new Clock();
   final byte[] device = new byte[16];
+  final Chime chime = new Chime(1);
+  final AddressSpace.Mapping chimeRange = mmio.map("chime", CHIME, Chime.LENGTH, chime);
   final KvmEngine engine;
   final Vcpu cpu;
   volatile int wakes;
@@ -69,6 +77,10 @@ final class TinyMachine implements AutoCloseable {
   }
 
   TinyMachine(List<CpuidLeaf> cpuid, KvmEngine.LocalApics localApics) {
+    this(cpuid, localApics, KvmDevice.open());
+  }
+
+  TinyMachine(List<CpuidLeaf> cpuid, KvmEngine.LocalApics localApics, KvmDevice kvm) {
     memory = new GuestMemory(MEMORY);
     ports.map("output", OUTPUT_PORT, 1, new Output());
     ports.map("input", INPUT_PORT, 1, new Input());
@@ -79,7 +91,8 @@ final class TinyMachine implements AutoCloseable {
             new Engine.Environment(
                 memory, ports, mmio, clock, CpuModel.V2, 2, false, vcpu -> wakes++),
             index -> cpuid,
-            localApics);
+            localApics,
+            kvm);
     cpu = engine.createVcpu(0, apic);
     cpu.takeApic();
     apic.events = cpu;
@@ -160,6 +173,37 @@ final class TinyMachine implements AutoCloseable {
     cpu.close();
     engine.close();
     memory.close();
+  }
+
+  /** Counts what is written to it and how often its doorbells, four bytes each, ring. */
+  static final class Chime implements BusDevice {
+    static final int LENGTH = 4096;
+
+    final AtomicInteger written = new AtomicInteger();
+    final AtomicInteger rung = new AtomicInteger();
+    private final List<Doorbell> bells;
+
+    Chime(int bells) {
+      this.bells =
+          IntStream.rangeClosed(1, bells)
+              .mapToObj(i -> new Doorbell(4 * i, 2, rung::incrementAndGet))
+              .toList();
+    }
+
+    @Override
+    public long read(long offset, int size) {
+      return 0;
+    }
+
+    @Override
+    public void write(long offset, int size, long value) {
+      written.incrementAndGet();
+    }
+
+    @Override
+    public List<Doorbell> doorbells() {
+      return bells;
+    }
   }
 
   private final class Output implements BusDevice {

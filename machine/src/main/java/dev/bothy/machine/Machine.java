@@ -111,6 +111,7 @@ public final class Machine implements AutoCloseable {
     @Override
     public void hold() {
       clock.stop();
+      processors.engine().ringDoorbells();
       board.pause();
     }
 
@@ -409,8 +410,8 @@ public final class Machine implements AutoCloseable {
     recording.close();
     clock.close();
     board.pause();
-    board.close();
     processors.close();
+    board.close();
     memory.close();
   }
 }

@@ -72,7 +72,7 @@ public final class VirtioBalloon extends VirtioDevice {
         QUEUES,
         QUEUE_SIZE,
         memory,
-        Runnable::run);
+        AT_ONCE);
   }
 
   // The host's side.

@@ -85,7 +85,7 @@ public final class VirtioConsole extends VirtioDevice {
         2 * ports.size() + 2,
         QUEUE_SIZE,
         memory,
-        Runnable::run);
+        AT_ONCE);
     if (ports.isEmpty() || ports.size() > MAX_PORTS) {
       throw new IllegalArgumentException("1 to " + MAX_PORTS + " ports, not " + ports.size());
     }

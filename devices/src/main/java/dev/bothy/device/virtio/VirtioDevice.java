@@ -46,6 +46,9 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   /** Answers that the driver may have to wait for while there are more requests. */
   static final int BATCH = 16;
 
+  /** Serves queues on the thread that notifies, a vCPU's. */
+  static final Executor AT_ONCE = Runnable::run;
+
   /** What connects a device to the guest. Called without locks, on any thread. */
   interface Transport {
     /** For a device that is connected by nothing. */
@@ -74,6 +77,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   private final String name;
   private final int id;
   private final long offered;
+  private final boolean servedElsewhere;
   private final GuestMemory memory;
   private final Virtqueue[] queues;
   private final QueueRunner[] runners;
@@ -136,6 +140,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
     this.name = name;
     this.id = id;
     this.offered = offered;
+    servedElsewhere = executor != AT_ONCE;
     this.memory = memory;
     gate.hold();
     this.queues = new Virtqueue[queues];
@@ -448,6 +453,14 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
     if (index < queues.length) {
       kick(queues[index]);
     }
+  }
+
+  /**
+   * True if {@link #notifyQueue} only has others serve the queue. Those that are served {@link
+   * #AT_ONCE} need the vCPU to wait: drivers of consoles spin for the answer.
+   */
+  final boolean servedElsewhere() {
+    return servedElsewhere;
   }
 
   private void kickAll() {

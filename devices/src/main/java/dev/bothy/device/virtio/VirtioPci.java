@@ -1,13 +1,16 @@
 package dev.bothy.device.virtio;
 
 import dev.bothy.core.BusDevice;
+import dev.bothy.core.Doorbell;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import dev.bothy.device.pci.Msix;
 import dev.bothy.device.pci.PciFunction;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 
 /**
  * A virtio device as a PCI function: Virtual I/O Device (VIRTIO) 1.2, section 4.1, modern interface
@@ -58,6 +61,7 @@ public final class VirtioPci extends PciFunction implements VirtioDevice.Transpo
   private final DeviceConfiguration specific;
   private final BusDevice registers = new Registers();
   private final Msix messages;
+  private final List<Doorbell> doorbells;
   private final AtomicInteger isr = new AtomicInteger();
 
   /** The capability that gives access to the registers through configuration space (4.1.4.9). */
@@ -74,6 +78,10 @@ public final class VirtioPci extends PciFunction implements VirtioDevice.Transpo
     this.device = device;
     int vectors = device.queueCount() + 1;
     common = new CommonConfiguration(device, vectors);
+    doorbells =
+        IntStream.range(0, device.servedElsewhere() ? device.queueCount() : 0)
+            .mapToObj(i -> new Doorbell(NOTIFY + NOTIFY_MULTIPLIER * i, 2, () -> notified(i)))
+            .toList();
     specific = new DeviceConfiguration(device);
     put(SUBSYSTEM_VENDOR_ID, 2, VENDOR);
     put(SUBSYSTEM_ID, 2, FIRST_SUBSYSTEM + device.deviceId());
@@ -140,14 +148,25 @@ public final class VirtioPci extends PciFunction implements VirtioDevice.Transpo
         case DEVICE -> specific.write(at, size, value);
         case NOTIFY -> {
           // The place alone tells the queue: no other data was agreed on.
-          if (at % NOTIFY_MULTIPLIER == 0 && busMaster()) {
-            device.notifyQueue(at / NOTIFY_MULTIPLIER);
+          if (at % NOTIFY_MULTIPLIER == 0) {
+            notified(at / NOTIFY_MULTIPLIER);
           }
         }
         default -> {
           // Nothing to write there.
         }
       }
+    }
+
+    @Override
+    public List<Doorbell> doorbells() {
+      return doorbells;
+    }
+  }
+
+  private void notified(int queue) {
+    if (busMaster()) {
+      device.notifyQueue(queue);
     }
   }
 

@@ -30,7 +30,7 @@ public final class VirtioRng extends VirtioDevice {
    * @param reproducible the same bytes in every machine: for test clocks, no entropy at all
    */
   public VirtioRng(GuestMemory memory, boolean reproducible) {
-    super("virtio-rng", DEVICE, SPLIT_RINGS, 1, QUEUE_SIZE, memory, Runnable::run);
+    super("virtio-rng", DEVICE, SPLIT_RINGS, 1, QUEUE_SIZE, memory, AT_ONCE);
     this.reproducible = reproducible;
   }
 

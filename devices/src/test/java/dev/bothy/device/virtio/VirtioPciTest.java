@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.core.AddressSpace;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
@@ -15,6 +16,7 @@ import dev.bothy.core.state.StateWriter;
 import dev.bothy.device.virtio.DriverRing.Piece;
 import dev.bothy.device.virtio.DriverRing.Used;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.Executor;
@@ -112,6 +114,41 @@ class VirtioPciTest {
         assertEquals(i, memory.readInt(DATA + 8));
       }
       assertTrue(driver.takeMessages().containsAll(List.of(0, 1)));
+    }
+  }
+
+  @Test
+  void itsNotificationsAreDoorbellsWhileItsRegistersAreThere() {
+    List<AddressSpace.PlacedDoorbell> bells = new ArrayList<>();
+    driver.mmio.watchDoorbells(
+        now -> {
+          bells.clear();
+          bells.addAll(now);
+        });
+    device.resume();
+    driver.start(-1);
+    run();
+    assertEquals(2, bells.size());
+    for (int i = 0; i < 2; i++) {
+      memory.writeInt(DATA, i);
+      driver.rings.get(i).offer(false, Piece.out(DATA, 4), Piece.in(DATA + 8, 8));
+      assertTrue(work.isEmpty());
+      bells.get(i).ring(1);
+      run();
+      assertEquals(4, driver.await(i).written());
+    }
+    driver.writeConfig(4, 2, 2);
+    bells.getFirst().ring(1);
+    assertTrue(work.isEmpty(), "it must not reach memory");
+    driver.writeConfig(4, 2, 4);
+    assertEquals(List.of(), bells);
+  }
+
+  @Test
+  void whatIsServedByWhoNotifiesHasNoDoorbells() {
+    try (GuestMemory other = new GuestMemory(4 << 20)) {
+      new VirtioDriver(other, new VirtioRng(other, true))
+          .mmio.watchDoorbells(bells -> assertEquals(List.of(), bells));
     }
   }
 
