@@ -1,5 +1,6 @@
 package dev.bothy;
 
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.debug.monitor.EngineChoice;
 import dev.bothy.debug.monitor.MonitorException;
@@ -11,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /** The engines that a machine may go on with. Any thread. */
 final class EngineSwitch implements EngineChoice {
@@ -153,7 +155,13 @@ final class EngineSwitch implements EngineChoice {
     if (refusal.isPresent()) {
       throw refused(Engines.KVM, present, refusal.get(), false);
     }
-    Optional<String> failures = Engines.kvmFailures(machine.options().model());
+    CpuModel model = machine.options().model();
+    Set<CpuFeature> interfaces = Engines.notInKvm(model);
+    if (!interfaces.isEmpty()) {
+      String reason = "it has no " + CpuFeature.words(interfaces, ", ");
+      throw refused(Engines.KVM, present, reason, true);
+    }
+    Optional<String> failures = Engines.kvmFailures(model);
     if (failures.isPresent()) {
       throw refused(Engines.KVM, present, failures.get(), true);
     }

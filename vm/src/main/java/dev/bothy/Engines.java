@@ -134,13 +134,14 @@ public final class Engines {
 
   /**
    * What keeps this host's KVM from being complete for processors of {@code model}: features that
-   * programs take for granted, or else what it fails at; empty if nothing. Some guests run all the
-   * same. KVM must not be {@linkplain #refusal refused}.
+   * programs take for granted or that were asked for by name, or else what it fails at; empty if
+   * nothing. Some guests run all the same. KVM must not be {@linkplain #refusal refused}.
    */
   public static Optional<String> kvmShortcoming(CpuModel model) {
     try {
       Set<CpuFeature> needed = lostInKvm(model);
-      needed.retainAll(TAKEN_FOR_GRANTED);
+      Set<CpuFeature> asked = model.askedFor();
+      needed.removeIf(lost -> !TAKEN_FOR_GRANTED.contains(lost) && !asked.contains(lost));
       return needed.isEmpty()
           ? kvmFailures(model)
           : Optional.of("no " + CpuFeature.words(needed, ", "));
@@ -179,7 +180,19 @@ public final class Engines {
 
   private static Set<CpuFeature> lostInKvm(CpuModel model) {
     List<CpuidLeaf> wanted = CpuidLeaves.all(model, 1, 0);
-    return CpuidLeaves.lost(wanted, KvmHost.filter(wanted));
+    Set<CpuFeature> lost = CpuidLeaves.lost(wanted, KvmHost.filter(wanted));
+    lost.addAll(notInKvm(model));
+    if (lost.contains(CpuFeature.SVM) && model.has(CpuFeature.NPT)) {
+      lost.add(CpuFeature.NPT);
+    }
+    return lost;
+  }
+
+  /** What {@code model} has and no KVM gives a guest, as far as CPUID does not tell. */
+  static Set<CpuFeature> notInKvm(CpuModel model) {
+    Set<CpuFeature> interfaces = EnumSet.of(CpuFeature.HYPERV, CpuFeature.VMWARE);
+    interfaces.retainAll(model.features());
+    return interfaces;
   }
 
   /** Throws an IllegalArgumentException that tells the names, if {@code name} is none of them. */

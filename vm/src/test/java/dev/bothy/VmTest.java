@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineStatistics;
 import java.io.ByteArrayOutputStream;
@@ -157,6 +158,19 @@ class VmTest extends EchoContract {
             && Engines.kvmShortcoming(Engines.usualModel()).isEmpty();
     assertEquals(complete ? Engines.KVM : Engines.inSoftware(), Engines.automatic());
     assertTrue(Engines.refusal(Engines.automatic()).isEmpty());
+  }
+
+  @Test
+  void kvmIsTakenByItselfOnlyWithAllFeaturesThatWereAskedForByName() {
+    for (String asked : List.of("svm", "hyperv")) {
+      CpuModel model = CpuModel.parse("v2,+" + asked);
+      assertEquals(Engines.inSoftware(), Engines.automatic(model));
+      if (Engines.refusal(Engines.KVM).isEmpty()) {
+        String missing = Engines.kvmShortcoming(model).orElseThrow();
+        assertTrue(missing.startsWith("no ") && missing.contains(asked), missing);
+        assertFalse(missing.contains("npt"), missing);
+      }
+    }
   }
 
   @ParameterizedTest

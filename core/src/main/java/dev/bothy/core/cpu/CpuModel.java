@@ -180,6 +180,18 @@ public record CpuModel(String name, Set<CpuFeature> features, int physicalBits) 
     return new CpuModel(newName, all, physicalBits);
   }
 
+  /** What the name asks for by "+FEATURE", as far as there is no "-FEATURE" behind it. */
+  public Set<CpuFeature> askedFor() {
+    Set<CpuFeature> asked = EnumSet.noneOf(CpuFeature.class);
+    for (String word : name.split(",")) {
+      if (word.startsWith("+")) {
+        CpuFeature.byName(word.substring(1)).ifPresent(asked::add);
+      }
+    }
+    asked.retainAll(features);
+    return asked;
+  }
+
   /** The same without a feature. */
   public CpuModel without(CpuFeature feature) {
     return features.contains(feature)

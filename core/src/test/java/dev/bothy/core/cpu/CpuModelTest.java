@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -19,6 +20,14 @@ class CpuModelTest {
     assertFalse(model.has(CpuFeature.X2APIC));
     assertFalse(CpuModel.parse("v2,-x2apic").has(CpuFeature.X2APIC));
     assertEquals(CpuModel.V2, CpuModel.parse("v2"));
+  }
+
+  @Test
+  void whatIsAskedForByNameIsKnown() {
+    assertEquals(
+        Set.of(CpuFeature.SVM, CpuFeature.SSE4_2),
+        CpuModel.parse("v2,+svm,+sse4.2,+pcid,-pcid,-umip,phys-bits=36").askedFor());
+    assertEquals(Set.of(), CpuModel.MAX.askedFor());
   }
 
   @Test
