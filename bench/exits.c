@@ -1,15 +1,22 @@
 /*
  * Exits of a guest on /dev/kvm by the plainest loop there is, for bench/exits: "exits port N" and "exits memory N" print
- * nanoseconds for each of N exits, "exits compute N" those of a turn of a loop that runs natively.
+ * nanoseconds for each of N exits, "exits doorbell N" those of a write that the kernel counts (ioeventfd), "exits answer N" those
+ * until a thread has answered it, "exits compute N" those of a turn of a loop that runs natively.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
+
+static unsigned char *ram;
+static int bell;
 
 static void need(int well, const char *what) {
   if (!well) {
@@ -40,6 +47,16 @@ static double compute(long turns) {
   return now() - start;
 }
 
+/* The guest waits for its counter at 34000h. */
+static void *answer(void *count) {
+  unsigned left = *(long *) count;
+  unsigned long times;
+  while (left > 0 && read(bell, &times, 8) == 8) {
+    *(volatile unsigned *) (ram + 0x34000) = left--;
+  }
+  return 0;
+}
+
 int main(int argc, char **argv) {
   need(argc == 3, "usage");
   long count = atol(argv[2]);
@@ -51,8 +68,7 @@ int main(int argc, char **argv) {
   need(kvm >= 0, "/dev/kvm");
   int vm = ioctl(kvm, KVM_CREATE_VM, 0);
   need(vm >= 0, "KVM_CREATE_VM");
-  unsigned char *ram =
-      mmap(0, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ram = mmap(0, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   need(ram != MAP_FAILED, "mmap");
   need(ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000) == 0, "KVM_SET_TSS_ADDR");
   struct kvm_userspace_memory_region slot = {0, 0, 0, 2 << 20, (unsigned long) ram};
@@ -65,8 +81,21 @@ int main(int argc, char **argv) {
   /* out 99h, al or mov [D0000000h], al; dec ecx; jnz back; hlt */
   static const unsigned char port[] = {0xe6, 0x99, 0x49, 0x75, 0xfb, 0xf4};
   static const unsigned char memory[] = {0xa2, 0, 0, 0, 0xd0, 0x49, 0x75, 0xf8, 0xf4};
+  /* mov [D1000000h], ax; dec ecx; jnz back; hlt */
+  static const unsigned char doorbell[] = {0x66, 0xa3, 0, 0, 0, 0xd1, 0x49, 0x75, 0xf7, 0xf4};
+  /* mov [D1000000h], ax; wait: pause; cmp [34000h], ecx; jne wait; dec ecx; jnz back; hlt */
+  static const unsigned char answered[] = {0x66, 0xa3, 0,    0,    0,    0xd1, 0xf3, 0x90, 0x39, 0x0d,
+                                           0,    0x40, 0x03, 0,    0x75, 0xf6, 0x49, 0x75, 0xed, 0xf4};
+  pthread_t thread;
+  int answers = strcmp(argv[1], "answer") == 0;
   if (strcmp(argv[1], "port") == 0) {
     memcpy(ram + 0x1000, port, sizeof port);
+  } else if (answers || strcmp(argv[1], "doorbell") == 0) {
+    memcpy(ram + 0x1000, answers ? answered : doorbell, answers ? sizeof answered : sizeof doorbell);
+    bell = eventfd(0, 0);
+    struct kvm_ioeventfd heard = {.addr = 0xd1000000, .fd = bell};
+    need(bell >= 0 && ioctl(vm, KVM_IOEVENTFD, &heard) == 0, "KVM_IOEVENTFD");
+    need(!answers || pthread_create(&thread, 0, answer, &count) == 0, "pthread_create");
   } else {
     memcpy(ram + 0x1000, memory, sizeof memory);
   }

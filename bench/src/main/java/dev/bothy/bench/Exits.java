@@ -2,6 +2,7 @@ package dev.bothy.bench;
 
 import dev.bothy.core.AddressSpace;
 import dev.bothy.core.BusDevice;
+import dev.bothy.core.Doorbell;
 import dev.bothy.core.Engine;
 import dev.bothy.core.Exit;
 import dev.bothy.core.GuestMemory;
@@ -31,6 +32,8 @@ final class Exits {
   private static final int END = 0x3_2000;
   private static final int STACK = 0x3_8000;
   private static final int TURNS_OF_EXIT = 5000;
+  private static final int ANSWER = 0x3_4000;
+  private static final long BELL = 0xd100_0000L;
 
   /** Page table entries: user code may use what they map. */
   private static final int USER = 4;
@@ -39,6 +42,17 @@ final class Exits {
   private enum Kind {
     PORT("a byte to a port", new int[] {0xe6, 0x99, 0x49, 0x75, 0xfb, 0xf4}),
     MEMORY("a byte to a device in memory", new int[] {0xa2, 0, 0, 0, 0xd0, 0x49, 0x75, 0xf8, 0xf4}),
+    // again: mov [BELL], ax; dec ecx; jnz again; hlt
+    DOORBELL(
+        "a notification that the kernel hears",
+        new int[] {0x66, 0xa3, 0, 0, 0, 0xd1, 0x49, 0x75, 0xf7, 0xf4}),
+    // again: mov [BELL], ax; wait: pause; cmp [ANSWER], ecx; jne wait; dec ecx; jnz again; hlt
+    ANSWER(
+        "the same until its device has answered in memory",
+        new int[] {
+          0x66, 0xa3, 0, 0, 0, 0xd1, 0xf3, 0x90, 0x39, 0x0d, 0, 0x40, 0x03, 0, 0x75, 0xf6, 0x49,
+          0x75, 0xed, 0xf4
+        }),
     // again: imul rax, rax, 3; inc rax; rol rax, 7; xor rax, rcx; dec rcx; jnz again; ud2
     COMPUTE(
         "a turn of a loop of user code",
@@ -53,6 +67,10 @@ final class Exits {
     Kind(String words, int... code) {
       this.words = words;
       this.code = code;
+    }
+
+    boolean inQemu() {
+      return this == PORT || this == MEMORY;
     }
   }
 
@@ -84,7 +102,7 @@ final class Exits {
           plain.add(plain(program, kind, turns));
           ours.add(guest.measure(kind, turns));
           differences.add(ours.getLast() - plain.getLast());
-          if (kind != Kind.COMPUTE) {
+          if (kind.inQemu()) {
             ExitsInQemu.measure(folder, turns, kind.code).ifPresent(qemu::add);
           }
         }
@@ -113,7 +131,12 @@ final class Exits {
     Path program = folder.resolve("exits");
     Process gcc =
         new ProcessBuilder(
-                "gcc", "-O2", "-o", program.toString(), home.resolve("bench/exits.c").toString())
+                "gcc",
+                "-O2",
+                "-pthread",
+                "-o",
+                program.toString(),
+                home.resolve("bench/exits.c").toString())
             .inheritIO()
             .start();
     if (gcc.waitFor() != 0) {
@@ -142,11 +165,15 @@ final class Exits {
     private final KvmEngine engine;
     private final Vcpu vcpu;
 
+    /** Rings that are still to come. */
+    private volatile int left;
+
     Guest() {
       AddressSpace ports = new AddressSpace("ports");
       AddressSpace mmio = new AddressSpace("mmio");
       ports.map("sink", 0x99, 1, new Sink());
       mmio.map("sink", 0xd000_0000L, 4, new Sink());
+      mmio.map("bell", BELL, 4, new Bell());
       MachineClock clock = new HostTime();
       engine =
           new KvmEngine(
@@ -174,6 +201,8 @@ final class Exits {
       if (user) {
         enterUserMode(state);
       }
+      left = turns;
+      memory.writeInt(ANSWER, 0);
       long before = System.nanoTime();
       Exit exit = vcpu.run(Vcpu.UNLIMITED);
       long nanos = System.nanoTime() - before;
@@ -205,6 +234,30 @@ final class Exits {
       state.setSegment(CpuState.TR, 0x20, TASK_STATE, 0x67, 0x8b);
       state.setSegment(CpuState.CS, 0x33, 0, -1, 0xa0fb);
       state.setSegment(CpuState.SS, 0x2b, 0, -1, 0xc0f3);
+    }
+
+    /** Answers with the guest's counter. */
+    private final class Bell implements BusDevice {
+      private final List<Doorbell> bells = List.of(new Doorbell(0, 2, this::answer));
+
+      private void answer() {
+        memory.writeInt(ANSWER, left--);
+      }
+
+      @Override
+      public long read(long offset, int size) {
+        return 0;
+      }
+
+      @Override
+      public void write(long offset, int size, long value) {
+        answer();
+      }
+
+      @Override
+      public List<Doorbell> doorbells() {
+        return bells;
+      }
     }
 
     @Override
