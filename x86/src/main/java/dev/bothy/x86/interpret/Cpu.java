@@ -149,16 +149,14 @@ public abstract class Cpu {
 
   /** An exception without error code. */
   final GuestFault raise(int vector) {
-    fault.vector = vector;
-    fault.errorCode = 0;
-    fault.nonCanonical = false;
-    return fault;
+    return raise(vector, 0);
   }
 
   final GuestFault raise(int vector, int errorCode) {
     fault.vector = vector;
     fault.errorCode = errorCode;
     fault.nonCanonical = false;
+    fault.ofNextTask = false;
     return fault;
   }
 

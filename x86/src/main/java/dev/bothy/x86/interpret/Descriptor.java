@@ -54,6 +54,10 @@ final class Descriptor {
     return (int) (descriptor >>> 40) & 0xf0ff;
   }
 
+  static boolean isCode(int attributes) {
+    return (attributes & (CODE_DATA | CODE)) == (CODE_DATA | CODE);
+  }
+
   static int dpl(int attributes) {
     return attributes >>> 5 & 3;
   }

@@ -234,11 +234,10 @@ final class EventDelivery {
     if ((selector & 0xfffc) == 0) {
       throw cpu.raise(GuestFault.GP, ext);
     }
-    long descriptor = readDescriptor(cpu, selector, ext);
+    long descriptor = SegmentChecks.read(cpu, selector, GuestFault.GP, ext);
     int code = Descriptor.attributes(descriptor);
     int dpl = Descriptor.dpl(code);
-    if ((code & (Descriptor.CODE_DATA | Descriptor.CODE))
-            != (Descriptor.CODE_DATA | Descriptor.CODE)
+    if (!Descriptor.isCode(code)
         || dpl > cpu.cpl
         || (code & (Descriptor.LONG | Descriptor.BIG)) != Descriptor.LONG) {
       throw cpu.raise(GuestFault.GP, selector & 0xfffc | ext);
@@ -302,17 +301,6 @@ final class EventDelivery {
     putLong(cpu.ripAt, target);
   }
 
-  private static long readDescriptor(Processor cpu, int selector, int ext) {
-    try {
-      return cpu.readDescriptor(selector, GuestFault.GP);
-    } catch (GuestFault f) {
-      if (f.vector == GuestFault.GP) {
-        f.errorCode |= ext;
-      }
-      throw f;
-    }
-  }
-
   /** A stack pointer from the 64-bit TSS at {@code offset}. */
   private static long tssStack(Processor cpu, int offset, int ext) {
     long limit = cpu.segmentLimit(CpuState.TR) & 0xffff_ffffL;
@@ -362,12 +350,10 @@ final class EventDelivery {
     if ((selector & 0xfffc) == 0) {
       throw cpu.raise(GuestFault.GP, ext);
     }
-    long descriptor = readDescriptor(cpu, selector, ext);
+    long descriptor = SegmentChecks.read(cpu, selector, GuestFault.GP, ext);
     int code = Descriptor.attributes(descriptor);
     int dpl = Descriptor.dpl(code);
-    if ((code & (Descriptor.CODE_DATA | Descriptor.CODE))
-            != (Descriptor.CODE_DATA | Descriptor.CODE)
-        || dpl > cpu.cpl) {
+    if (!Descriptor.isCode(code) || dpl > cpu.cpl) {
       throw cpu.raise(GuestFault.GP, selector & 0xfffc | ext);
     }
     if ((code & Descriptor.PRESENT) == 0) {
@@ -513,9 +499,15 @@ final class EventDelivery {
     putLong(cpu.ripAt, cpu.branchTo);
     try {
       delivery.run();
-    } catch (GuestFault | VirtualExit f) {
+    } catch (GuestFault f) {
+      if (!f.ofNextTask) {
+        putLong(cpu.ripAt, start);
+        throw f;
+      }
+      exception(cpu, f.vector, f.errorCode);
+    } catch (VirtualExit e) {
       putLong(cpu.ripAt, start);
-      throw f;
+      throw e;
     }
     cpu.stepOnlyIf(false);
     cpu.branchTo = getLong(cpu.ripAt);

@@ -40,23 +40,10 @@ final class FarTransfer {
     if (bad) {
       throw cpu.raise(GuestFault.GP, selector & 0xfffc);
     }
-    checkLongAndDefault(cpu, selector, attributes);
+    SegmentChecks.requireOneSize(cpu, selector, attributes);
     if ((attributes & Descriptor.PRESENT) == 0) {
       throw cpu.raise(GuestFault.NP, selector & 0xfffc);
     }
-  }
-
-  private static void checkLongAndDefault(Processor cpu, int selector, int attributes) {
-    if (cpu.longMode
-        && (attributes & (Descriptor.LONG | Descriptor.BIG))
-            == (Descriptor.LONG | Descriptor.BIG)) {
-      throw cpu.raise(GuestFault.GP, selector & 0xfffc);
-    }
-  }
-
-  private static boolean isCode(int attributes) {
-    return (attributes & (Descriptor.CODE_DATA | Descriptor.CODE))
-        == (Descriptor.CODE_DATA | Descriptor.CODE);
   }
 
   private static void loadCs(Processor cpu, int selector, long descriptor, int cpl) {
@@ -80,7 +67,7 @@ final class FarTransfer {
     }
     long descriptor = cpu.readDescriptor(selector, GuestFault.GP);
     int attributes = Descriptor.attributes(descriptor);
-    if (isCode(attributes)) {
+    if (Descriptor.isCode(attributes)) {
       checkDirect(cpu, selector, attributes);
       checkTarget(cpu, offset, descriptor);
       loadCs(cpu, selector, descriptor, cpu.cpl);
@@ -135,7 +122,7 @@ final class FarTransfer {
     }
     long descriptor = cpu.readDescriptor(target, GuestFault.GP);
     int codeAttributes = Descriptor.attributes(descriptor);
-    if (!isCode(codeAttributes)
+    if (!Descriptor.isCode(codeAttributes)
         || Descriptor.dpl(codeAttributes) > cpu.cpl
         || cpu.longMode
             && (codeAttributes & (Descriptor.LONG | Descriptor.BIG)) != Descriptor.LONG) {
@@ -166,7 +153,7 @@ final class FarTransfer {
     }
     long descriptor = cpu.readDescriptor(selector, GuestFault.GP);
     int attributes = Descriptor.attributes(descriptor);
-    if (isCode(attributes)) {
+    if (Descriptor.isCode(attributes)) {
       checkDirect(cpu, selector, attributes);
       checkTarget(cpu, offset, descriptor);
       cpu.setAccessed(selector, descriptor);
@@ -295,20 +282,10 @@ final class FarTransfer {
     if ((selector & 0xfffc) == 0) {
       throw cpu.gp();
     }
-    long descriptor = cpu.readDescriptor(selector, GuestFault.GP);
-    int attributes = Descriptor.attributes(descriptor);
-    int rpl = selector & 3;
-    int dpl = Descriptor.dpl(attributes);
-    if (!isCode(attributes)
-        || rpl < cpu.cpl
-        || ((attributes & Descriptor.CONFORMING) != 0 ? dpl > rpl : dpl != rpl)) {
+    if ((selector & 3) < cpu.cpl) {
       throw cpu.raise(GuestFault.GP, selector & 0xfffc);
     }
-    checkLongAndDefault(cpu, selector, attributes);
-    if ((attributes & Descriptor.PRESENT) == 0) {
-      throw cpu.raise(GuestFault.NP, selector & 0xfffc);
-    }
-    return descriptor;
+    return SegmentChecks.code(cpu, selector, GuestFault.GP, 0);
   }
 
   /** The descriptor of the outer SS, or 0 for a null selector where that is allowed. */
@@ -319,19 +296,7 @@ final class FarTransfer {
       }
       throw cpu.gp();
     }
-    long descriptor = cpu.readDescriptor(ss, GuestFault.GP);
-    int attributes = Descriptor.attributes(descriptor);
-    if ((ss & 3) != cpl
-        || (attributes & Descriptor.CODE_DATA) == 0
-        || (attributes & Descriptor.CODE) != 0
-        || (attributes & Descriptor.WRITABLE) == 0
-        || Descriptor.dpl(attributes) != cpl) {
-      throw cpu.raise(GuestFault.GP, ss & 0xfffc);
-    }
-    if ((attributes & Descriptor.PRESENT) == 0) {
-      throw cpu.raise(GuestFault.SS, ss & 0xfffc);
-    }
-    return descriptor;
+    return SegmentChecks.stack(cpu, ss, cpl, GuestFault.GP, 0);
   }
 
   /** What may fault while registers are loaded happens before any is. */

@@ -35,6 +35,9 @@ public final class GuestFault extends RuntimeException {
   /** #GP for a non-canonical address that may have to be #SS. */
   boolean nonCanonical;
 
+  /** A task has been switched to, and cannot begin: RIP is its own, and its fault this. */
+  boolean ofNextTask;
+
   GuestFault() {
     super(null, null, false, false);
   }

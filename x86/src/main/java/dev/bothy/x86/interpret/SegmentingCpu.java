@@ -509,35 +509,12 @@ abstract class SegmentingCpu extends PagingCpu {
       updateMode();
       return;
     }
-    long descriptor = readDescriptor(selector, GuestFault.GP);
-    int attributes = Descriptor.attributes(descriptor);
-    int dpl = Descriptor.dpl(attributes);
-    int rpl = selector & 3;
-    boolean codeOrData = (attributes & Descriptor.CODE_DATA) != 0;
-    boolean code = (attributes & Descriptor.CODE) != 0;
-    if (segment == CpuState.SS) {
-      if (rpl != cpl
-          || !codeOrData
-          || code
-          || (attributes & Descriptor.WRITABLE) == 0
-          || dpl != cpl) {
-        throw raise(GuestFault.GP, selector & 0xfffc);
-      }
-      if ((attributes & Descriptor.PRESENT) == 0) {
-        throw raise(GuestFault.SS, selector & 0xfffc);
-      }
-    } else {
-      if (!codeOrData || code && (attributes & Descriptor.WRITABLE) == 0) {
-        throw raise(GuestFault.GP, selector & 0xfffc);
-      }
-      boolean conforming = code && (attributes & Descriptor.CONFORMING) != 0;
-      if (!conforming && (rpl > dpl || cpl > dpl)) {
-        throw raise(GuestFault.GP, selector & 0xfffc);
-      }
-      if ((attributes & Descriptor.PRESENT) == 0) {
-        throw raise(GuestFault.NP, selector & 0xfffc);
-      }
-    }
+    loadSegment(
+        segment, selector, SegmentChecks.stackOrData(this, segment, selector, GuestFault.GP, 0));
+  }
+
+  /** A segment register gets a descriptor that has been checked. */
+  final void loadSegment(int segment, int selector, long descriptor) {
     setAccessed(selector, descriptor);
     loadFromDescriptor(segment, selector, descriptor);
     updateMode();

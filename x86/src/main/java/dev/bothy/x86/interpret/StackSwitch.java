@@ -32,22 +32,10 @@ final class StackSwitch {
     long base = cpu.segmentBase(CpuState.TR);
     long pointer = cpu.loadSystem(base + offset & 0xffff_ffffL, tss32 ? 4 : 2);
     int selector = (int) cpu.loadSystem(base + offset + (tss32 ? 4 : 2) & 0xffff_ffffL, 2);
-    int code = selector & 0xfffc | ext;
     if ((selector & 0xfffc) == 0) {
       throw cpu.raise(GuestFault.TS, ext);
     }
-    long descriptor = cpu.loadSystem(cpu.descriptorAddress(selector, 8, GuestFault.TS), 8);
-    int attributes = Descriptor.attributes(descriptor);
-    if ((selector & 3) != level
-        || Descriptor.dpl(attributes) != level
-        || (attributes & Descriptor.CODE_DATA) == 0
-        || (attributes & Descriptor.CODE) != 0
-        || (attributes & Descriptor.WRITABLE) == 0) {
-      throw cpu.raise(GuestFault.TS, code);
-    }
-    if ((attributes & Descriptor.PRESENT) == 0) {
-      throw cpu.raise(GuestFault.SS, code);
-    }
+    long descriptor = SegmentChecks.stack(cpu, selector, level, GuestFault.TS, ext);
     return new Stack(selector, descriptor, pointer);
   }
 

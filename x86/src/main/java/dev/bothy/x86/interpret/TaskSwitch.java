@@ -10,7 +10,8 @@ import dev.bothy.core.cpu.CpuState;
  * volume 3, section 8.3.
  *
  * <p>What is wrong with the new task's TSS is a fault of the old task. What is wrong with the
- * segments in it is one of the new task's, at its first instruction, and delivered here.
+ * segments in it is one of the new task's, at its first instruction, and delivered here if an
+ * instruction led to it.
  */
 final class TaskSwitch {
   /** What leads to another task. */
@@ -56,6 +57,13 @@ final class TaskSwitch {
   private final Layout layout;
   private final long base;
 
+  // What the new task's TSS says, for {@link #begin}; tables are -1 if it says nothing of them.
+  private final int[] selectors = new int[SEGMENTS.length];
+  private long newPointer;
+  private int ldt;
+  private long tables;
+  private boolean trap;
+
   /**
    * Where a TSS has what: words of {@code size} bytes, the instruction pointer, flags and registers
    * in a row, then segments; {@code last} is the last byte that there must be.
@@ -84,7 +92,7 @@ final class TaskSwitch {
     if ((selector & 4) != 0 || (selector & 0xfffc) == 0) {
       throw cpu.raise(vector, code);
     }
-    address = find(vector);
+    address = SegmentChecks.address(cpu, selector, vector, ext);
     descriptor = cpu.loadSystem(address, 8);
     int attributes = Descriptor.attributes(descriptor);
     int wanted = by == By.RETURN ? BUSY : 0;
@@ -99,15 +107,6 @@ final class TaskSwitch {
       throw cpu.raise(GuestFault.TS, code);
     }
     base = Descriptor.base(descriptor);
-  }
-
-  private long find(int vector) {
-    try {
-      return cpu.descriptorAddress(selector, 8, vector);
-    } catch (GuestFault f) {
-      f.errorCode |= ext;
-      throw f;
-    }
   }
 
   // Ways into it.
@@ -136,12 +135,7 @@ final class TaskSwitch {
       target = (int) (descriptor >>> 16) & 0xffff;
     }
     By by = call ? By.CALL : By.JUMP;
-    TaskSwitch task = new TaskSwitch(cpu, by, target, GuestFault.GP, 0);
-    if (task.isIntercepted()) {
-      task.leave(cpu.rflags(), call ? 0 : EXIT_JUMP);
-    }
-    task.perform(cpu.branchTo, cpu.rflags());
-    cpu.branchTo = getLong(cpu.ripAt);
+    new TaskSwitch(cpu, by, target, GuestFault.GP, 0).execute(cpu.rflags(), call ? 0 : EXIT_JUMP);
     return true;
   }
 
@@ -150,11 +144,24 @@ final class TaskSwitch {
     long link = cpu.segmentBase(CpuState.TR) & 0xffff_ffffL;
     int target = (int) cpu.loadSystem(link, 2);
     int flags = cpu.rflags() & ~Bits.NT;
-    TaskSwitch task = new TaskSwitch(cpu, By.RETURN, target, GuestFault.TS, 0);
-    if (task.isIntercepted()) {
-      task.leave(flags, EXIT_RETURN);
+    new TaskSwitch(cpu, By.RETURN, target, GuestFault.TS, 0).execute(flags, EXIT_RETURN);
+  }
+
+  /**
+   * By an instruction, behind which the present task goes on.
+   *
+   * @param information for a guest's host that wants to see it
+   */
+  private void execute(int flags, long information) {
+    if (isIntercepted()) {
+      leave(flags, information);
     }
-    task.perform(cpu.branchTo, flags);
+    change(cpu.branchTo, flags);
+    try {
+      begin();
+    } catch (GuestFault f) {
+      EventDelivery.exception(cpu, f.vector, f.errorCode);
+    }
     cpu.branchTo = getLong(cpu.ripAt);
   }
 
@@ -165,6 +172,7 @@ final class TaskSwitch {
    * @param target the TSS's selector
    * @param flags to be saved
    * @param code the error code to push, if {@code hasCode}
+   * @throws GuestFault also {@link GuestFault#ofNextTask}
    */
   static void interrupt(
       Processor cpu, int vector, int target, int flags, boolean hasCode, int code, int ext) {
@@ -173,9 +181,17 @@ final class TaskSwitch {
       cpu.svm.deliversForProgram(vector);
       task.leave(flags, hasCode ? EXIT_HAS_CODE | code & 0xffff_ffffL : 0);
     }
-    task.perform(getLong(cpu.ripAt), flags);
-    if (hasCode && cpu.segmentBase(CpuState.TR) == task.base) {
-      task.push(code);
+    task.change(getLong(cpu.ripAt), flags);
+    try {
+      task.begin();
+      if (hasCode) {
+        cpu.push(task.layout.size, code & 0xffff_ffffL);
+      }
+    } catch (GuestFault f) {
+      // Thrown, so that tasks that cannot begin lead to a double fault, not to ever more tasks.
+      f.errorCode |= f.vector == GuestFault.PF ? 0 : ext;
+      f.ofNextTask = true;
+      throw f;
     }
   }
 
@@ -190,25 +206,19 @@ final class TaskSwitch {
     throw cpu.svm.exit(VirtualExit.TASK_SWITCH, selector & 0xffff, information | resume);
   }
 
-  private void push(int code) {
-    try {
-      cpu.push(layout.size, code & 0xffff_ffffL);
-    } catch (GuestFault f) {
-      EventDelivery.exception(cpu, f.vector, f.errorCode | ext);
-    }
-  }
-
   // The switch.
 
   private static long at(long tss, int offset) {
     return tss + offset & 0xffff_ffffL;
   }
 
-  /** {@code pointer} and {@code flags} are saved for the old task. */
-  private void perform(long pointer, int flags) {
+  /**
+   * From the old task, for which {@code pointer} and {@code flags} are saved, to the new one but
+   * for its segments: faults are the old one's.
+   */
+  private void change(long pointer, int flags) {
     long[] registers = new long[8];
-    int[] selectors = new int[SEGMENTS.length];
-    long newPointer = cpu.loadSystem(at(base, layout.pointer), layout.size);
+    newPointer = cpu.loadSystem(at(base, layout.pointer), layout.size);
     int newFlags = (int) cpu.loadSystem(at(base, layout.flags()), layout.size);
     for (int i = 0; i < registers.length; i++) {
       registers[i] = cpu.loadSystem(at(base, layout.register(i)), layout.size);
@@ -216,13 +226,14 @@ final class TaskSwitch {
     for (int i = 0; i < layout.count; i++) {
       selectors[i] = (int) cpu.loadSystem(at(base, layout.segment(i)), 2);
     }
-    int ldt = (int) cpu.loadSystem(at(base, layout.ldt), 2);
-    boolean trap = layout == WIDE && (cpu.loadSystem(at(base, DEBUG_TRAP), 2) & 1) != 0;
-    long tables = layout == WIDE ? cpu.loadSystem(at(base, PAGE_TABLES), 4) : -1;
-
-    save(pointer, flags);
+    ldt = (int) cpu.loadSystem(at(base, layout.ldt), 2);
+    trap = layout == WIDE && (cpu.loadSystem(at(base, DEBUG_TRAP), 2) & 1) != 0;
+    tables = layout == WIDE ? cpu.loadSystem(at(base, PAGE_TABLES), 4) : -1;
     boolean nested = by == By.CALL || by == By.INTERRUPT;
     int old = cpu.segmentSelector(CpuState.TR);
+    long oldAt = nested ? 0 : SegmentChecks.address(cpu, old, GuestFault.TS, ext);
+
+    save(pointer, flags);
     if (nested) {
       cpu.storeSystem(base, 2, old);
       newFlags |= Bits.NT;
@@ -231,7 +242,6 @@ final class TaskSwitch {
       cpu.storeSystem(address + 5, 1, descriptor >>> 40 & 0xff | BUSY);
     }
     if (!nested) {
-      long oldAt = cpu.descriptorAddress(old, 8, GuestFault.TS);
       long type = cpu.loadSystem(oldAt + 5, 1);
       cpu.storeSystem(oldAt + 5, 1, type & ~BUSY);
     }
@@ -254,15 +264,14 @@ final class TaskSwitch {
       cpu.nmiBlocked = false;
     }
     cpu.requestAttention();
-    try {
-      if (tables >= 0 && cpu.paging) {
-        ControlRegisters.writeCr3(cpu, tables);
-      }
-      loadSegments(selectors, ldt, newPointer);
-    } catch (GuestFault f) {
-      EventDelivery.exception(cpu, f.vector, f.errorCode);
-      return;
+  }
+
+  /** The new task's page tables and segments: faults are its own, before its first instruction. */
+  private void begin() {
+    if (tables >= 0 && cpu.paging) {
+      ControlRegisters.writeCr3(cpu, tables);
     }
+    loadSegments();
     if (trap) {
       cpu.pendingDebug |= DebugRegisters.TASK_SWITCH;
       cpu.setAttention(Processor.ATTENTION_STEP);
@@ -297,16 +306,16 @@ final class TaskSwitch {
   }
 
   /** All selectors first, so that whoever handles a fault finds them; then what they stand for. */
-  private void loadSegments(int[] selectors, int ldt, long pointer) {
+  private void loadSegments() {
     if (cpu.virtual8086()) {
       for (int i = 0; i < SEGMENTS.length; i++) {
         cpu.setSegment(SEGMENTS[i], selectors[i], (long) selectors[i] << 4, 0xffff, 0xf3);
       }
       cpu.setCpl(3);
       cpu.loadNull(CpuState.LDTR, ldt);
-      loadLdt(ldt);
+      loadLdt();
       FarTransfer.setRealModeCs(cpu, selectors[1]);
-      if (pointer > 0xffff) {
+      if (newPointer > 0xffff) {
         throw cpu.gp();
       }
       return;
@@ -318,106 +327,46 @@ final class TaskSwitch {
     }
     cpu.loadNull(CpuState.LDTR, ldt);
     cpu.updateMode();
-    loadLdt(ldt);
-    loadCode(selectors[1]);
-    loadStack(selectors[2]);
+    loadLdt();
+    load(CpuState.CS, selectors[1]);
+    load(CpuState.SS, selectors[2]);
     for (int i : new int[] {3, 0, 4, 5}) {
-      loadData(SEGMENTS[i], selectors[i]);
+      if ((selectors[i] & 0xfffc) != 0) {
+        load(SEGMENTS[i], selectors[i]);
+      }
     }
-    cpu.updateMode();
-    if (pointer > (cpu.segmentLimit(CpuState.CS) & 0xffff_ffffL)) {
+    if (newPointer > (cpu.segmentLimit(CpuState.CS) & 0xffff_ffffL)) {
       throw cpu.gp();
     }
   }
 
-  private GuestFault wrong(int vector, int bad) {
-    return cpu.raise(vector, bad & 0xfffc | ext);
-  }
-
-  private void loadLdt(int ldt) {
+  private void loadLdt() {
     if ((ldt & 0xfffc) == 0) {
       return;
     }
     if ((ldt & 4) != 0) {
-      throw wrong(GuestFault.TS, ldt);
+      throw wrong(ldt);
     }
-    long found = read(ldt);
+    long found = SegmentChecks.read(cpu, ldt, GuestFault.TS, ext);
     int attributes = Descriptor.attributes(found);
     if ((attributes & 0x1f) != Descriptor.LDT || (attributes & Descriptor.PRESENT) == 0) {
-      throw wrong(GuestFault.TS, ldt);
+      throw wrong(ldt);
     }
     cpu.setSegment(CpuState.LDTR, ldt, Descriptor.base(found), Descriptor.limit(found), attributes);
   }
 
-  private long read(int wanted) {
-    try {
-      return cpu.readDescriptor(wanted, GuestFault.TS);
-    } catch (GuestFault f) {
-      f.errorCode |= f.vector == GuestFault.TS ? ext : 0;
-      throw f;
-    }
-  }
-
-  private void load(int segment, int wanted, long found) {
-    cpu.setAccessed(wanted, found);
-    cpu.loadFromDescriptor(segment, wanted, found);
-    cpu.updateMode();
-  }
-
-  private void loadCode(int cs) {
-    if ((cs & 0xfffc) == 0) {
-      throw wrong(GuestFault.TS, cs);
-    }
-    long found = read(cs);
-    int attributes = Descriptor.attributes(found);
-    int dpl = Descriptor.dpl(attributes);
-    boolean conforming = (attributes & Descriptor.CONFORMING) != 0;
-    int code = Descriptor.CODE_DATA | Descriptor.CODE;
-    if ((attributes & code) != code || (conforming ? dpl > cpu.cpl : dpl != cpu.cpl)) {
-      throw wrong(GuestFault.TS, cs);
-    }
-    if ((attributes & Descriptor.PRESENT) == 0) {
-      throw wrong(GuestFault.NP, cs);
-    }
-    load(CpuState.CS, cs, found);
-  }
-
-  private void loadStack(int ss) {
-    if ((ss & 0xfffc) == 0) {
-      throw wrong(GuestFault.TS, ss);
-    }
-    long found = read(ss);
-    int attributes = Descriptor.attributes(found);
-    int data = Descriptor.CODE_DATA | Descriptor.CODE | Descriptor.WRITABLE;
-    if ((attributes & data) != (Descriptor.CODE_DATA | Descriptor.WRITABLE)
-        || (ss & 3) != cpu.cpl
-        || Descriptor.dpl(attributes) != cpu.cpl) {
-      throw wrong(GuestFault.TS, ss);
-    }
-    if ((attributes & Descriptor.PRESENT) == 0) {
-      throw wrong(GuestFault.SS, ss);
-    }
-    load(CpuState.SS, ss, found);
-  }
-
-  private void loadData(int segment, int wanted) {
+  private void load(int segment, int wanted) {
     if ((wanted & 0xfffc) == 0) {
-      return;
+      throw wrong(wanted);
     }
-    long found = read(wanted);
-    int attributes = Descriptor.attributes(found);
-    int dpl = Descriptor.dpl(attributes);
-    boolean code = (attributes & Descriptor.CODE) != 0;
-    boolean conforming = code && (attributes & Descriptor.CONFORMING) != 0;
-    boolean readable = !code || (attributes & Descriptor.WRITABLE) != 0;
-    if ((attributes & Descriptor.CODE_DATA) == 0
-        || !readable
-        || !conforming && (dpl < cpu.cpl || dpl < (wanted & 3))) {
-      throw wrong(GuestFault.TS, wanted);
-    }
-    if ((attributes & Descriptor.PRESENT) == 0) {
-      throw wrong(GuestFault.NP, wanted);
-    }
-    load(segment, wanted, found);
+    long found =
+        segment == CpuState.CS
+            ? SegmentChecks.code(cpu, wanted, GuestFault.TS, ext)
+            : SegmentChecks.stackOrData(cpu, segment, wanted, GuestFault.TS, ext);
+    cpu.loadSegment(segment, wanted, found);
+  }
+
+  private GuestFault wrong(int bad) {
+    return cpu.raise(GuestFault.TS, bad & 0xfffc | ext);
   }
 }

@@ -208,6 +208,43 @@ class TaskSwitchTest extends EngineTest {
   }
 
   @Test
+  void handlersThatAreTasksAndCannotBeginAreADoubleFault() {
+    try (var m = newMachine()) {
+      tasks(m);
+      m.memory.writeInt(OTHER_TSS + 0x54, TASK);
+      // A handler for #TS with the same mistake.
+      long tss = DATA + 0x1000;
+      m.descriptor(SPARE, tss, 0x67, 0x89);
+      byte[] copy = new byte[0x68];
+      m.memory.read(OTHER_TSS, copy, 0, copy.length);
+      m.memory.write(tss, copy);
+      m.gate32(TS_FAULT, SPARE, 0, 0x85);
+      m.code(32, m.assembler(32).nop().jmpFar(OTHER, 0));
+      m.run();
+      assertEquals(8, m.vector());
+      assertEquals(0, m.stack(4, 0));
+      assertEquals(OTHER_CODE, m.stack(4, 1), "the handler's task, that has done nothing");
+      assertEquals(SPARE, m.selector(CpuState.TR));
+      assertEquals(OTHER_STACK - 16, m.rsp(), "no code of #TS");
+    }
+  }
+
+  @Test
+  void anInterruptsTaskThatCannotBeginFaultsItself() {
+    try (var m = newMachine()) {
+      m.code(32, tasks(m).interrupt(0x30).hlt());
+      m.gate32(0x30, OTHER, 0, 0xe5);
+      m.memory.writeInt(OTHER_TSS + 0x54, TASK);
+      m.run();
+      assertEquals(TS_FAULT, m.vector());
+      assertEquals(TASK, m.stack(4, 0));
+      assertEquals(OTHER_CODE, m.stack(4, 1));
+      assertEquals(OTHER, m.selector(CpuState.TR));
+      assertEquals(CODE + 3, m.memory.readInt(TSS + 0x20), "behind the instruction");
+    }
+  }
+
+  @Test
   void tasksOf16BitsHaveTheirOwnSegment() {
     try (var m = newMachine()) {
       Assembler a = tasks(m);
