@@ -125,6 +125,12 @@ final class EventDelivery {
         cpu.exceptions++;
         cpu.exceptionsByVector[next & 31]++;
         cpu.svm.raised(next, code);
+        if (next == GuestFault.AC && first == GuestFault.AC) {
+          // A handler at level 3 on a stack that is not aligned: processors try for ever. Here the
+          // instruction does, so that whoever wants something of this processor is heard.
+          cpu.svm.delivering = 0;
+          return;
+        }
         if (first == GuestFault.DF) {
           shutDown(cpu, "a fault while delivering a double fault");
         }

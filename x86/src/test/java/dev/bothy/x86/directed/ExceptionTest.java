@@ -6,7 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.core.BusDevice;
 import dev.bothy.core.Exit;
+import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.assemble.Assembler;
 import org.junit.jupiter.api.Test;
@@ -70,6 +72,40 @@ class ExceptionTest extends EngineTest {
       assertEquals(8, m.vector());
       assertEquals(IST_STACK - 48, m.rsp());
       assertEquals(CODE, m.stack(8, 1));
+    }
+  }
+
+  @Test
+  void alignmentChecksThatNobodyCanTakeDoNotHoldTheProcessor() {
+    try (var m = newMachine()) {
+      CpuState s = m.protected32(3);
+      s.set(CpuState.CR0, 0x4_0031);
+      s.set(CpuState.RFLAGS, 2 | AC);
+      s.setGpr(RSP, USER_STACK + 1);
+      m.gate32(17, USER_CODE32, HANDLERS + 16 * 17, 0xee);
+      long gate = m.memory.readLong(IDT + 8 * 17);
+      int[] deliveries = new int[1];
+      m.mmio.map(
+          "idt",
+          0xd000_0000L,
+          0x1000,
+          new BusDevice() {
+            @Override
+            public long read(long offset, int size) {
+              if (++deliveries[0] == 1000) {
+                m.cpu.kick();
+              }
+              return gate >>> 8 * (offset & 7);
+            }
+
+            @Override
+            public void write(long offset, int size, long value) {}
+          });
+      s.set(CpuState.IDTR_BASE, 0xd000_0000L);
+      m.code(32, m.assembler(32).push(RAX).hlt());
+      assertInstanceOf(Exit.Kicked.class, m.cpu.run(Vcpu.UNLIMITED));
+      assertEquals(CODE, m.rip());
+      assertEquals(USER_STACK + 1, m.rsp());
     }
   }
 
