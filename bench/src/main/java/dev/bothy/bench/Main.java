@@ -7,7 +7,7 @@ import java.util.Arrays;
 
 /**
  * Runs a benchmark: {@code CHECKOUT
- * boot|compare|conformance|disks|exits|fuzz|io|memory|nested|network|programs|shares|soak|system|verify
+ * boot|compare|conformance|disks|exits|fuzz|io|memory|nested|nested-start|network|programs|shares|soak|system|verify
  * [option]...}; the launchers in {@code bench/} call it.
  */
 public final class Main {
@@ -27,6 +27,7 @@ public final class Main {
         case "io" -> Io.run(home, folder, options);
         case "fuzz" -> Fuzz.run(folder, options);
         case "nested" -> Nested.run(folder, options);
+        case "nested-start" -> NestedStart.run(home, folder, options);
         case "memory" -> Memory.run(home, folder, options);
         case "network" -> NetworkStack.run(home, folder, options);
         case "shares" -> Shares.run(home, folder, options);
