@@ -140,6 +140,9 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
    */
   final void enterGuest(boolean keep) {
     guestMode = true;
+    if (!keep) {
+      nested.forget();
+    }
     buffer.enterGuest(keep);
   }
 
@@ -165,6 +168,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
 
   /** Forgets what is known of a guest while its host runs. */
   final void forgetGuest() {
+    nested.forget();
     buffer.forgetGuest();
   }
 
@@ -270,6 +274,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
 
   /** Forgets all translations, of every address space. */
   final void flushAll() {
+    nested.forget();
     buffer.flushAll(currentPcid());
   }
 
@@ -282,7 +287,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
   /** After a CR3 write: {@code keep} is the no-flush bit with PCIDs on. */
   final void switchAddressSpace(boolean keep) {
     if (guestMode) {
-      buffer.flushGuest();
+      buffer.switchGuest();
     } else {
       buffer.switchTo(currentPcid(), keep);
     }
@@ -292,7 +297,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
   /** Forgets translations of {@code pcid}, current or not. */
   final void flushPcid(int pcid) {
     if (guestMode) {
-      buffer.flushGuest();
+      buffer.switchGuest();
     } else {
       buffer.flushPcid(pcid);
     }

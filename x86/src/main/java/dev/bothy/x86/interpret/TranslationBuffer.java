@@ -7,6 +7,7 @@ import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.GuestMemory;
 import dev.bothy.host.HostMemory;
+import java.util.Arrays;
 import java.util.concurrent.ThreadLocalRandom;
 
 /**
@@ -52,6 +53,12 @@ final class TranslationBuffer {
   private final long state;
   private final long start;
   private final GuestMemory memory;
+
+  /**
+   * For each entry of the guest's table of supervisor accesses a bit: its page is not global.
+   * Generated code has no part in it, as opposed to {@link EngineArea#TLB_LOCAL}.
+   */
+  private final long[] guestLocal = new long[WORDS];
 
   /**
    * For each page of RAM, four bytes: which TLB entry lets stores through to it, counted from 1, or
@@ -184,6 +191,7 @@ final class TranslationBuffer {
     emptyTable(2 + 2 * which);
     if (which == GUEST) {
       emptyTable(EngineArea.GUEST_KERNEL_TABLE);
+      Arrays.fill(guestLocal, 0);
     }
   }
 
@@ -340,6 +348,24 @@ final class TranslationBuffer {
     }
   }
 
+  /** The guest, which is the present one, goes to another address space: its global pages stay. */
+  void switchGuest() {
+    countFlush();
+    emptyTable(1 + 2 * GUEST);
+    emptyTable(2 + 2 * GUEST);
+    int first = EngineArea.GUEST_KERNEL_TABLE * WORDS;
+    for (int word = 0; word < WORDS; word++) {
+      long bits = guestLocal[word];
+      if (bits != 0) {
+        emptyEntries(start + (first + word) * 64L * EngineArea.TLB_ENTRY, bits);
+        setUsed(first + word, used(first + word) & ~bits);
+        guestLocal[word] = 0;
+      }
+    }
+    emptyStackCopies();
+    takeNumber();
+  }
+
   /** Forgets what is known of the guest's address space, which is the present one. */
   void flushGuest() {
     countFlush();
@@ -428,6 +454,7 @@ final class TranslationBuffer {
       }
     }
     setLocal(index >>> 6, local(index >>> 6) & ~(1L << index));
+    guestLocal[index >>> 6] &= ~(1L << index);
     emptyStackCopies();
     return true;
   }
@@ -455,13 +482,15 @@ final class TranslationBuffer {
     int word = number >>> 6;
     long bit = 1L << number;
     long tag = linear & PAGE;
+    int ofGuest = word - EngineArea.GUEST_KERNEL_TABLE * WORDS;
     if ((used(word) & bit) != 0 && !holds(entry, tag, host)) {
       emptyEntry(entry);
       setUsed(word, used(word) & ~bit);
       if (number < ENTRIES) {
         setLocal(word, local(word) & ~bit);
         emptyStackCopy(EngineArea.STACK_KERNEL);
-      } else if (number >= EngineArea.GUEST_KERNEL_TABLE * ENTRIES) {
+      } else if (ofGuest >= 0) {
+        guestLocal[ofGuest] &= ~bit;
         emptyStackCopy(EngineArea.STACK_KERNEL);
       } else {
         emptyStackCopy(EngineArea.STACK_USER);
@@ -471,6 +500,8 @@ final class TranslationBuffer {
     if (!global && number < ENTRIES) {
       setLocal(word, local(word) | bit);
       putInt(state + EngineArea.LOCAL_PAGES, 1);
+    } else if (!global && ofGuest >= 0) {
+      guestLocal[ofGuest] |= bit;
     }
     if (large) {
       int region = region(linear);

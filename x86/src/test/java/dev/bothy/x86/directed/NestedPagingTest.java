@@ -138,6 +138,71 @@ class NestedPagingTest extends EngineTest {
         });
   }
 
+  @Test
+  void globalPagesOutliveTheGuestsOwnSwitches() {
+    withGuest(
+        g -> {
+          TestMachine m = g.machine;
+          g.set(NestedGuest.CR4, g.get(NestedGuest.CR4) | 1 << 7);
+          long third = DATA + 0x7000;
+          m.memory.writeInt(PAGE, 1);
+          m.memory.writeInt(OTHER, 2);
+          m.memory.writeInt(third, 3);
+          m.page(PAGE, PAGE, P | W | G);
+          m.page(OTHER, OTHER, P | W);
+          CpuState s = m.state();
+          s.setGpr(RSI, entryOf(PAGE));
+          s.setGpr(RDI, third | P | W);
+          s.setGpr(15, PAGE);
+          g.code(
+              g.assembler()
+                  .absolute(new int[] {0x8b}, RDX, PAGE)
+                  .absolute(new int[] {0x8b}, RCX, OTHER)
+                  .store(RSI, 0, RDI)
+                  .store(RSI, 8, RDI)
+                  .movFromControl(RBX, 3)
+                  .movToControl(3, RBX)
+                  .absolute(new int[] {0x8b}, RBX, PAGE)
+                  .absolute(new int[] {0x8b}, RBP, OTHER)
+                  .hex("41 0f 01 3f") // invlpg [r15]
+                  .absolute(new int[] {0x8b}, RDI, PAGE)
+                  .hex(NestedGuest.CALL));
+          assertEquals(NestedGuest.VMMCALL, g.run());
+          assertEquals(1, m.gpr(RDX));
+          assertEquals(2, m.gpr(RCX));
+          assertEquals(1, m.gpr(RBX), "a global page");
+          assertEquals(3, m.gpr(RBP), "another page");
+          assertEquals(3, m.gpr(RDI), "after INVLPG");
+        });
+  }
+
+  @Test
+  void placesOfTheGuestsTablesLastUntilAFlushIsAskedFor() {
+    withGuest(
+        g -> {
+          TestMachine m = g.machine;
+          long copy = DATA + 0x10_0000;
+          byte[] table = new byte[4096];
+          m.memory.read(DATA_PT, table, 0, table.length);
+          m.memory.write(copy, table);
+          m.memory.writeLong(copy + 8 * (PAGE - DATA >> 12), OTHER | ALL);
+          m.memory.writeLong(PD + 8, copy | ALL);
+          m.memory.writeInt(PAGE, 1);
+          m.memory.writeInt(OTHER, 2);
+          g.code(load(g));
+          g.run();
+          assertEquals(2, m.gpr(RDX));
+          // The guest's table is another page to the host from now on.
+          long moved = DATA + 0x11_0000;
+          m.memory.write(moved, table);
+          m.memory.writeLong(NestedGuest.nestedEntry(copy), moved | ALL);
+          m.memory.writeByte(NestedGuest.BLOCK + NestedGuest.TLB, 1);
+          g.set(NestedGuest.RIP, NestedGuest.CODE_AT);
+          g.run();
+          assertEquals(1, m.gpr(RDX));
+        });
+  }
+
   /** Real mode: no tables but the host's. */
   @Test
   void guestsWithoutPagingAreMappedToo() {
