@@ -19,7 +19,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-@Timeout(60)
+@Timeout(300)
 class KvmDirtyPagesTest {
   private static final int FIRST = 0x10_0000;
   private static final int SECOND = 0x18_0000;

@@ -25,7 +25,7 @@ import org.junit.jupiter.api.Timeout;
  * What a kernel may answer that the one at hand does not: told in a line with what to do, and
  * nothing stays open. A device that is none stands for /dev/kvm.
  */
-@Timeout(60)
+@Timeout(300)
 class KvmRefusalTest {
   private static final Path DEVICE = Path.of("/dev/null");
   private static final int PAGE = 4096;

@@ -12,13 +12,12 @@ import dev.bothy.core.state.StateWriter;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** State goes into KVM and comes out as it was. */
-@Timeout(60)
+@Timeout(300)
 class KvmStateTest {
   @BeforeAll
   static void require() {
@@ -145,26 +144,13 @@ class KvmStateTest {
       machine.memory.writeInt(4 * 0x21, 0x1100);
       machine.real();
       int raised = 300;
-      AtomicBoolean done = new AtomicBoolean();
-      Thread other =
-          Thread.ofPlatform()
-              .start(
-                  () -> {
-                    for (int i = 0; !done.get(); i++) {
-                      if (i < raised) {
-                        machine.apic.raise(0x21);
-                      }
-                      machine.cpu.kick();
-                      Thread.yield();
-                    }
-                  });
-      long deadline = System.nanoTime() + 30_000_000_000L;
-      while (machine.memory.readShort(0x2000) != raised && System.nanoTime() < deadline) {
-        assertInstanceOf(Exit.Kicked.class, machine.cpu.run(Vcpu.UNLIMITED));
-        saved(machine.cpu);
+      try (Kicker _ = new Kicker(machine, raised, 0x21)) {
+        long deadline = System.nanoTime() + Kicker.PATIENCE;
+        while (machine.memory.readShort(0x2000) != raised && System.nanoTime() < deadline) {
+          assertInstanceOf(Exit.Kicked.class, machine.cpu.run(Vcpu.UNLIMITED));
+          saved(machine.cpu);
+        }
       }
-      done.set(true);
-      other.join();
       assertEquals(raised, machine.memory.readShort(0x2000));
     }
   }
