@@ -205,7 +205,12 @@ final class KvmVcpu implements Vcpu {
     signal.insist(asked);
     int result = enter.call();
     signal.relent();
-    settling = result == 0 ? 0 : settling - 1;
+    if (result != 0) {
+      settling--;
+    } else if (getInt(run + KvmRun.EXIT_REASON) != KVM_EXIT_IOAPIC_EOI) {
+      // Of an end of interrupt KVM tells before it gives the guest anything.
+      settling = 0;
+    }
     return result;
   }
 
