@@ -81,7 +81,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
   private final GuestMemory memory;
   private final Virtqueue[] queues;
   private final QueueRunner[] runners;
-  private final WorkGate gate = new WorkGate(this::nobodyWorks);
+  private final WorkGate gate = new WorkGate(this::nobodyWorks, this::running);
   private volatile Transport transport = Transport.NONE;
 
   // Guarded by this.
@@ -261,14 +261,7 @@ public abstract class VirtioDevice implements Stateful, AutoCloseable {
    * {@link #leave}; false if the driver is not ready or the machine stands.
    */
   protected final boolean enter() {
-    if (!gate.enter()) {
-      return false;
-    }
-    if (running()) {
-      return true;
-    }
-    gate.leave();
-    return false;
+    return gate.enter();
   }
 
   protected final void leave() {

@@ -1,6 +1,7 @@
 package dev.bothy.device.virtio;
 
 import dev.bothy.host.Uninterrupted;
+import java.util.function.BooleanSupplier;
 
 /**
  * Keeps count of threads that work for a device, so that it can be reset, saved or closed when none
@@ -8,6 +9,7 @@ import dev.bothy.host.Uninterrupted;
  */
 final class WorkGate {
   private final Runnable onEmpty;
+  private final BooleanSupplier wanted;
   private int inside;
 
   /** Reasons to let nobody in. */
@@ -17,14 +19,20 @@ final class WorkGate {
 
   /**
    * @param onEmpty called without locks whenever the last thread has left while the gate is held
+   * @param wanted says whether there may be work at all; called while the gate is locked
    */
-  WorkGate(Runnable onEmpty) {
+  WorkGate(Runnable onEmpty, BooleanSupplier wanted) {
     this.onEmpty = onEmpty;
+    this.wanted = wanted;
   }
 
-  /** Lets a thread in, or says no: then there will be another call when the gate opens. */
+  /**
+   * Lets a thread in, or says no: then there will be another call when the gate opens, or when
+   * there may be work again.
+   */
   synchronized boolean enter() {
-    if (holds > 0) {
+    // Not to be inside for nothing either: who holds the gate then would have to wait.
+    if (holds > 0 || !wanted.getAsBoolean()) {
       return false;
     }
     inside++;
