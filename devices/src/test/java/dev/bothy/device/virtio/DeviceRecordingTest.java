@@ -20,7 +20,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** What devices tell traces and Java's flight recorder. */
-@Timeout(120)
+@Timeout(600)
 class DeviceRecordingTest {
   private static final long DATA = VirtioDriver.DATA;
 
@@ -88,8 +88,9 @@ class DeviceRecordingTest {
       stream.onEvent(
           "dev.bothy.NetworkFrames",
           event -> {
-            frames.addAndGet(event.getLong("sentFrames"));
+            // In this order: the frames are waited for.
             bytes.addAndGet(event.getLong("sentBytes"));
+            frames.addAndGet(event.getLong("sentFrames"));
           });
       stream.startAsync();
       try (VirtioNet card =

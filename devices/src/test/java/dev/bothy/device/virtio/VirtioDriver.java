@@ -24,6 +24,9 @@ final class VirtioDriver {
   static final long DATA = 0x4000;
   private static final int SLOT = 3;
 
+  /** For any answer, in nanoseconds: the host may have other work. */
+  private static final long PATIENCE = 240_000_000_000L;
+
   final GuestMemory memory;
   final AddressSpace mmio = new AddressSpace("mmio");
   final VirtioPci function;
@@ -177,7 +180,7 @@ final class VirtioDriver {
 
   /** The next answer, waited for. */
   Used await(int queue) {
-    long deadline = System.nanoTime() + 60_000_000_000L;
+    long deadline = System.nanoTime() + PATIENCE;
     while (System.nanoTime() < deadline) {
       Used used = rings.get(queue).poll();
       if (used != null) {
@@ -205,7 +208,7 @@ final class VirtioDriver {
    * see first.
    */
   int awaitMessage() {
-    long deadline = System.nanoTime() + 60_000_000_000L;
+    long deadline = System.nanoTime() + PATIENCE;
     while (System.nanoTime() < deadline) {
       Integer message = messages.poll();
       if (message != null) {

@@ -35,7 +35,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Streams between a driver that the test plays and Unix sockets. */
-@Timeout(120)
+@Timeout(600)
 class VirtioVsockTest {
   private static final long CID = 7;
   private static final int RX = 0;
