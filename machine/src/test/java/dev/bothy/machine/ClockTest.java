@@ -13,7 +13,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-@Timeout(60)
+@Timeout(300)
 class ClockTest {
   private static HostClock hostClock() {
     return new HostClock(
@@ -57,7 +57,7 @@ class ClockTest {
     early.armAt(1_000_000);
     never.cancel();
     clock.start();
-    assertTrue(done.await(30, TimeUnit.SECONDS));
+    assertTrue(done.await(240, TimeUnit.SECONDS));
     clock.close();
     assertEquals(List.of("early true", "late true"), fired);
     assertFalse(late.armed());
@@ -94,7 +94,7 @@ class ClockTest {
             });
     clock.start();
     timer[0].armAt(0);
-    assertTrue(ticks.await(30, TimeUnit.SECONDS));
+    assertTrue(ticks.await(240, TimeUnit.SECONDS));
     clock.stop();
     clock.close();
   }

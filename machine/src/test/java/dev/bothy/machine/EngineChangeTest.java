@@ -25,7 +25,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-@Timeout(120)
+@Timeout(600)
 class EngineChangeTest {
   private static final long MEMORY = 8 << 20;
   private static final long ENTRY = 0x10_0000;

@@ -17,7 +17,9 @@ import java.util.concurrent.TimeUnit;
  */
 final class HostileRun {
   private static final Duration PATIENCE = Duration.ofSeconds(2);
-  private static final Duration HANGS = Duration.ofSeconds(60);
+
+  /** After this, a machine hangs, however much other work the host has. */
+  static final Duration HANGS = Duration.ofSeconds(240);
 
   private HostileRun() {}
 
@@ -43,9 +45,18 @@ final class HostileRun {
    */
   static void run(String what, MachineOptions options, long instructions, Look look)
       throws Exception {
+    run(what, options, instructions, PATIENCE, look);
+  }
+
+  /** The same with another patience. */
+  static void run(
+      String what, MachineOptions options, long instructions, Duration patience, Look look)
+      throws Exception {
     Machine machine = new Machine(options.withCountedClock(20));
+    // It runs for so many instructions from the first on.
+    machine.pause();
     machine.start();
-    runTo(what, machine, instructions, PATIENCE);
+    runTo(what, machine, instructions, patience);
     finish(what, machine, look);
   }
 
@@ -89,6 +100,13 @@ final class HostileRun {
     machine.start();
     machine.awaitExit(time);
     finish(what, machine, look);
+  }
+
+  /** Waits until a processor has done something, or the machine has ended. */
+  static void awaitWork(Machine machine, int cpu) throws InterruptedException {
+    while (machine.running() && machine.vcpu(cpu).instructions() <= 100) {
+      Thread.sleep(1);
+    }
   }
 
   static void finish(String what, Machine machine, Look look) throws Exception {

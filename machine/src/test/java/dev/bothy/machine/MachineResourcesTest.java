@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** Machines that are closed leave nothing behind, however they ended. */
-@Timeout(120)
+@Timeout(600)
 class MachineResourcesTest {
   private static final int MACHINES = 200;
 

@@ -25,7 +25,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-@Timeout(60)
+@Timeout(300)
 class MachineTest {
   private static final long ENTRY = 0x10_0000;
   private static final int MEMORY = 4 << 20;

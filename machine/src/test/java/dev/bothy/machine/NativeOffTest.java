@@ -26,7 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
  * With {@code -Dbothy.native=off} nothing of Bothy calls native code: a JVM that runs guests that
  * way never loads what the Java platform makes such calls with, and no library.
  */
-@Timeout(180)
+@Timeout(900)
 class NativeOffTest {
   /**
    * What makes a call into native code possible; other classes of its package every JVM loads when
@@ -116,7 +116,7 @@ class NativeOffTest {
             .redirectErrorStream(true)
             .redirectOutput(output.toFile())
             .start();
-    boolean ended = process.waitFor(150, TimeUnit.SECONDS);
+    boolean ended = process.waitFor(600, TimeUnit.SECONDS);
     process.destroyForcibly();
     String text = Files.readString(output, StandardCharsets.UTF_8);
     assertTrue(ended, () -> "it hangs: " + text);
@@ -149,7 +149,7 @@ class NativeOffTest {
         kernel.isPresent(),
         "no kernel here: -Dbothy.test.kernel=FILE, or run the default guest once");
     List<String> classes =
-        loadedClasses(List.of(kernel.get().toString(), "60"), "-Dbothy.native=off");
+        loadedClasses(List.of(kernel.get().toString(), "400"), "-Dbothy.native=off");
     assertEquals(List.of(), linkers(classes));
   }
 }

@@ -25,7 +25,7 @@ class PciCardTest {
               () -> {
                 try {
                   // Each waits until the others are there, too.
-                  all.await(60, TimeUnit.SECONDS);
+                  all.await(240, TimeUnit.SECONDS);
                 } catch (Exception e) {
                   throw new IllegalStateException(e);
                 }

@@ -18,7 +18,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A guest with a driver for a PCI card, and the life of that card. */
-@Timeout(120)
+@Timeout(600)
 class PciGuestTest {
   /**
    * Finds the card at 00:01.0 through ECAM and its MSI-X capability in the list; takes 1,000
@@ -96,7 +96,7 @@ class PciGuestTest {
   }
 
   @Test
-  @Timeout(60)
+  @Timeout(300)
   void aMachineThatWentOnAfterACardPausedItIsNotPausedOnceMore() throws Exception {
     try (Machine machine = new Machine(options(InterpreterEngine::new, "f4ebfd").withCpus(2))) {
       machine.start();
@@ -150,6 +150,8 @@ class PciGuestTest {
     for (int instructions : new int[] {30, 1_000, 8_000}) {
       try (Machine machine = new Machine(options);
           Machine copy = new Machine(options)) {
+        // Else it may be at its end before this thread goes on.
+        machine.pause();
         machine.start();
         machine.runFor(instructions);
         ByteArrayOutputStream saved = new ByteArrayOutputStream();

@@ -115,6 +115,7 @@ class SavedStateTest {
       output.reset();
       try (Machine machine = new Machine(options());
           Machine copy = new Machine(options())) {
+        machine.pause();
         machine.start();
         machine.runFor(random.nextInt(3_000_000));
         byte[] state = saved(machine);
@@ -132,6 +133,7 @@ class SavedStateTest {
     Random random = new Random(SEED);
     try (Machine machine = new Machine(options());
         Machine copy = new Machine(options())) {
+      machine.pause();
       machine.start();
       machine.runFor(random.nextInt(100_000));
       for (int round = 0; round < 40; round++) {
@@ -180,6 +182,7 @@ class SavedStateTest {
     long[] moments = random.longs(3, 1_000_000, limit).sorted().toArray();
     Path file = folder.resolve("state");
     try (Machine machine = new Machine(options)) {
+      machine.pause();
       machine.start();
       for (long moment : moments) {
         machine.pause();
@@ -204,6 +207,7 @@ class SavedStateTest {
   void everyDamageIsRefused() throws Exception {
     Random random = new Random(SEED);
     try (Machine machine = new Machine(options())) {
+      machine.pause();
       machine.start();
       machine.runFor(200_000);
       byte[] state = saved(machine);
@@ -272,6 +276,7 @@ class SavedStateTest {
     Random random = new Random(SEED);
     byte[] state;
     try (Machine machine = new Machine(options())) {
+      machine.pause();
       machine.start();
       machine.runFor(200_000);
       state = saved(machine);

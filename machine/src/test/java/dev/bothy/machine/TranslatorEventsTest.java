@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** What the translator counts of a loop whose every instruction is known. */
-@Timeout(60)
+@Timeout(300)
 class TranslatorEventsTest {
   private static final int ROUNDS = 10_000;
 
