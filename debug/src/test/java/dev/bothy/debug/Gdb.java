@@ -67,7 +67,7 @@ final class Gdb {
 
   /** Waits until gdb has said {@code text}. */
   void await(String text) throws InterruptedException {
-    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(SmallGuest.PATIENCE);
     synchronized (output) {
       while (output.indexOf(text) < 0) {
         if (System.nanoTime() > deadline || !reader.isAlive()) {
@@ -89,7 +89,7 @@ final class Gdb {
 
   /** All that gdb has said by its end, which is waited for. */
   String finish() throws InterruptedException {
-    if (!process.waitFor(60, TimeUnit.SECONDS)) {
+    if (!process.waitFor(SmallGuest.PATIENCE, TimeUnit.SECONDS)) {
       process.destroyForcibly();
       fail("gdb does not end:\n" + output);
     }

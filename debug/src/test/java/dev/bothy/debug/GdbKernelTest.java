@@ -25,7 +25,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** The real gdb on the default guest's kernel, which has no symbols but its own list of them. */
-@Timeout(600)
+@Timeout(1800)
 class GdbKernelTest {
   private static final String PROMPT = "/root # ";
 

@@ -18,7 +18,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The real gdb on a small guest, on every engine that runs here. */
-@Timeout(180)
+@Timeout(900)
 class GdbTest {
   private record Named(String name, EngineFactory factory) {
     @Override
@@ -107,7 +107,8 @@ class GdbTest {
           "\\[ LMA LME \\]|\\[ LME LMA \\]",
           "Remote connection closed|exited with code 01");
       assertEquals(
-          new MachineExit.DebugExit(5), guest.machine.awaitExit(Duration.ofSeconds(60)).get());
+          new MachineExit.DebugExit(5),
+          guest.machine.awaitExit(Duration.ofSeconds(SmallGuest.PATIENCE)).get());
     }
   }
 
@@ -156,7 +157,8 @@ class GdbTest {
               .finish();
       assertInOrder(output, "Hardware read watchpoint 2: finish\\s+Value = 0", "in main", "= 1");
       assertEquals(
-          new MachineExit.DebugExit(5), guest.machine.awaitExit(Duration.ofSeconds(60)).get());
+          new MachineExit.DebugExit(5),
+          guest.machine.awaitExit(Duration.ofSeconds(SmallGuest.PATIENCE)).get());
     }
   }
 
