@@ -43,7 +43,7 @@ final class NameServersTest {
   private byte[] resolve(NameServers servers, byte[] query) throws Exception {
     CompletableFuture<byte[]> answer = new CompletableFuture<>();
     servers.resolve(query, answer::complete);
-    return answer.get(30, TimeUnit.SECONDS);
+    return answer.get(240, TimeUnit.SECONDS);
   }
 
   @Test

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.net.Frame;
+import dev.bothy.net.FreePort;
 import dev.bothy.net.NetworkCard;
 import dev.bothy.net.PortForward;
 import dev.bothy.net.UserNetwork;
@@ -24,7 +25,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** The user network with its threads and the host's sockets. */
-@Timeout(60)
+@Timeout(300)
 final class UserNetworkTest {
   private static final InetAddress LOOPBACK = InetAddress.ofLiteral("127.0.0.1");
 
@@ -135,10 +136,7 @@ final class UserNetworkTest {
 
   @Test
   void resetsTheHostWhereTheGuestRefuses() throws Exception {
-    int port;
-    try (ServerSocket free = new ServerSocket(0, 1, LOOPBACK)) {
-      port = free.getLocalPort();
-    }
+    int port = FreePort.any();
     PortForward forward = PortForward.parse("tcp::" + port + "-10.0.2.15:22");
     // Forwards work where the guest is cut off from everything else.
     try (UserNetwork network = new UserNetwork(List.of(forward), null, true)) {
@@ -175,10 +173,7 @@ final class UserNetworkTest {
 
   @Test
   void endsConnectionsAndGivesPortsBackWhenClosed() throws Exception {
-    int port;
-    try (ServerSocket free = new ServerSocket(0, 1, LOOPBACK)) {
-      port = free.getLocalPort();
-    }
+    int port = FreePort.any();
     try (ServerSocket server = new ServerSocket(0, 1, LOOPBACK)) {
       UserNetwork network =
           new UserNetwork(List.of(PortForward.parse("udp::" + port + "-:7")), null, false);
