@@ -137,7 +137,7 @@ class BudgetTest extends EngineTest {
         kicker.start();
         Exit exit =
             Assertions.assertTimeoutPreemptively(
-                Duration.ofSeconds(20), () -> m.cpu.run(Vcpu.UNLIMITED), loop);
+                Duration.ofSeconds(240), () -> m.cpu.run(Vcpu.UNLIMITED), loop);
         kicker.join();
         assertInstanceOf(Exit.Kicked.class, exit, loop);
       } catch (InterruptedException e) {

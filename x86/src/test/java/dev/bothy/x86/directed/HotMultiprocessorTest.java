@@ -13,7 +13,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** One processor changes code and pages under the hot loops of another, and tells it so. */
-@Timeout(300)
+@Timeout(900)
 class HotMultiprocessorTest extends EngineTest {
   /** Rounds of the second processor's loop before each change. */
   private static final int ROUNDS = 300;

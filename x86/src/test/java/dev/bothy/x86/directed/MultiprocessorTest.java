@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-@Timeout(300)
+@Timeout(900)
 class MultiprocessorTest extends EngineTest {
   static final long SECOND = 0x14_0000;
 
@@ -406,7 +406,7 @@ class MultiprocessorTest extends EngineTest {
               .hlt());
       var thread = new Thread(() -> m.cpus[0].run(Vcpu.UNLIMITED));
       thread.start();
-      thread.join(20_000);
+      thread.join(240_000);
       assertTrue(!thread.isAlive());
       assertEquals(10, m.memory.readLong(DATA + 0xffe));
     }
@@ -442,8 +442,8 @@ class MultiprocessorTest extends EngineTest {
       application.start();
       m.cpus[1].init();
       m.cpus[1].startup(0x9a);
-      boot.join(20_000);
-      application.join(20_000);
+      boot.join(240_000);
+      application.join(240_000);
       assertTrue(!boot.isAlive() && !application.isAlive());
       assertEquals(0x1234, m.cpus[0].state().gpr(RAX));
     }

@@ -411,7 +411,7 @@ final class TestMachine implements AutoCloseable {
             .start(
                 () -> {
                   try {
-                    Thread.sleep(60_000);
+                    Thread.sleep(240_000);
                     cpu.kick();
                   } catch (InterruptedException e) {
                     // It has ended.

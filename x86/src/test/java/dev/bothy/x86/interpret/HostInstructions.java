@@ -136,7 +136,7 @@ final class HostInstructions {
             .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start();
     byte[] answers = process.getInputStream().readAllBytes();
-    process.waitFor(1, TimeUnit.MINUTES);
+    process.waitFor(4, TimeUnit.MINUTES);
     Files.delete(input);
     if (answers.length != requests.size() * STATE_SIZE) {
       throw new IOException("the instruction runner died: " + process.exitValue());

@@ -12,7 +12,7 @@ import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-@Timeout(60)
+@Timeout(300)
 class VerifyEngineTest {
   private static final int RAX = CpuState.RAX;
   private static final int RCX = CpuState.RCX;
