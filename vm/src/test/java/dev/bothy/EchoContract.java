@@ -15,7 +15,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** What a machine with the echo kernel does on every engine. */
 abstract class EchoContract {
-  static final Duration LONG = Duration.ofSeconds(60);
+  static final Duration LONG = Duration.ofSeconds(240);
 
   @TempDir Path folder;
   private Path kernel;
