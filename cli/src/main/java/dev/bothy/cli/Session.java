@@ -19,8 +19,11 @@ import java.util.concurrent.TimeUnit;
  * terminal's settings, which are put back on every way out.
  */
 final class Session implements AutoCloseable, KeyFilter.Commands {
-  /** How long a signal waits for the machine to stop and its output to be taken. */
+  /** How long the output of a machine that was stopped may wait for somebody to take it. */
   private static final Duration PATIENCE = Duration.ofSeconds(3);
+
+  /** How long a signal waits for all to end in good order, of which a busy host takes its time. */
+  private static final Duration LONGEST_END = PATIENCE.plusSeconds(27);
 
   private final StatisticsFile statistics;
   private final boolean summary;
@@ -64,7 +67,7 @@ final class Session implements AutoCloseable, KeyFilter.Commands {
 
   private void awaitFinished() {
     try {
-      if (!finished.await(PATIENCE.toMillis() + 1000, TimeUnit.MILLISECONDS)) {
+      if (!finished.await(LONGEST_END.toMillis(), TimeUnit.MILLISECONDS)) {
         System.err.println("bothy: the machine did not stop in time");
       }
     } catch (InterruptedException e) {
