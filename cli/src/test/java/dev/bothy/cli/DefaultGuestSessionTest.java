@@ -18,9 +18,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** The default guest in use; skipped where it cannot be had. */
-@Timeout(900)
+@Timeout(1800)
 class DefaultGuestSessionTest {
-  private static final Duration LONG = Duration.ofMinutes(3);
+  private static final Duration LONG = Duration.ofMinutes(8);
   private static final String SHELL = "/root # ";
 
   @BeforeEach

@@ -26,7 +26,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * {@code bothy run} as somebody at a terminal has it. {@link PseudoTerminal} asserts the settings
  * after every end.
  */
-@Timeout(900)
+@Timeout(1800)
 class DefaultGuestTerminalTest {
   private static final String PROMPT = "/root # ";
   private static final Duration LONG = Duration.ofMinutes(12);
@@ -136,9 +136,16 @@ class DefaultGuestTerminalTest {
             "(bothy) ",
             "info network\\r",
             ": user",
+            "",
+            "(bothy) ",
             "dump-memory " + dump + " 0x100000 4096\\r",
             ": 4096 bytes",
+            "",
+            "(bothy) ",
             "pause\\r",
+            "pause",
+            "",
+            // The prompt behind what was typed: it stands.
             "(bothy) ",
             "\\x01cecho $((6*7))\\r",
             "",

@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** What works where, and what is said where something does not: on this host, and without FFM. */
-@Timeout(120)
+@Timeout(600)
 class DoctorTest {
   private static final String OFF = "-Dbothy.native=off";
 

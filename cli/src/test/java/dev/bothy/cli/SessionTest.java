@@ -20,7 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The command as a process: on a pseudo-terminal (by python3) and in pipes. */
-@Timeout(300)
+@Timeout(900)
 class SessionTest {
   private record Ended(int status, String output, String errors) {}
 
@@ -62,7 +62,7 @@ class SessionTest {
       throws Exception {
     PseudoTerminal.Ended ended =
         PseudoTerminal.run(
-            Duration.ofSeconds(90), bothy(jvmOptions, options.toArray(String[]::new)), steps);
+            Duration.ofSeconds(400), bothy(jvmOptions, options.toArray(String[]::new)), steps);
     return new Ended(ended.status(), ended.output(), "");
   }
 
@@ -143,7 +143,7 @@ class SessionTest {
   @Test
   void haltedGuestStaysUntilItIsQuit() throws Exception {
     assertEquals(130, terminal(List.of(), List.of(), ">", "\\x07\\x01x").status);
-    assertEquals(124, terminal(List.of(), List.of("--timeout", "2"), ">", "\\x07").status);
+    assertEquals(124, terminal(List.of(), List.of("--timeout", "8"), ">", "\\x07").status);
   }
 
   @Test
@@ -167,7 +167,7 @@ class SessionTest {
 
   @Test
   void endOfStandardInputChangesNothing() throws Exception {
-    Ended ended = pipe(new byte[] {'x'}, "--timeout", "2");
+    Ended ended = pipe(new byte[] {'x'}, "--timeout", "8");
     assertEquals(124, ended.status);
     assertEquals(">x", ended.output);
     assertEquals(1, ended.errors.lines().count(), ended.errors);
