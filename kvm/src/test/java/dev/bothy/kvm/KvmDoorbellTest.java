@@ -22,7 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** Writes to doorbells on the host's KVM, which are no exits. */
-@Timeout(60)
+@Timeout(300)
 class KvmDoorbellTest {
   private static final long BELL = TinyMachine.CHIME + 4;
   private static final long ELSEWHERE = 0xd300_0000L;

@@ -15,7 +15,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Sleep state S3: ACPI specification, sections 7.4.2.2 and 16. */
-@Timeout(120)
+@Timeout(600)
 class SleepTest {
   private static final long ENTRY = 0x10_0000;
 
