@@ -2,8 +2,8 @@ package dev.bothy.debug;
 
 import dev.bothy.core.StopCause;
 import dev.bothy.core.StopPoints;
-import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.SvmState;
 import dev.bothy.debug.monitor.Monitor;
 import dev.bothy.debug.monitor.MonitorException;
 import dev.bothy.machine.Machine;
@@ -41,6 +41,9 @@ final class GdbSession {
 
   private static final String SIGINT = "02";
   private static final String SIGTRAP = "05";
+
+  /** In a guest's word of virtual interrupts: it has a task priority of its own. */
+  private static final int VIRTUAL_PRIORITY = 1 << 24;
 
   /** Bytes of memory in an answer at most. */
   private static final int MOST_MEMORY = PacketStream.LONGEST / 2 - 16;
@@ -103,7 +106,7 @@ final class GdbSession {
     this.packets = packets;
     cpus = machine.options().cpus();
     registers =
-        new Registers(layout, machine.memory(), machine.options().model().has(CpuFeature.AVX));
+        new Registers(layout, machine.memory(), machine.options().model(), new LocalTaskPriority());
     description = TargetDescription.of(registers);
     stop = "T" + SIGTRAP + "thread:1;";
   }
@@ -312,6 +315,31 @@ final class GdbSession {
     return registers.all().stream()
         .filter(register -> register.type().equals("code_ptr"))
         .allMatch(register -> register.write(cpu(), value.limit(bytes)));
+  }
+
+  /** CR8: a guest's own, if it runs and has one; else its local APIC's. */
+  private final class LocalTaskPriority implements Registers.TaskPriority {
+    private boolean isGuests() {
+      int word = cpu().getInt32(SvmState.VIRTUAL_INTERRUPT);
+      return cpu().getInt32(SvmState.GUEST) != 0 && (word & VIRTUAL_PRIORITY) != 0;
+    }
+
+    @Override
+    public int get() {
+      return isGuests()
+          ? cpu().getInt32(SvmState.VIRTUAL_INTERRUPT) & 15
+          : machine.localApic(thread - 1).taskPriority();
+    }
+
+    @Override
+    public void set(int priority) {
+      if (isGuests()) {
+        int others = cpu().getInt32(SvmState.VIRTUAL_INTERRUPT) & ~0xff;
+        cpu().setInt32(SvmState.VIRTUAL_INTERRUPT, others | priority);
+      } else {
+        machine.localApic(thread - 1).setTaskPriority(priority);
+      }
+    }
   }
 
   private CpuState cpu() {

@@ -16,6 +16,7 @@ record Register(String name, int bits, String type, Feature feature, Reading get
     CORE("org.gnu.gdb.i386.core"),
     SSE("org.gnu.gdb.i386.sse"),
     AVX("org.gnu.gdb.i386.avx"),
+    PKEYS("org.gnu.gdb.i386.pkeys"),
     SEGMENTS("org.gnu.gdb.i386.segments"),
     SYSTEM("dev.bothy.system");
 

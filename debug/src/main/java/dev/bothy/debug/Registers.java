@@ -8,6 +8,8 @@ import static dev.bothy.core.cpu.CpuState.SEGMENT_SELECTOR;
 import static dev.bothy.core.cpu.CpuState.segment;
 
 import dev.bothy.core.GuestMemory;
+import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.debug.Register.Feature;
 import java.nio.ByteBuffer;
@@ -42,15 +44,24 @@ final class Registers {
 
   private final RegisterLayout layout;
   private final GuestMemory memory;
+  private final TaskPriority priority;
   private final List<Register> all = new ArrayList<>();
   private Feature feature = Feature.CORE;
 
+  /** CR8 of the processor that is looked at, which is its local APIC's. */
+  interface TaskPriority {
+    int get();
+
+    void set(int priority);
+  }
+
   /**
-   * @param avx the processor has it
+   * @param model of the processors
    */
-  Registers(RegisterLayout layout, GuestMemory memory, boolean avx) {
+  Registers(RegisterLayout layout, GuestMemory memory, CpuModel model, TaskPriority priority) {
     this.layout = layout;
     this.memory = memory;
+    this.priority = priority;
     addGeneral();
     for (int s : SEGMENTS) {
       addSegment(s, true);
@@ -62,13 +73,20 @@ final class Registers {
       addVector("xmm" + i, "vec128", CpuState.VECTORS + i * CpuState.VECTOR_SIZE);
     }
     add("mxcsr", 32, "mxcsr", cpu -> cpu.getInt32(CpuState.MXCSR), Registers::setMxcsr);
-    if (avx) {
+    if (model.has(CpuFeature.AVX)) {
       feature = Feature.AVX;
       for (int i = 0; i < vectors; i++) {
         addVector("ymm" + i + "h", "uint128", CpuState.VECTORS + i * CpuState.VECTOR_SIZE + 16);
       }
     }
+    if (model.has(CpuFeature.PKU)) {
+      feature = Feature.PKEYS;
+      addLimit("pkru", CpuState.PKRU);
+    }
     addSystem();
+    if (model.has(CpuFeature.XSAVE)) {
+      addSystem("xcr0", 64, "int64", CpuState.XCR0);
+    }
   }
 
   List<Register> all() {
@@ -312,6 +330,9 @@ final class Registers {
         });
     addSystem("cr3", bits, "int" + bits, CpuState.CR3);
     addSystem("cr4", bits, "cr4", CpuState.CR4);
+    if (layout.is64()) {
+      add("cr8", bits, "int64", cpu -> priority.get(), (cpu, value) -> setTaskPriority(value));
+    }
     addSystem("efer", bits, "efer", CpuState.EFER);
     for (int i : new int[] {0, 1, 2, 3, 6, 7}) {
       addSystem("dr" + i, bits, "int" + bits, CpuState.DR + 8 * i);
@@ -331,6 +352,14 @@ final class Registers {
       addLimit(SEGMENT_NAMES[s] + "_limit", segment(s, SEGMENT_LIMIT));
       addLimit(SEGMENT_NAMES[s] + "_attributes", segment(s, SEGMENT_ATTRIBUTES));
     }
+  }
+
+  private boolean setTaskPriority(long value) {
+    boolean exists = value >>> 4 == 0;
+    if (exists) {
+      priority.set((int) value);
+    }
+    return exists;
   }
 
   private void addBase(String name, int offset) {

@@ -41,7 +41,8 @@ final class TargetDescription {
           "OSXSAVE:18",
           "SMEP:20",
           "SMAP:21",
-          "PKE:22");
+          "PKE:22",
+          "PKS:24");
 
   private static final List<String> EFER =
       List.of("SCE:0", "LME:8", "LMA:10", "NXE:11", "SVME:12", "FFXSR:14");

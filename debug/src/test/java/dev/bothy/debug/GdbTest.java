@@ -77,6 +77,11 @@ class GdbTest {
                   "print $xmm0",
                   "print $cr0",
                   "print $efer",
+                  "print $cr8 = 5",
+                  "print $cr8 + 100",
+                  "print $cr8 = 16",
+                  "print $cr8 = 0",
+                  "print $xcr0",
                   "print finish = 1",
                   "delete",
                   "continue")
@@ -105,6 +110,11 @@ class GdbTest {
           "v4_float = ",
           "\\[ PG ET PE \\]|\\[ PE ET PG \\]",
           "\\[ LMA LME \\]|\\[ LME LMA \\]",
+          "\\$\\d+ = 5",
+          "\\$\\d+ = 105",
+          "Could not write register",
+          "\\$\\d+ = 0",
+          "\\$\\d+ = 1",
           "Remote connection closed|exited with code 01");
       assertEquals(
           new MachineExit.DebugExit(5),
