@@ -8,6 +8,7 @@ module dev.bothy.devices {
   exports dev.bothy.device.interrupt;
   exports dev.bothy.device.pci;
   exports dev.bothy.device.platform;
+  exports dev.bothy.device.remapping;
   exports dev.bothy.device.serial;
   exports dev.bothy.device.timer;
   exports dev.bothy.device.virtio;

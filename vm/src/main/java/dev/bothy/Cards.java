@@ -1,6 +1,7 @@
 package dev.bothy;
 
 import dev.bothy.core.Trace;
+import dev.bothy.device.pci.EduDevice;
 import dev.bothy.device.pci.PciTestDevice;
 import dev.bothy.device.virtio.ConsolePort;
 import dev.bothy.device.virtio.VirtioBalloon;
@@ -57,9 +58,10 @@ final class Cards implements AutoCloseable {
     return List.copyOf(cards);
   }
 
-  /** The PCI function that conformance guests look for. */
-  void addTestDevice() {
+  /** The PCI functions that conformance guests look for. */
+  void addTestDevices() {
     cards.add(host -> new PciTestDevice());
+    cards.add(host -> new EduDevice(host.memory()));
   }
 
   /** The disks, a line for people each. */

@@ -569,7 +569,7 @@ public final class Vm implements AutoCloseable {
         throw new VmException(e.getMessage(), e);
       }
       if (testDevice) {
-        cards.addTestDevice();
+        cards.addTestDevices();
       }
       AtomicReference<VirtioBalloon> made = new AtomicReference<>();
       if (balloon && !engine.equals(Engines.VERIFY)) {

@@ -143,7 +143,8 @@ final class Run implements Command.Action {
   private final Option testDevice =
       syntax.flag(
           "--test-device",
-          "The devices that conformance guests try a machine out with, among them a PCI function.");
+          "The devices that conformance guests try a machine out with, among them PCI functions and"
+              + " an IOMMU of Intel's kind.");
 
   private final Option timeout =
       syntax.option("--timeout", "SECONDS", "End after that long, with status 124.");

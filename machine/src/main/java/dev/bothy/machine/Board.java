@@ -17,6 +17,7 @@ import dev.bothy.device.interrupt.Pic;
 import dev.bothy.device.pci.BarAllocator;
 import dev.bothy.device.pci.PciFunction;
 import dev.bothy.device.pci.PciHost;
+import dev.bothy.device.pci.Upstream;
 import dev.bothy.device.platform.AcpiPm;
 import dev.bothy.device.platform.DebugExit;
 import dev.bothy.device.platform.FirmwareConfiguration;
@@ -26,6 +27,7 @@ import dev.bothy.device.platform.PostPort;
 import dev.bothy.device.platform.ResetControl;
 import dev.bothy.device.platform.SystemControlPortA;
 import dev.bothy.device.platform.TestDevice;
+import dev.bothy.device.remapping.RemappingUnit;
 import dev.bothy.device.serial.SerialOutput;
 import dev.bothy.device.serial.Uart16550;
 import dev.bothy.device.timer.Pit;
@@ -88,6 +90,7 @@ final class Board {
   private final AcpiPm pm;
   private final PciHost pci;
   private final Optional<HypervTestDevice> hypervTest;
+  private final Optional<RemappingUnit> remapping;
   private final Optional<Trace> trace;
   private final List<Runnable> resets = new ArrayList<>();
 
@@ -131,6 +134,14 @@ final class Board {
       stateful.add(apics.localApic(i));
       resets.add(apics.localApic(i)::reset);
     }
+    remapping =
+        options.testDevice() ? Optional.of(new RemappingUnit(memory, apics)) : Optional.empty();
+    remapping.ifPresent(
+        unit -> {
+          mmio.map("remapping", RemappingUnit.BASE, RemappingUnit.LENGTH, unit);
+          stateful.add(unit);
+          resets.add(unit::reset);
+        });
     Pic pic = new Pic(apics);
     pic.attach(ports);
     IoApic ioApic = new IoApic(apics, 0);
@@ -149,7 +160,7 @@ final class Board {
     i8042.attach(ports);
     serial = new Uart16550("com1", clock, router.isa(COM1_IRQ), output);
     ports.map("com1", COM1, 8, serial);
-    pci = new PciHost(ports, mmio, apics);
+    pci = new PciHost(ports, mmio, upstream(remapping, apics));
     ports.map("pci-host", PciHost.PORT, PciHost.LENGTH, pci);
     mmio.map("pci-config", MemoryMap.PCI_CONFIG, PciHost.ECAM_LENGTH, pci.ecam());
     ResetControl resetControl = new ResetControl(requests::reset);
@@ -258,6 +269,10 @@ final class Board {
     return serial;
   }
 
+  private static Upstream upstream(Optional<RemappingUnit> remapping, ApicBus apics) {
+    return remapping.isPresent() ? remapping.get() : Upstream.direct(apics);
+  }
+
   private static AcpiPm.Power power(Requests requests) {
     return new AcpiPm.Power() {
       @Override
@@ -342,7 +357,8 @@ final class Board {
     memory.writeShort(MemoryMap.BDA_EBDA_SEGMENT, (int) (MemoryMap.BASE_MEMORY_END >> 4));
     memory.writeShort(MemoryMap.BDA_BASE_MEMORY_KIB, (int) (MemoryMap.BASE_MEMORY_END >> 10));
     memory.write(MemoryMap.REAL_MODE_RESET, RESET_STUB);
-    long rsdp = AcpiTables.write(memory, cpus, pci.devices(), firmwareConfiguration);
+    long rsdp =
+        AcpiTables.write(memory, cpus, pci.devices(), firmwareConfiguration, remapping.isPresent());
     return new BootEnvironment(memory, MemoryMap.ranges(memory), rsdp);
   }
 

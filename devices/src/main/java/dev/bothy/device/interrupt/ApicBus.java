@@ -50,6 +50,9 @@ public final class ApicBus implements MsiSink {
   private final List<IoApic> ioApics = new CopyOnWriteArrayList<>();
   private volatile Pic pic;
 
+  /** What messages become first, if not null. */
+  private volatile MessageRemapping remapping;
+
   /** Has the local APICs, if not null. */
   private volatile EngineApics engine;
 
@@ -89,6 +92,37 @@ public final class ApicBus implements MsiSink {
   /** The local APICs are those of this bus again. */
   public void moveBack() {
     engine = null;
+  }
+
+  /** Messages become what {@code hardware} makes of them; before the machine starts. */
+  public void remapBy(MessageRemapping hardware) {
+    remapping = hardware;
+  }
+
+  /** What messages become may have changed. */
+  public void remappingChanged() {
+    ioApics.forEach(IoApic::tellPins);
+  }
+
+  /** True if there is hardware that remaps messages. */
+  boolean remaps() {
+    return remapping != null;
+  }
+
+  /** Where messages of {@code requester} go. */
+  public MsiSink messagesOf(int requester) {
+    return (address, data) -> {
+      MessageRemapping.Message message = remapped(requester, address, data, true);
+      if (message != null) {
+        send(message.address(), message.data());
+      }
+    };
+  }
+
+  private MessageRemapping.Message remapped(int requester, long address, int data, boolean sent) {
+    MessageRemapping.Message message = new MessageRemapping.Message(address, data);
+    MessageRemapping hardware = remapping;
+    return hardware == null ? message : hardware.remap(requester, message, sent);
   }
 
   CpuEvents events(int index) {
@@ -145,15 +179,34 @@ public final class ApicBus implements MsiSink {
       elsewhere.send(address, data);
       return;
     }
-    int destination = (int) (address >>> 12) & 0xff;
+    deliver(address, data);
+  }
+
+  private boolean deliver(long address, int data) {
+    int destination = destination(address);
     boolean logical = (address & MESSAGE_LOGICAL) != 0;
-    boolean redirectable = (address & MESSAGE_REDIRECTABLE) != 0;
-    DeliveryMode mode = DeliveryMode.ofWord(data);
-    if (mode == DeliveryMode.FIXED && redirectable && logical) {
-      mode = DeliveryMode.LOWEST_PRIORITY;
-    }
     boolean level = (data & MESSAGE_LEVEL) != 0;
-    deliver(destination, logical, destination == 0xff, mode, data & 0xff, level);
+    return deliver(
+        destination, logical, destination == 0xff, mode(address, data), data & 0xff, level);
+  }
+
+  private static int destination(long address) {
+    return (int) (address >>> 12) & 0xff;
+  }
+
+  private static DeliveryMode mode(long address, int data) {
+    DeliveryMode mode = DeliveryMode.ofWord(data);
+    boolean redirectable = (address & MESSAGE_REDIRECTABLE) != 0;
+    boolean logical = (address & MESSAGE_LOGICAL) != 0;
+    return mode == DeliveryMode.FIXED && redirectable && logical
+        ? DeliveryMode.LOWEST_PRIORITY
+        : mode;
+  }
+
+  /** A message of an I/O APIC; false if it reaches nobody, or nobody accepts it. */
+  boolean deliverPin(long address, int data) {
+    MessageRemapping.Message message = remapped(MessageRemapping.IO_APIC, address, data, true);
+    return message != null && deliver(message.address(), message.data());
   }
 
   /** Delivers to the APICs that {@code destination} names; false if none accepts. */
@@ -198,18 +251,23 @@ public final class ApicBus implements MsiSink {
    *
    * @param watched the pin is level-triggered, and waits for the end of its interrupt
    */
-  void describePin(
-      int pin, boolean watched, int destination, boolean logical, DeliveryMode mode, int vector) {
+  void describePin(int pin, boolean watched, long address, int data) {
     EngineApics elsewhere = engine;
     if (elsewhere == null) {
       return;
     }
-    if (watched) {
-      elsewhere.watchPin(
-          pin, messageAddress(destination, logical, mode), messageData(mode, vector, true));
-    } else {
+    MessageRemapping.Message message =
+        watched ? remapped(MessageRemapping.IO_APIC, address, data, false) : null;
+    if (message == null) {
       elsewhere.forgetPin(pin);
+      return;
     }
+    DeliveryMode mode = mode(message.address(), message.data());
+    boolean logical = (message.address() & MESSAGE_LOGICAL) != 0;
+    elsewhere.watchPin(
+        pin,
+        messageAddress(destination(message.address()), logical, mode),
+        messageData(mode, message.data() & 0xff, true));
   }
 
   /**

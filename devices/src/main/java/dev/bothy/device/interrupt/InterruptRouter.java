@@ -10,8 +10,8 @@ import java.util.List;
 
 /**
  * The board's interrupt wiring: ISA interrupt n goes to input n of the 8259 pair and pin n of the
- * I/O APIC, but interrupt 0 goes to pin 2; PCI links A to D go to pins 16 to 19 and, for the 8259
- * pair, to inputs 10, 11, 10, 11.
+ * I/O APIC, but interrupt 0 goes to pin 2; PCI links A to D go to pins 16 to 19 and are ISA
+ * interrupts 10, 11, 10, 11 besides.
  */
 public final class InterruptRouter implements Stateful {
   /** Global system interrupt of PCI link A. */
@@ -26,14 +26,21 @@ public final class InterruptRouter implements Stateful {
   /** Pins 16 to 19 of the I/O APIC. */
   private final SharedWire[] links = new SharedWire[4];
 
-  /** Inputs 10 and 11 of the 8259 pair. */
+  /** ISA interrupts 10 and 11. */
   private final SharedWire[] inputs = new SharedWire[2];
 
   public InterruptRouter(Pic pic, IoApic ioApic) {
     this.pic = pic;
     this.ioApic = ioApic;
     for (int i = 0; i < 2; i++) {
-      inputs[i] = new SharedWire(pic.input(10 + i));
+      IrqLine input = pic.input(10 + i);
+      IrqLine pin = ioApic.pin(10 + i);
+      inputs[i] =
+          new SharedWire(
+              high -> {
+                input.set(high);
+                pin.set(high);
+              });
     }
     for (int i = 0; i < 4; i++) {
       IrqLine pin = ioApic.pin(PCI_GSI + i);
@@ -49,7 +56,10 @@ public final class InterruptRouter implements Stateful {
 
   /** The wire of ISA interrupt {@code irq}, 0 to 15 but 2, for one device. */
   public IrqLine isa(int irq) {
-    IrqLine input = irq == 10 || irq == 11 ? inputs[irq - 10].newSource() : pic.input(irq);
+    if (irq == 10 || irq == 11) {
+      return inputs[irq - 10].newSource();
+    }
+    IrqLine input = pic.input(irq);
     IrqLine pin = ioApic.pin(irq == 0 ? 2 : irq);
     return high -> {
       input.set(high);
@@ -66,7 +76,7 @@ public final class InterruptRouter implements Stateful {
     return links[device + pin & 3].newSource();
   }
 
-  /** What firmware writes into the interrupt line register of that device: the 8259 input. */
+  /** What firmware writes into the interrupt line register of that device: the ISA interrupt. */
   public static int pciInterruptLine(int device, int pin) {
     return PCI_INPUT[device + pin & 3];
   }

@@ -39,6 +39,19 @@ public final class IoApic implements BusDevice, Stateful {
   private static final int MASKED = 1 << 16;
   private static final int WRITABLE = 0x0001_afff;
 
+  // What an entry sends: high half to address, low half to address and data.
+  private static final long MESSAGES = 0xfee0_0000L;
+  private static final int MESSAGE_ADDRESS_SHIFT = 12;
+  private static final int MESSAGE_ADDRESS = 0xf_fff0;
+  private static final int MESSAGE_LOGICAL = 1 << 2;
+  private static final int MESSAGE_DATA = 0x7ff | LEVEL;
+
+  /** The high half: a destination. */
+  private static final int DESTINATION = 0xff00_0000;
+
+  /** The same where messages are remapped: an index, and that it is one. */
+  private static final int WIDE_DESTINATION = 0xffff_0000;
+
   private final ApicBus bus;
   private final int initialId;
   private int select;
@@ -90,25 +103,28 @@ public final class IoApic implements BusDevice, Stateful {
 
   private void deliver(int pin) {
     int entry;
-    int destination;
+    long address;
     synchronized (this) {
       entry = low[pin];
-      destination = high[pin] >>> 24;
+      address = messageAddress(pin);
     }
     boolean level = (entry & LEVEL) != 0;
-    boolean accepted =
-        bus.deliver(
-            destination,
-            (entry & LOGICAL) != 0,
-            destination == 0xff,
-            DeliveryMode.ofWord(entry),
-            entry & VECTOR,
-            level);
+    boolean accepted = bus.deliverPin(address, entry & MESSAGE_DATA);
     if (level && !(accepted && endsWithEoi(entry))) {
       synchronized (this) {
         low[pin] &= ~REMOTE_IRR;
       }
     }
+  }
+
+  private long messageAddress(int pin) {
+    return MESSAGES
+        | high[pin] >>> MESSAGE_ADDRESS_SHIFT & MESSAGE_ADDRESS
+        | ((low[pin] & LOGICAL) != 0 ? MESSAGE_LOGICAL : 0);
+  }
+
+  private int destinationMask() {
+    return bus.remaps() ? WIDE_DESTINATION : DESTINATION;
   }
 
   /** NMI, INIT and ExtINT are edges whatever the trigger bit says: no EOI will come. */
@@ -196,7 +212,7 @@ public final class IoApic implements BusDevice, Stateful {
         int remote = (value & LEVEL) != 0 ? low[pin] & REMOTE_IRR : 0;
         low[pin] = value & WRITABLE | remote;
       } else {
-        high[pin] = value & 0xff00_0000;
+        high[pin] = value & destinationMask();
       }
       tellPin(pin);
       send = claimLevel(pin);
@@ -225,12 +241,7 @@ public final class IoApic implements BusDevice, Stateful {
   private void tellPin(int pin) {
     int entry = low[pin];
     bus.describePin(
-        pin,
-        (entry & LEVEL) != 0 && endsWithEoi(entry),
-        high[pin] >>> 24,
-        (entry & LOGICAL) != 0,
-        DeliveryMode.ofWord(entry),
-        entry & VECTOR);
+        pin, (entry & LEVEL) != 0 && endsWithEoi(entry), messageAddress(pin), entry & MESSAGE_DATA);
   }
 
   @Override
@@ -253,7 +264,7 @@ public final class IoApic implements BusDevice, Stateful {
     levels = in.getInt();
     for (int pin = 0; pin < PINS; pin++) {
       low[pin] = in.getInt() & (WRITABLE | REMOTE_IRR);
-      high[pin] = in.getInt() & 0xff00_0000;
+      high[pin] = in.getInt() & destinationMask();
     }
     tellPins();
   }

@@ -66,6 +66,7 @@ public abstract class PciFunction implements Stateful {
   private int place;
   private AddressSpace ports;
   private AddressSpace mmio;
+  private Upstream upstream;
   private IrqOutput line = new IrqOutput(IrqLine.NONE);
   private boolean interrupt;
 
@@ -193,8 +194,10 @@ public abstract class PciFunction implements Stateful {
 
   /** Takes its place on the bus: number {@code at}, eight for each device. */
   final synchronized void attach(
-      int at, AddressSpace portSpace, AddressSpace mmioSpace, MsiSink sink) {
+      int at, AddressSpace portSpace, AddressSpace mmioSpace, Upstream reached) {
     place = at;
+    upstream = reached;
+    MsiSink sink = reached.messages(at);
     name = kind + "@" + at / PciHost.FUNCTIONS + "." + at % PciHost.FUNCTIONS;
     ports = portSpace;
     mmio = mmioSpace;
@@ -259,6 +262,11 @@ public abstract class PciFunction implements Stateful {
   /** True while the guest lets the device reach memory by itself. */
   protected final synchronized boolean busMaster() {
     return (config.get(COMMAND, 2) & COMMAND_BUS_MASTER) != 0;
+  }
+
+  /** Where in memory the device's access to {@code address} goes: {@link Upstream#physical}. */
+  protected final long physical(long address, boolean write) {
+    return upstream.physical(place, address, write);
   }
 
   /** The low {@code size} bytes, 1 to 8, of configuration space at {@code at}. */

@@ -35,7 +35,7 @@ public final class PciHost implements BusDevice, Stateful {
 
   private final AddressSpace ports;
   private final AddressSpace mmio;
-  private final MsiSink messages;
+  private final Upstream upstream;
   private final PciFunction[] functions = new PciFunction[DEVICES * FUNCTIONS];
   private volatile int address;
 
@@ -45,9 +45,17 @@ public final class PciHost implements BusDevice, Stateful {
    * @param messages where message-signalled interrupts go
    */
   public PciHost(AddressSpace ports, AddressSpace mmio, MsiSink messages) {
+    this(ports, mmio, Upstream.direct(messages));
+  }
+
+  /**
+   * @param ports where port base address registers map their ranges
+   * @param mmio where memory base address registers do
+   */
+  public PciHost(AddressSpace ports, AddressSpace mmio, Upstream upstream) {
     this.ports = ports;
     this.mmio = mmio;
-    this.messages = messages;
+    this.upstream = upstream;
     add(0, 0, new HostBridge());
   }
 
@@ -62,7 +70,7 @@ public final class PciHost implements BusDevice, Stateful {
     if (functions[at] != null || function != 0 && functions[at & -FUNCTIONS] == null) {
       throw new IllegalArgumentException("PCI device " + device + "." + function);
     }
-    card.attach(at, ports, mmio, messages);
+    card.attach(at, ports, mmio, upstream);
     functions[at] = card;
     if (function != 0) {
       functions[at & -FUNCTIONS].markMultiFunction();
@@ -88,9 +96,9 @@ public final class PciHost implements BusDevice, Stateful {
         .toList();
   }
 
-  /** Where message-signalled interrupts go. */
-  MsiSink messages() {
-    return messages;
+  /** What its functions reach. */
+  Upstream upstream() {
+    return upstream;
   }
 
   /** The function that the address register names, or null. */

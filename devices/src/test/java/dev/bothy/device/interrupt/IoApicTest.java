@@ -142,6 +142,16 @@ class IoApicTest {
     assertEquals(11, InterruptRouter.pciInterruptLine(1, 0));
   }
 
+  @Test
+  void pciLinksAreIsaInterruptsBesides() {
+    write(0x10 + 2 * 11, 0x42);
+    router.pci(1, 0).set(true);
+    router.isa(11).set(true);
+    assertEquals(0x42, bus.localApic(0).acknowledge());
+    endOfInterrupt(0);
+    assertFalse(bus.localApic(0).interruptPending(), "one wire");
+  }
+
   /** Programs the pair as a PC's firmware does: vectors 0x20 and 0x28, all inputs open. */
   record Pc8259(Pic pic) {
     dev.bothy.core.AddressSpace program() {

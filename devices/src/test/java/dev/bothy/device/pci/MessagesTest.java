@@ -243,7 +243,7 @@ class MessagesTest {
     StateWriter out = new StateWriter();
     card.save(out);
     Card other = new Card();
-    PciHost otherHost = new PciHost(ports, mmio, host.messages());
+    PciHost otherHost = new PciHost(ports, mmio, host.upstream());
     otherHost.add(1, 0, other);
     StateReader in = new StateReader(other.stateName(), out.toByteArray());
     other.load(in);

@@ -6,10 +6,12 @@ import dev.bothy.device.pci.PciHost;
 import dev.bothy.device.platform.AcpiPm;
 import dev.bothy.device.platform.FirmwareConfiguration;
 import dev.bothy.device.platform.ResetControl;
+import dev.bothy.device.remapping.RemappingUnit;
 import dev.bothy.machine.MemoryMap;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -57,10 +59,15 @@ public final class AcpiTables {
    * @param cpus number of processors
    * @param pciDevices numbers of the devices on PCI bus 0
    * @param firmwareConfiguration true if there is a {@link FirmwareConfiguration}
+   * @param remapping true if there is a {@link RemappingUnit}
    * @return the address of the root pointer
    */
   public static long write(
-      GuestMemory memory, int cpus, List<Integer> pciDevices, boolean firmwareConfiguration) {
+      GuestMemory memory,
+      int cpus,
+      List<Integer> pciDevices,
+      boolean firmwareConfiguration,
+      boolean remapping) {
     long rsdp = MemoryMap.FIRMWARE_START;
     long facs = FACS;
     long next = facs + FACS_SIZE;
@@ -74,7 +81,11 @@ public final class AcpiTables {
     next = place(memory, next, madt(cpus));
     long mcfgAddress = next;
     next = place(memory, next, mcfg());
-    long[] tables = {fadtAddress, madtAddress, mcfgAddress};
+    List<Long> tables = new ArrayList<>(List.of(fadtAddress, madtAddress, mcfgAddress));
+    if (remapping) {
+      tables.add(next);
+      next = place(memory, next, dmar());
+    }
     long rsdtAddress = next;
     next = place(memory, next, table("RSDT", 1, addresses(tables, 4)));
     long xsdtAddress = next;
@@ -94,7 +105,7 @@ public final class AcpiTables {
         : memory.readInt(FACS + WAKING_VECTOR) & 0xffff_ffffL;
   }
 
-  private static byte[] addresses(long[] tables, int size) {
+  private static byte[] addresses(List<Long> tables, int size) {
     byte[] all = {};
     for (long table : tables) {
       all = Aml.join(all, Aml.little(table, size));
@@ -195,6 +206,24 @@ public final class AcpiTables {
             Aml.little(PCI_SEGMENT, 2),
             Aml.bytes(PCI_BUS, PCI_BUS),
             Aml.little(0, 4)));
+  }
+
+  /**
+   * The hardware that remaps, for all of PCI bus 0, and where the I/O APIC is to it ("Intel
+   * Virtualization Technology for Directed I/O", revision 3.1, 8.1 and 8.3).
+   */
+  private static byte[] dmar() {
+    byte[] ioApic = Aml.bytes(3, 8, 0, 0, 0, RemappingUnit.IO_APIC_BUS, 0, 0);
+    byte[] unit =
+        Aml.join(
+            Aml.little(0, 2),
+            Aml.little(16 + ioApic.length, 2),
+            Aml.bytes(1, 0),
+            Aml.little(PCI_SEGMENT, 2),
+            Aml.little(RemappingUnit.BASE, 8),
+            ioApic);
+    byte[] header = Aml.bytes(RemappingUnit.ADDRESS_BITS - 1, 1);
+    return table("DMAR", 1, Aml.join(header, new byte[10], unit));
   }
 
   private static byte[] dsdt(List<Integer> pciDevices, boolean firmwareConfiguration) {

@@ -50,12 +50,13 @@ class AcpiTablesTest {
   @Test
   void everyTableAddsUpToZeroAndLiesInTheFirmwareArea() {
     try (GuestMemory memory = new GuestMemory(2 << 20)) {
-      long rsdp = AcpiTables.write(memory, MachineOptions.MAX_CPUS, ALL_DEVICES, true);
+      long rsdp = AcpiTables.write(memory, MachineOptions.MAX_CPUS, ALL_DEVICES, true, true);
       assertEquals(0, rsdp % 16);
       assertEquals(0, sum(memory, rsdp, 20));
       assertEquals(0, sum(memory, rsdp, RSDP_LENGTH));
       Map<String, Long> tables = tables(memory, rsdp);
-      assertEquals(java.util.Set.of("XSDT", "FACP", "APIC", "MCFG", "DSDT"), tables.keySet());
+      assertEquals(
+          java.util.Set.of("XSDT", "FACP", "APIC", "MCFG", "DMAR", "DSDT"), tables.keySet());
       tables.forEach(
           (name, address) -> {
             int length = memory.readInt(address + 4);
@@ -69,7 +70,7 @@ class AcpiTablesTest {
   @Test
   void theOldRootTableNamesTheSameTables() {
     try (GuestMemory memory = new GuestMemory(2 << 20)) {
-      long rsdp = AcpiTables.write(memory, 1, List.of(0), false);
+      long rsdp = AcpiTables.write(memory, 1, List.of(0), false, false);
       long rsdt = memory.readInt(rsdp + 16);
       long xsdt = memory.readLong(rsdp + 24);
       assertEquals(0, sum(memory, rsdt, memory.readInt(rsdt + 4)));
@@ -84,7 +85,7 @@ class AcpiTablesTest {
   @Test
   void oneLocalApicIsListedForEachProcessor() {
     try (GuestMemory memory = new GuestMemory(2 << 20)) {
-      long madt = tables(memory, AcpiTables.write(memory, 3, List.of(0), false)).get("APIC");
+      long madt = tables(memory, AcpiTables.write(memory, 3, List.of(0), false, false)).get("APIC");
       int processors = 0;
       int end = memory.readInt(madt + 4);
       int at = 44;
