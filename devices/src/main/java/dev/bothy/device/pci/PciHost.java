@@ -17,6 +17,10 @@ import java.util.stream.IntStream;
  * configuration mechanism 1 (PCI Local Bus specification 3.0, 3.2.2.3.2), which is this object, at
  * ports 0xCF8 to 0xCFF, and by the {@linkplain #ecam() enhanced mechanism} in memory. Where there
  * is no function, reads give all ones and writes are dropped.
+ *
+ * <p>The two lowest bits of the address register read as 0, as they are to, but are part of the
+ * register's number, as on QEMU's host bridges: there are guests that know no other PC. Those that
+ * follow the specification leave them 0.
  */
 public final class PciHost implements BusDevice, Stateful {
   public static final int PORT = 0xCF8;
@@ -31,7 +35,8 @@ public final class PciHost implements BusDevice, Stateful {
   private static final int ADDRESS = 0;
   private static final int DATA = 4;
   private static final int ENABLE = 0x8000_0000;
-  private static final int ADDRESS_WRITABLE = 0x80ff_fffc;
+  private static final int ADDRESS_WRITABLE = 0x80ff_ffff;
+  private static final int ADDRESS_READABLE = ~3;
 
   private final AddressSpace ports;
   private final AddressSpace mmio;
@@ -111,7 +116,7 @@ public final class PciHost implements BusDevice, Stateful {
   public long read(long offset, int size) {
     int word = address;
     if (offset == ADDRESS && size == 4) {
-      return word;
+      return word & ADDRESS_READABLE;
     }
     int within = (int) offset - DATA;
     PciFunction function = selected(word);
@@ -119,7 +124,8 @@ public final class PciHost implements BusDevice, Stateful {
     if (within < 0 || within + size > 4 || function == null) {
       return -1;
     }
-    return function.readConfig((word & 0xfc) + within, size);
+    int register = word & 0xff | within;
+    return register + size > PciFunction.CONFIG_SIZE ? -1 : function.readConfig(register, size);
   }
 
   @Override
@@ -131,8 +137,10 @@ public final class PciHost implements BusDevice, Stateful {
     int word = address;
     int within = (int) offset - DATA;
     PciFunction function = selected(word);
-    if (within >= 0 && within + size <= 4 && function != null) {
-      function.writeConfig((word & 0xfc) + within, size, value);
+    int register = word & 0xff | within;
+    boolean there = within >= 0 && within + size <= 4 && function != null;
+    if (there && register + size <= PciFunction.CONFIG_SIZE) {
+      function.writeConfig(register, size, value);
     }
   }
 

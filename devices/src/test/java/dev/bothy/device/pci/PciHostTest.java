@@ -76,6 +76,17 @@ class PciHostTest {
   }
 
   @Test
+  void theWholeNumberOfARegisterMayBeInTheAddress() {
+    select(3, 0, 2);
+    assertEquals(0x5678, ports.read(0xcfc, 2));
+    assertEquals(0x56, ports.read(0xcfd, 1), "register 3");
+    assertEquals(0x8000_1800L, ports.read(0xcf8, 4));
+    select(3, 0, 0xff);
+    assertEquals(0xffff_ffffL, ports.read(0xcfc, 4));
+    ports.write(0xcfc, 4, 0);
+  }
+
+  @Test
   void emptySlotsAndOtherBusesReadAllOnes() {
     select(2, 0, 0);
     assertEquals(0xffff_ffffL, ports.read(0xcfc, 4));
