@@ -617,8 +617,8 @@ public final class Vm implements AutoCloseable {
     }
 
     /**
-     * The automatic choice is not KVM where somebody wants to look inside: it cannot be debugged
-     * yet, and generates no code to look at.
+     * The automatic choice is not KVM where somebody wants to look inside: it has four breakpoints,
+     * and generates no code to look at.
      */
     private String engineToBe() {
       boolean inside =

@@ -6,7 +6,12 @@ package dev.bothy.core;
  * used for it. Called while none of the engine's vCPUs runs.
  */
 public interface Debugging {
-  /** From now on vCPUs stop at {@code points}, and nowhere else. */
+  /** True if there is room for {@code points}, and they are such that can be told. Any thread. */
+  default boolean takes(StopPoints points) {
+    return true;
+  }
+
+  /** From now on vCPUs stop at {@code points}, which it takes, and nowhere else. */
   void stopAt(StopPoints points);
 
   /** Nobody debugs any more: everything is as if nobody ever had. */

@@ -299,14 +299,18 @@ final class GdbSession {
       return null;
     }
     if (!pointsKnown) {
-      Set<Long> breakpoints = new HashSet<>(software);
-      breakpoints.addAll(hardware);
-      debugger.stopAt(new StopPoints(breakpoints, watchpoints));
+      debugger.stopAt(points());
       pointsKnown = true;
     }
     running = true;
     debugger.run(request.running(), request.steps());
     return null;
+  }
+
+  private StopPoints points() {
+    Set<Long> breakpoints = new HashSet<>(software);
+    breakpoints.addAll(hardware);
+    return new StopPoints(breakpoints, watchpoints);
   }
 
   private boolean setPc(long address) {
@@ -463,7 +467,12 @@ final class GdbSession {
     if (set && points.size() >= MOST_BREAKPOINTS && !points.contains(address)) {
       return TOO_MANY;
     }
-    pointsKnown &= !(set ? points.add(address) : points.remove(address));
+    boolean changes = set ? points.add(address) : points.remove(address);
+    if (set && changes && !debugger.takes(points())) {
+      points.remove(address);
+      return TOO_MANY;
+    }
+    pointsKnown &= !changes;
     return OK;
   }
 
@@ -476,12 +485,16 @@ final class GdbSession {
       return TOO_MANY;
     }
     if (set != watchpoints.contains(point)) {
-      pointsKnown = false;
-      if (set) {
-        watchpoints.add(point);
-      } else {
+      if (!set) {
         watchpoints.remove(point);
+      } else {
+        watchpoints.add(point);
+        if (!debugger.takes(points())) {
+          watchpoints.remove(point);
+          return TOO_MANY;
+        }
       }
+      pointsKnown = false;
     }
     return OK;
   }

@@ -5,12 +5,14 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.bothy.core.Debugging;
 import dev.bothy.core.DirtyLog;
 import dev.bothy.core.Engine;
 import dev.bothy.core.EngineApics;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.MachineClock;
+import dev.bothy.core.StopPoints;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuidLeaf;
 import dev.bothy.host.DeviceCalls;
@@ -85,6 +87,11 @@ public final class KvmEngine implements Engine {
 
   /** What guest time was ahead of the host's when the paravirtual clock was set; guarded. */
   private OptionalLong clockOffset = OptionalLong.empty();
+
+  private volatile StopPoints stopPoints = StopPoints.NONE;
+
+  /** Whether accesses to what is watched are told, once that has been asked; guarded. */
+  private Optional<Boolean> watches = Optional.empty();
 
   private boolean closed;
 
@@ -253,6 +260,46 @@ public final class KvmEngine implements Engine {
   @Override
   public Optional<DirtyLog> dirtyLog() {
     return Optional.of(new KvmDirtyPages(this, environment.memory().regions()));
+  }
+
+  @Override
+  public Optional<Debugging> debugging() {
+    return KvmDebug.possible(device) ? Optional.of(new Points()) : Optional.empty();
+  }
+
+  /** By the processor's debug registers: there are four. */
+  private final class Points implements Debugging {
+    @Override
+    public boolean takes(StopPoints points) {
+      return DebugRegisters.of(points).isPresent() && (points.watchpoints().isEmpty() || watches());
+    }
+
+    @Override
+    public void stopAt(StopPoints points) {
+      KvmEngine.this.stopAt(points);
+    }
+
+    @Override
+    public void end() {
+      KvmEngine.this.stopAt(StopPoints.NONE);
+    }
+  }
+
+  /** A KVM in software may know breakpoints alone. */
+  private synchronized boolean watches() {
+    if (watches.isEmpty()) {
+      watches = Optional.of(KvmHost.watches(cpuid.apply(0)));
+    }
+    return watches.get();
+  }
+
+  void stopAt(StopPoints points) {
+    stopPoints = points;
+  }
+
+  /** Where vCPUs are to stop. */
+  StopPoints stopPoints() {
+    return stopPoints;
   }
 
   @Override

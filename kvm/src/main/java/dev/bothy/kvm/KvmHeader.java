@@ -169,6 +169,7 @@ final class KvmHeader {
   static final int KVM_GUESTDBG_ENABLE = 1;
   static final int KVM_GUESTDBG_SINGLESTEP = 2;
   static final int KVM_GUESTDBG_USE_HW_BP = 0x2_0000;
+  static final int KVM_GUESTDBG_INJECT_DB = 0x4_0000;
   static final int KVM_GUESTDBG_BLOCKIRQ = 0x10_0000;
 
   static final int KVM_CPUID_FLAG_SIGNIFCANT_INDEX = 1;

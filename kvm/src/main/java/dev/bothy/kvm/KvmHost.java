@@ -145,14 +145,24 @@ public final class KvmHost {
   public static List<String> failures(List<CpuidLeaf> cpuid) {
     int features = new CpuidTable(cpuid).find(FEATURES, 0).map(CpuidLeaf::ecx).orElse(0);
     List<String> failures = new ArrayList<>();
-    for (Probe probe : PROBES) {
-      if (probe.feature == 0 || (features & probe.feature) != 0) {
-        // A vCPU that KVM gave up on is not used again.
-        try (ProbeGuest guest = new ProbeGuest(cpuid)) {
-          if (!inTime(guest, () -> guest.works(probe.code))) {
+    ProbeGuest guest = null;
+    try {
+      for (Probe probe : PROBES) {
+        if (probe.feature == 0 || (features & probe.feature) != 0) {
+          // To make a machine and to give it back takes longer than what is tried.
+          ProbeGuest tried = guest != null ? guest : new ProbeGuest(cpuid);
+          guest = tried;
+          if (!inTime(tried, () -> tried.works(probe.code))) {
             failures.add(probe.name);
+            // A vCPU that KVM gave up on is not used again.
+            guest.close();
+            guest = null;
           }
         }
+      }
+    } finally {
+      if (guest != null) {
+        guest.close();
       }
     }
     return failures;
@@ -177,6 +187,18 @@ public final class KvmHost {
           : KvmEngine.LocalApics.MACHINE;
     } catch (KvmException e) {
       return KvmEngine.LocalApics.MACHINE;
+    }
+  }
+
+  /**
+   * True if vCPUs stop at accesses to what a debugger watches. It takes some milliseconds.
+   *
+   * @param cpuid of the processor
+   * @throws KvmException if there is no KVM
+   */
+  static boolean watches(List<CpuidLeaf> cpuid) {
+    try (ProbeGuest guest = new ProbeGuest(cpuid)) {
+      return inTime(guest, guest::watches);
     }
   }
 

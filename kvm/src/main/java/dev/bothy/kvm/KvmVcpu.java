@@ -74,6 +74,7 @@ final class KvmVcpu implements Vcpu {
   private final KvmTransfer transfer;
   private final MsrExits msrExits;
   private final GuestTsc tsc;
+  private final KvmDebug debug;
 
   /** The local APIC that the kernel has; null where {@link #apic} is all there is. */
   private final KernelApic kernelApic;
@@ -98,6 +99,9 @@ final class KvmVcpu implements Vcpu {
    * is where its state shows it.
    */
   private int settling;
+
+  /** Where the instruction is that is {@linkplain #step stepped}. */
+  private long steppedFrom;
 
   private boolean windowRequested;
   private int taskPriority;
@@ -134,6 +138,7 @@ final class KvmVcpu implements Vcpu {
     tsc = new GuestTsc(descriptor, tscKhz, machine.clock(), state);
     kernelApic = inKernel ? new KernelApic(this, descriptor, tsc) : null;
     msrExits = new MsrExits(run, apic, state, tsc);
+    debug = new KvmDebug(descriptor, device);
     signal = new VcpuSignal(descriptor, run);
     enter = new DeviceCalls.Repeated(descriptor, KVM_RUN, 0);
     clear();
@@ -144,8 +149,21 @@ final class KvmVcpu implements Vcpu {
     if (budget != UNLIMITED) {
       throw new UnsupportedOperationException("KVM counts no instructions");
     }
+    return run(false);
+  }
+
+  @Override
+  public Exit step() {
+    // An interrupt that KVM has been given waits in its controller.
+    takeState();
+    steppedFrom = state.get(CpuState.RIP);
+    return run(true);
+  }
+
+  private Exit run(boolean step) {
     signal.begin();
     try {
+      debug.want(engine.stopPoints(), step);
       tsc.align();
       engine.alignClock();
       Exit exit = loop();
@@ -165,7 +183,8 @@ final class KvmVcpu implements Vcpu {
       signal.expect();
       boolean asked = signals.get() != 0;
       if (completing) {
-        if (asked) {
+        // KVM would step on behind what is written to a device.
+        if (asked || debug.stepping()) {
           signal.finishOnly();
         }
       } else if (settling == 0) {
@@ -180,6 +199,7 @@ final class KvmVcpu implements Vcpu {
           giveStateToKvm();
         }
       }
+      debug.apply();
       prepareInterrupt();
       int result = kernelApic == null ? enter() : enterWithApic(asked);
       Exit exit = result == 0 ? dispatch() : interrupted(result);
@@ -220,10 +240,16 @@ final class KvmVcpu implements Vcpu {
       return failed(KvmException.of("KVM_RUN", error).getMessage());
     }
     interruptedRuns++;
+    boolean stepped = completing && debug.stepping();
     completing = false;
     noteExit();
     signal.drain();
-    return null;
+    if (stepped) {
+      takeState();
+      // A repeated instruction stays where it is.
+      stepped = state.get(CpuState.RIP) != steppedFrom;
+    }
+    return stepped ? new Exit.DebugStop(new StopCause.Stepped()) : null;
   }
 
   /** What KVM tells at every exit. */
@@ -262,7 +288,10 @@ final class KvmVcpu implements Vcpu {
         msrExits.write();
         taskPriority = apic.taskPriority();
       }
-      case KVM_EXIT_HLT -> state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_HALTED);
+      case KVM_EXIT_HLT -> {
+        state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_HALTED);
+        return debug.stepping() ? new Exit.DebugStop(new StopCause.Stepped()) : null;
+      }
       case KVM_EXIT_IOAPIC_EOI -> apic.endOfInterrupt(getByte(run + KvmRun.Eoi.VECTOR) & 0xff);
       case KVM_EXIT_HYPERCALL -> {
         completing = true;
@@ -276,7 +305,7 @@ final class KvmVcpu implements Vcpu {
         return new Exit.Shutdown(report("triple fault"));
       }
       case KVM_EXIT_DEBUG -> {
-        return new Exit.DebugStop(new StopCause.Stepped());
+        return debug.cause(run).map(Exit.DebugStop::new).orElse(null);
       }
       default -> {
         return failed(ExitReport.reason(run));
@@ -359,7 +388,7 @@ final class KvmVcpu implements Vcpu {
   // Interrupts.
 
   private void prepareInterrupt() {
-    boolean window = apic.interruptPending();
+    boolean window = apic.interruptPending() && !debug.stepping();
     // With an APIC of its own, KVM has one place for it until it enters the guest.
     if (window && ready && (kernelApic == null || !completing)) {
       int number = apic.acknowledge();
@@ -631,6 +660,7 @@ final class KvmVcpu implements Vcpu {
   public void close() {
     signal.close();
     transfer.close();
+    debug.close();
     if (kernelApic != null) {
       kernelApic.close();
     }

@@ -6,12 +6,15 @@ import dev.bothy.core.Engine;
 import dev.bothy.core.EngineApics;
 import dev.bothy.core.Exit;
 import dev.bothy.core.GuestMemory;
+import dev.bothy.core.StopCause;
+import dev.bothy.core.StopPoints;
 import dev.bothy.core.StoppedClock;
 import dev.bothy.core.Vcpu;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.cpu.CpuidLeaf;
 import java.util.List;
+import java.util.Set;
 
 /**
  * A machine of one vCPU and one megabyte whose kernel is a few instructions in 64-bit mode: runs
@@ -149,6 +152,7 @@ final class ProbeGuest implements AutoCloseable {
 
   private void begin(int... code) {
     memory.clear();
+    vcpu.reset();
     CpuState state = vcpu.state();
     enterLongMode(memory, state);
     state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_RUNNING);
@@ -170,6 +174,15 @@ final class ProbeGuest implements AutoCloseable {
     return exit instanceof Exit.Kicked
         && vcpu.state().gpr(CpuState.RAX) == WELL
         && apic.ended() == VECTOR;
+  }
+
+  /** True if a debugger hears of an access to what it watches; not used for anything else then. */
+  boolean watches() {
+    // mov edi, DATA; mov [rdi], eax; hlt
+    begin(0xbf, 0, 0x30, 0, 0, 0x89, 0x07, 0xf4);
+    StopPoints.Watchpoint point = new StopPoints.Watchpoint(DATA, 4, false, true);
+    engine.stopAt(new StopPoints(Set.of(), List.of(point)));
+    return vcpu.run(Vcpu.UNLIMITED) instanceof Exit.DebugStop(StopCause.Watched _);
   }
 
   /** Ends what runs too long. Any thread. */

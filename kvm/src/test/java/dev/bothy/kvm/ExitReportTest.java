@@ -13,7 +13,11 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Ends that KVM tells of in the page it shares: each a line. */
+/**
+ * Ends that KVM tells of in the page it shares: each a line. What a processor refuses to enter is
+ * seen here alone: a guest cannot get there, as its processor refuses such states before, and KVM
+ * takes most of them from nobody else; a KVM in software, which enters by itself, refuses none.
+ */
 class ExitReportTest {
   private final Arena arena = Arena.ofConfined();
   private final MemorySegment run = arena.allocate(4096, 4096);

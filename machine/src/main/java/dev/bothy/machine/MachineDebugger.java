@@ -46,11 +46,17 @@ public final class MachineDebugger {
 
   /** Throws if there is a debugger, for whom {@code next} does nothing. */
   synchronized void requireFollowing(Engine next) throws EngineChangeException {
-    if (listener != null && next.debugging().isEmpty()) {
+    if (listener == null) {
+      return;
+    }
+    Optional<Debugging> debugging = next.debugging();
+    if (debugging.isEmpty() || !debugging.get().takes(points)) {
       throw new EngineChangeException(
           "a debugger has the machine, and engine "
               + next.name()
-              + " cannot be debugged: detach it first",
+              + (debugging.isEmpty()
+                  ? " cannot be debugged: detach it first"
+                  : " does not take its breakpoints and watchpoints: remove some first"),
           false,
           null);
     }
@@ -101,7 +107,12 @@ public final class MachineDebugger {
     gate.hold(~running);
   }
 
-  /** From now on vCPUs, which all stand, stop there. */
+  /** True if the engine can have vCPUs stop at all of {@code wanted}. */
+  public synchronized boolean takes(StopPoints wanted) {
+    return engine.takes(wanted);
+  }
+
+  /** From now on vCPUs, which all stand, stop there: the engine takes that. */
   public synchronized void stopAt(StopPoints wanted) {
     points = wanted;
     engine.stopAt(wanted);
