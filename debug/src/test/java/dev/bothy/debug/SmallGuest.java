@@ -13,7 +13,9 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -27,6 +29,7 @@ final class SmallGuest implements AutoCloseable {
   static final int PATIENCE = 240;
 
   private static final long MEMORY = 16 << 20;
+  private static final Map<String, Long> ADDRESSES = new HashMap<>();
   private static Path built;
 
   final Machine machine;
@@ -120,7 +123,16 @@ final class SmallGuest implements AutoCloseable {
   }
 
   /** Where a symbol of the guest's is, linear and physical. */
-  static long address(String symbol) throws IOException, InterruptedException {
+  static synchronized long address(String symbol) throws IOException, InterruptedException {
+    Long known = ADDRESSES.get(symbol);
+    if (known == null) {
+      known = look(symbol);
+      ADDRESSES.put(symbol, known);
+    }
+    return known;
+  }
+
+  private static long look(String symbol) throws IOException, InterruptedException {
     Process nm = new ProcessBuilder("nm", elf().toString()).start();
     String said = new String(nm.getInputStream().readAllBytes());
     nm.waitFor();
