@@ -20,7 +20,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** A debugger's steps and points on guests of a few bytes, on the host's KVM. */
-@Timeout(60)
+@Timeout(300)
 class KvmDebugTest {
   private static final int CODE = TinyMachine.CODE;
   private static final long DATA = 0x2000;
