@@ -472,7 +472,8 @@ final class PageWalker {
     }
     int rights = narrow(WRITABLE | USER_PAGE, e2 & 7);
     if ((e2 & 0x80) != 0 && pse) {
-      if ((e2 & 1 << 21) != 0) {
+      long high = (long) (e2 >>> 13 & 0xff) << 32;
+      if ((e2 & 1 << 21) != 0 || (high & ~addressBits) != 0) {
         return refuse(linear, 9, access, user);
       }
       if (!judge(linear, access, table, rights)) {
@@ -483,7 +484,7 @@ final class PageWalker {
         return CHANGED;
       }
       walked = rights | LARGE | kept(e2 | bits);
-      return e2 & 0xffc0_0000L | (long) (e2 >>> 13 & 0xff) << 32 | linear & 0x3f_ffff;
+      return e2 & 0xffc0_0000L | high | linear & 0x3f_ffff;
     }
     long at1 = place((e2 & 0xffff_f000L) + (linear >>> 12 & 1023) * 4);
     int e1 = readEntry32(at1);

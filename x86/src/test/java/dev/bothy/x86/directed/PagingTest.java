@@ -450,6 +450,23 @@ class PagingTest extends EngineTest {
   }
 
   @Test
+  void largePagesOfThirtyTwoBitTablesHaveNoMoreAddressBitsThanTheProcessor() {
+    try (var m = newMachine("max,phys-bits=36")) {
+      CpuState s = m.protected32(0);
+      s.set(CpuState.CR3, DIRECTORY);
+      s.set(CpuState.CR4, s.get(CpuState.CR4) | 0x10);
+      s.set(CpuState.CR0, 0x8001_0031L);
+      s.setGpr(RBX, 0x80_0000);
+      // Bit 36 of the address is bit 17 of the entry.
+      m.memory.writeInt(DIRECTORY + 8, 0x80_0087 | 1 << 17);
+      m.code(32, m.assembler(32).hex("8b 03").hlt());
+      m.run();
+      assertEquals(14, m.vector());
+      assertEquals(9, m.stack(4, 0));
+    }
+  }
+
+  @Test
   void faultsOfThirtyTwoBitTables() {
     try (var m = newMachine()) {
       int[][] cases = {{0, 6}, {(int) (P | W), 7}, {(int) (P | U), 7}};
