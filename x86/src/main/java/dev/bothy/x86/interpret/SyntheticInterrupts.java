@@ -154,6 +154,7 @@ final class SyntheticInterrupts {
     long host = cpu.hostOf(at);
     int bit = 1 << (flag & 31);
     if (host != 0 && (RawMemory.getAndBitwiseOrInt(host, bit) & bit) == 0) {
+      cpu.memory.tellWritten(at, 4);
       interrupt(source);
     }
   }

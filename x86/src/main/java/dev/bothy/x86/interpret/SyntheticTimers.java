@@ -134,12 +134,16 @@ final class SyntheticTimers {
     long config = config(number);
     long count = getLong(at(number, CpuState.HYPERV_TIMER_COUNT));
     if (count != 0 && (config & ENABLE) != 0) {
-      long expiry =
-          (config & PERIODIC) != 0 ? now() + Math.max(0, Math.min(count, FOREVER)) : count;
+      long expiry = (config & PERIODIC) != 0 ? now() + period(count) : count;
       putLong(at(number, CpuState.HYPERV_TIMER_EXPIRY), expiry);
     } else {
       putLong(at(number, CpuState.HYPERV_TIMER_EXPIRY), 0);
     }
+  }
+
+  /** A count of more than {@link #FOREVER}, unsigned as it is, is that. */
+  private static long period(long count) {
+    return count < 0 ? FOREVER : Math.min(count, FOREVER);
   }
 
   /** A message of that timer has found no place. */
@@ -174,7 +178,7 @@ final class SyntheticTimers {
     }
     if ((config & PERIODIC) != 0) {
       // What was missed is not made up for.
-      long period = Math.max(1, getLong(at(number, CpuState.HYPERV_TIMER_COUNT)));
+      long period = Math.max(1, period(getLong(at(number, CpuState.HYPERV_TIMER_COUNT))));
       long missed = (now - expiry) / period;
       putLong(at(number, CpuState.HYPERV_TIMER_EXPIRY), expiry + (missed + 1) * period);
     } else {

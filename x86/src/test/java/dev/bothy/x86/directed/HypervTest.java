@@ -260,6 +260,16 @@ class HypervTest extends EngineTest {
     }
   }
 
+  @Test
+  void thePeriodsOfCenturiesNeverPass() {
+    try (var m = machine()) {
+      write(m, TIMER0_COUNT, -1);
+      write(m, TIMER0_CONFIG, 1 << 12 | 0x61 << 4 | 1 << 1 | 1);
+      assertEquals(-1, clock.deadline);
+      assertEquals(List.of(), m.apic.commands);
+    }
+  }
+
   @ParameterizedTest
   @CsvSource({
     "0x40000002, 1", // the processor's number is read-only
