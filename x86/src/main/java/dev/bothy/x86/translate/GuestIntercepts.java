@@ -3,6 +3,7 @@ package dev.bothy.x86.translate;
 import dev.bothy.assemble.Assembler;
 import dev.bothy.core.cpu.SvmState;
 import dev.bothy.x86.decode.Instruction;
+import dev.bothy.x86.interpret.VirtualExit;
 
 /**
  * What stands before instructions of a guest's guest that its host may intercept (AMD64 APM volume
@@ -10,35 +11,26 @@ import dev.bothy.x86.decode.Instruction;
  * the interpreter. All others are the interpreter's anyway.
  */
 final class GuestIntercepts {
-  private static final int RDTSC = 0x6e;
-  private static final int PUSHF = 0x70;
-  private static final int POPF = 0x71;
-  private static final int CPUID = 0x72;
-  private static final int IRET = 0x74;
-  private static final int PAUSE = 0x77;
-  private static final int RDTSCP = 0x87;
-  private static final int WRITE_CR = 0x10;
-
   private GuestIntercepts() {}
 
   /** Writes what comes before {@code i}; false if that is the interpreter's at once. */
   static boolean write(BlockWriter w, Instruction i) {
     switch (i.op) {
-      case RDTSC -> look(w, RDTSC);
-      case RDTSCP -> look(w, RDTSCP);
-      case PUSHF -> look(w, PUSHF);
-      case POPF -> look(w, POPF);
-      case CPUID -> look(w, CPUID);
-      case IRET -> look(w, IRET);
-      case PAUSE -> look(w, PAUSE);
+      case RDTSC -> look(w, VirtualExit.RDTSC);
+      case RDTSCP -> look(w, VirtualExit.RDTSCP);
+      case PUSHF -> look(w, VirtualExit.PUSHF);
+      case POPF -> look(w, VirtualExit.POPF);
+      case CPUID -> look(w, VirtualExit.CPUID);
+      case IRET -> look(w, VirtualExit.IRET);
+      case PAUSE -> look(w, VirtualExit.PAUSE);
       case MOV -> {
         if (AddressSpaces.changes(i)) {
           return false;
         }
         if (i.kind[1] == Instruction.CONTROL_REGISTER) {
-          look(w, i.register[1]);
+          look(w, VirtualExit.READ_CR + i.register[1]);
         } else if (i.kind[0] == Instruction.CONTROL_REGISTER) {
-          look(w, WRITE_CR + i.register[0]);
+          look(w, VirtualExit.WRITE_CR + i.register[0]);
         }
       }
       case INVLPG -> {
