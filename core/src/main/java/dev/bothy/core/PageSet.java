@@ -1,8 +1,9 @@
 package dev.bothy.core;
 
-import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.function.LongConsumer;
+import java.util.stream.Collectors;
+import java.util.stream.LongStream;
 
 /**
  * Pages of guest RAM, one bit for each 4096 bytes of {@link GuestMemory#all}. Pages may be added by
@@ -11,6 +12,9 @@ import java.util.function.LongConsumer;
 public final class PageSet {
   /** Bytes of a page. */
   public static final int PAGE = 4096;
+
+  /** For people, who do not want to read thousands. */
+  private static final int SHOWN = 16;
 
   private final AtomicLongArray words;
   private final long pages;
@@ -84,14 +88,10 @@ public final class PageSet {
 
   @Override
   public String toString() {
-    long[] first = new long[16];
-    int[] count = new int[1];
-    forEach(
-        page -> {
-          if (count[0] < first.length) {
-            first[count[0]++] = page;
-          }
-        });
-    return size() + " pages: " + Arrays.toString(Arrays.copyOf(first, count[0]));
+    return LongStream.range(0, pages)
+        .filter(this::contains)
+        .limit(SHOWN)
+        .mapToObj(Long::toString)
+        .collect(Collectors.joining(", ", size() + " pages: ", size() > SHOWN ? ", ..." : ""));
   }
 }

@@ -10,6 +10,7 @@ import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.cpu.SvmState;
+import java.util.Arrays;
 
 /**
  * VMRUN and #VMEXIT: AMD64 APM volume 2, sections 15.5 and 15.6. The host's state is kept in {@link
@@ -150,7 +151,7 @@ final class WorldSwitch {
         getLong(block + ControlBlock.CR3),
         getLong(block + ControlBlock.CR4),
         getLong(block + ControlBlock.EFER));
-    return getByte(block + ControlBlock.TLB_CONTROL) == 0 && java.util.Arrays.equals(space, wanted);
+    return getByte(block + ControlBlock.TLB_CONTROL) == 0 && Arrays.equals(space, wanted);
   }
 
   private void loadGuest(long block) {
