@@ -11,6 +11,8 @@ import dev.bothy.core.state.StateWriter;
  * knows what they do.
  */
 final class ApicRegisterFile {
+  private static final int ENABLED = 1 << 8; // of SPURIOUS_VECTOR
+
   /** The id in xAPIC mode, which software may change. */
   int changedId;
 
@@ -72,6 +74,46 @@ final class ApicRegisterFile {
       case COMMAND_HIGH -> commandHigh;
       default -> register >= LVT_TIMER ? lvt.get(register) : vectors(register).word(register & 7);
     };
+  }
+
+  /** Writes one that acts on nothing but these; false if it is none of those. */
+  boolean set(int register, int value) {
+    switch (register) {
+      case ID -> changedId = value >>> 24;
+      case TASK_PRIORITY -> taskPriority = value & 0xff;
+      case LOGICAL_DESTINATION -> logicalDestination = value & 0xff00_0000;
+      case DESTINATION_FORMAT -> destinationFormat = value | 0x0fff_ffff;
+      case SPURIOUS_VECTOR -> {
+        spuriousVector = value & SPURIOUS_WRITABLE;
+        if (!isEnabled()) {
+          lvt.maskAll();
+        }
+      }
+      case ERROR_STATUS -> {
+        errorStatus = errorsSeen;
+        errorsSeen = 0;
+      }
+      case COMMAND_HIGH -> commandHigh = value & 0xff00_0000;
+      default -> {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Software has enabled the APIC. */
+  boolean isEnabled() {
+    return (spuriousVector & ENABLED) != 0;
+  }
+
+  /** True if {@code destination} means this APIC, whose id in x2APIC mode is {@code id}. */
+  boolean matches(int destination, boolean logical, boolean x2Apic, int id) {
+    if (!logical) {
+      return destination == (x2Apic ? id : changedId);
+    }
+    return x2Apic
+        ? matchesCluster(logicalDestination, destination)
+        : matchesLogical(logicalDestination, destinationFormat, destination);
   }
 
   /** An interrupt has come. */

@@ -25,14 +25,8 @@ public final class LocalApic implements LocalInterruptController {
   /** Where the register page is after reset. */
   public static final long DEFAULT_BASE = 0xFEE0_0000L;
 
-  private static final int MSR_FIRST = 0x800;
-  private static final int MSR_LAST = 0x8ff;
-  private static final int MSR_TSC_DEADLINE = 0x6e0;
-
   /** Integrated APIC with six LVT entries, no suppression of EOI broadcasts. */
   private static final int VERSION_VALUE = 0x0005_0014;
-
-  private static final int ENABLED = 1 << 8; // of SPURIOUS_VECTOR
 
   private static final int COMMAND_WRITABLE = 0x000c_cfff;
 
@@ -43,6 +37,7 @@ public final class LocalApic implements LocalInterruptController {
   private final ApicBus bus;
   private final int id;
   private final ApicTimer timer;
+  private final ApicMsrs msrs = new ApicMsrs(this);
 
   /** Written under the lock. */
   private volatile long base;
@@ -98,7 +93,7 @@ public final class LocalApic implements LocalInterruptController {
     }
   }
 
-  private int readRegister(int register) {
+  int readRegister(int register) {
     synchronized (this) {
       switch (register) {
         case ID:
@@ -126,17 +121,16 @@ public final class LocalApic implements LocalInterruptController {
     return 0;
   }
 
-  private void writeRegister(int register, int value) {
+  void writeRegister(int register, int value) {
     switch (register) {
       case EOI -> endOfInterrupt();
       case COMMAND -> {
-        long destination;
+        int destination;
         synchronized (this) {
           registers.command = value & COMMAND_WRITABLE;
-          destination =
-              isX2Apic() ? registers.commandHigh & 0xffff_ffffL : registers.commandHigh >>> 24;
+          destination = isX2Apic() ? registers.commandHigh : registers.commandHigh >>> 24;
         }
-        sendCommand(value, (int) destination);
+        sendCommand(value, destination);
       }
       default -> {
         synchronized (this) {
@@ -149,25 +143,6 @@ public final class LocalApic implements LocalInterruptController {
 
   private void writePlainRegister(int register, int value) {
     switch (register) {
-      case TASK_PRIORITY -> {
-        registers.taskPriority = value & 0xff;
-        update();
-      }
-      case ID -> registers.changedId = value >>> 24;
-      case LOGICAL_DESTINATION -> registers.logicalDestination = value & 0xff00_0000;
-      case DESTINATION_FORMAT -> registers.destinationFormat = value | 0x0fff_ffff;
-      case SPURIOUS_VECTOR -> {
-        registers.spuriousVector = value & SPURIOUS_WRITABLE;
-        if (!isEnabled()) {
-          registers.lvt.maskAll();
-        }
-        update();
-      }
-      case ERROR_STATUS -> {
-        registers.errorStatus = registers.errorsSeen;
-        registers.errorsSeen = 0;
-      }
-      case COMMAND_HIGH -> registers.commandHigh = value & 0xff00_0000;
       case LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR ->
           writeLvt(register, value);
       case INITIAL_COUNT -> timer.setInitialCount(value & 0xffff_ffffL);
@@ -176,7 +151,9 @@ public final class LocalApic implements LocalInterruptController {
         // Read-only: dropped.
       }
       default -> {
-        if (register < IN_SERVICE || register >= ERROR_STATUS) {
+        if (registers.set(register, value)) {
+          update();
+        } else if (register < IN_SERVICE || register >= ERROR_STATUS) {
           raiseError(ERROR_REGISTER);
         }
       }
@@ -184,7 +161,7 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   private void writeLvt(int register, int value) {
-    registers.lvt.write(register, value, isEnabled());
+    registers.lvt.write(register, value, registers.isEnabled());
     if (register == LVT_TIMER) {
       timer.setMode(registers.lvt.get(register) >>> 17 & 3);
     } else if (register == LVT_LINT0 || register == LVT_LINT1) {
@@ -232,61 +209,44 @@ public final class LocalApic implements LocalInterruptController {
 
   @Override
   public boolean ownsMsr(int index) {
-    return engine == null
-        && (index == MSR_TSC_DEADLINE || index >= MSR_FIRST && index <= MSR_LAST && isX2Apic());
+    return msrs.owns(index);
   }
 
   @Override
   public OptionalLong readMsr(int index) {
-    if (index == MSR_TSC_DEADLINE && engine == null) {
-      synchronized (this) {
-        return OptionalLong.of(timer.deadline());
-      }
-    }
-    int register = index - MSR_FIRST;
-    if (!ownsMsr(index) || !ApicRegisters.readable(register)) {
-      return OptionalLong.empty();
-    }
-    long value = readRegister(register) & 0xffff_ffffL;
-    if (register == COMMAND) {
-      value |= (long) readRegister(COMMAND_HIGH) << 32;
-    }
-    return OptionalLong.of(value);
+    return msrs.read(index);
   }
 
   @Override
   public boolean writeMsr(int index, long value) {
-    if (index == MSR_TSC_DEADLINE && engine == null) {
-      synchronized (this) {
-        if (timer.setDeadline(value)) {
-          fire(LVT_TIMER);
-        }
+    return msrs.write(index, value);
+  }
+
+  /** The registers are in this object, and no engine's. */
+  boolean isHere() {
+    return engine == null;
+  }
+
+  synchronized long deadline() {
+    return timer.deadline();
+  }
+
+  void setDeadline(long value) {
+    synchronized (this) {
+      if (timer.setDeadline(value)) {
+        fire(LVT_TIMER);
       }
-      flush();
-      return true;
     }
-    int register = index - MSR_FIRST;
-    if (!ownsMsr(index)
-        || !ApicRegisters.writable(register)
-        || (value & ApicRegisters.reserved(register)) != 0) {
-      return false;
+    flush();
+  }
+
+  /** A write of the whole command register in x2APIC mode. */
+  void command(int word, int destination) {
+    synchronized (this) {
+      registers.command = word & COMMAND_WRITABLE;
+      registers.commandHigh = destination;
     }
-    switch (register) {
-      case COMMAND -> {
-        synchronized (this) {
-          registers.command = (int) value & COMMAND_WRITABLE;
-          registers.commandHigh = (int) (value >>> 32);
-        }
-        sendCommand((int) value, (int) (value >>> 32));
-        flush();
-      }
-      case SELF_IPI -> {
-        sendCommand(0x4_4000 | (int) value, 0);
-        flush();
-      }
-      default -> writeRegister(register, (int) value);
-    }
-    return true;
+    send(word, destination);
   }
 
   // Interrupts going out.
@@ -298,6 +258,12 @@ public final class LocalApic implements LocalInterruptController {
         raiseError(ERROR_SEND_VECTOR);
       }
     }
+  }
+
+  /** As {@link #sendCommand}, and tells the processor what comes of it. */
+  void send(int word, int destination) {
+    sendCommand(word, destination);
+    flush();
   }
 
   private void endOfInterrupt() {
@@ -329,24 +295,12 @@ public final class LocalApic implements LocalInterruptController {
 
   /** True if a message for {@code destination} is for this APIC (SDM volume 3, 11.6.2). */
   synchronized boolean matches(int destination, boolean logical, boolean broadcast) {
-    if (!isOn()) {
-      return false;
-    }
-    if (broadcast) {
-      return true;
-    }
-    if (!logical) {
-      return destination == (isX2Apic() ? id : registers.changedId);
-    }
-    return isX2Apic()
-        ? ApicRegisters.matchesCluster(registers.logicalDestination, destination)
-        : ApicRegisters.matchesLogical(
-            registers.logicalDestination, registers.destinationFormat, destination);
+    return isOn() && (broadcast || registers.matches(destination, logical, isX2Apic(), id));
   }
 
   /** What a lowest-priority message is decided by, or -1 if this APIC takes none. */
   synchronized int arbitrationPriority() {
-    return isOn() && isEnabled() ? registers.processorPriority() : -1;
+    return isOn() && registers.isEnabled() ? registers.processorPriority() : -1;
   }
 
   /**
@@ -358,7 +312,7 @@ public final class LocalApic implements LocalInterruptController {
     switch (mode) {
       case FIXED, LOWEST_PRIORITY -> {
         synchronized (this) {
-          accepted = isOn() && isEnabled() && request(vector, level);
+          accepted = isOn() && registers.isEnabled() && request(vector, level);
         }
         flush();
       }
@@ -531,10 +485,6 @@ public final class LocalApic implements LocalInterruptController {
 
   boolean isX2Apic() {
     return (base & BASE_X2APIC) != 0;
-  }
-
-  private boolean isEnabled() {
-    return (registers.spuriousVector & ENABLED) != 0;
   }
 
   /** Works out anew what {@link #interruptPending} answers. */
