@@ -22,7 +22,6 @@ import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
@@ -250,9 +249,8 @@ public final class Vm implements AutoCloseable {
   /** What a machine is to be like. Not thread-safe. */
   public static final class Builder {
     private String name = "bothy";
-    private Path kernel;
-    private Path initrd;
-    private String append = "";
+    private final BootChoice boot = new BootChoice();
+    private final Peripherals peripherals = new Peripherals();
     private long memory = 1L << 30;
     private int cpus = 1;
     private CpuModel model = Engines.usualModel();
@@ -262,21 +260,13 @@ public final class Vm implements AutoCloseable {
     private boolean cache;
     private boolean reboot = true;
     private boolean debugExit;
-    private boolean testDevice;
     private Duration timeout;
     private OutputStream consoleStream;
-    private final List<Disk> disks = new ArrayList<>();
-    private final List<NetworkOption> networks = new ArrayList<>();
-    private final List<Share> shares = new ArrayList<>();
-    private Vsock vsock;
     private GdbOption gdb;
     private Optional<TraceOption> trace = Optional.empty();
     private Consumer<String> traceLines = line -> {};
-    private final List<ConsolePort> ports = new ArrayList<>();
-    private final List<ConsoleSocket.Place> consoleSockets = new ArrayList<>();
     private boolean balloon = true;
     private Consumer<String> troubles = trouble -> {};
-    private Progress progress = Progress.NONE;
 
     private Builder() {}
 
@@ -288,19 +278,19 @@ public final class Vm implements AutoCloseable {
 
     /** A Linux bzImage, an ELF kernel with a PVH note, or a Multiboot kernel. */
     public Builder kernel(Path file) {
-      kernel = file;
+      boot.kernel = file;
       return this;
     }
 
     /** An initial RAM disk for the kernel. */
     public Builder initrd(Path file) {
-      initrd = file;
+      boot.initrd = file;
       return this;
     }
 
     /** The kernel's command line; for the default guest, more of it. */
     public Builder append(String text) {
-      append = text;
+      boot.append = text;
       return this;
     }
 
@@ -400,7 +390,7 @@ public final class Vm implements AutoCloseable {
      * the machine out with, a PCI function for the same, and the firmware configuration device.
      */
     public Builder testDevice(boolean value) {
-      testDevice = value;
+      peripherals.testDevice = value;
       return this;
     }
 
@@ -424,7 +414,7 @@ public final class Vm implements AutoCloseable {
 
     /** One more disk; Linux calls them vda, vdb and so on. */
     public Builder disk(Disk value) {
-      disks.add(value);
+      peripherals.disks.add(value);
       return this;
     }
 
@@ -433,7 +423,7 @@ public final class Vm implements AutoCloseable {
      * one in a user-mode network, unless the engine is {@link Engines#VERIFY}.
      */
     public Builder network(NetworkOption value) {
-      networks.add(value);
+      peripherals.networks.add(value);
       return this;
     }
 
@@ -443,34 +433,13 @@ public final class Vm implements AutoCloseable {
      * @throws IllegalArgumentException if there is one with that tag
      */
     public Builder share(Share value) {
-      if (!value.tag().isEmpty() && hasTag(value.tag())) {
-        throw new IllegalArgumentException(
-            "the tag \"" + value.tag() + "\" is given twice: give each share one of its own");
-      }
-      shares.add(value);
+      peripherals.add(value);
       return this;
-    }
-
-    private boolean hasTag(String tag) {
-      return shares.stream().anyMatch(share -> share.tag().equals(tag));
-    }
-
-    /** Gives tags to those that have none. */
-    private void settleTags() {
-      for (int i = 0; i < shares.size(); i++) {
-        if (shares.get(i).tag().isEmpty()) {
-          String tag = Share.DEFAULT_TAG;
-          for (int number = 1; hasTag(tag); number++) {
-            tag = Share.DEFAULT_TAG + number;
-          }
-          shares.set(i, shares.get(i).withTag(tag));
-        }
-      }
     }
 
     /** A socket device; a guest has use for one. */
     public Builder vsock(Vsock value) {
-      vsock = value;
+      peripherals.vsock = value;
       return this;
     }
 
@@ -492,13 +461,13 @@ public final class Vm implements AutoCloseable {
      * or /dev/virtio-ports/NAME.
      */
     public Builder consolePort(ConsolePort value) {
-      ports.add(value);
+      peripherals.ports.add(value);
       return this;
     }
 
     /** One more port of a console device, behind a Unix socket. */
     public Builder consoleSocket(ConsoleSocket.Place value) {
-      consoleSockets.add(value);
+      peripherals.consoleSockets.add(value);
       return this;
     }
 
@@ -522,7 +491,7 @@ public final class Vm implements AutoCloseable {
 
     /** Hears of the preparation of the default guest. */
     public Builder progress(Progress value) {
-      progress = value;
+      boot.progress = value;
       return this;
     }
 
@@ -550,26 +519,10 @@ public final class Vm implements AutoCloseable {
     private Vm build(Cards cards) throws VmException {
       ConsoleOutput output = new ConsoleOutput(consoleStream);
       try {
-        for (Disk disk : disks) {
-          cards.add(disk, troubles);
-        }
-        for (NetworkOption network : networks()) {
-          cards.add(network, troubles);
-        }
-        settleTags();
-        for (Share share : shares) {
-          cards.add(share);
-        }
-        if (vsock != null) {
-          cards.add(vsock);
-        }
-        cards.add(ports, consoleSockets);
+        peripherals.plugInto(cards, usualNetworks(), troubles);
         cards.add(trace, traceLines, troubles);
       } catch (IOException e) {
         throw new VmException(e.getMessage(), e);
-      }
-      if (testDevice) {
-        cards.addTestDevices();
       }
       AtomicReference<VirtioBalloon> made = new AtomicReference<>();
       if (balloon && !engine.equals(Engines.VERIFY)) {
@@ -579,13 +532,13 @@ public final class Vm implements AutoCloseable {
         EngineFactory factory =
             Engines.factory(engineToBe(), model, observation, cacheFolder(TRANSLATIONS));
         MachineOptions options =
-            MachineOptions.of(memory, factory, boot().withCache(cacheFolder(KERNELS)), output)
+            MachineOptions.of(memory, factory, boot(), output)
                 .withName(name)
                 .withCpus(cpus)
                 .withModel(model)
                 .withReboot(reboot)
                 .withDebugExit(debugExit)
-                .withTestDevice(testDevice);
+                .withTestDevice(peripherals.testDevice);
         if (engine.equals(Engines.VERIFY) && cpus == 1) {
           // However slow it is, the guest's timeouts hold; and what is found once is found again.
           options = options.withCountedClock(Engines.VERIFY_NANOS);
@@ -643,41 +596,18 @@ public final class Vm implements AutoCloseable {
       }
     }
 
-    private List<NetworkOption> networks() {
-      if (!networks.isEmpty() || engine.equals(Engines.VERIFY)) {
-        return networks;
-      }
-      return List.of(NetworkOption.parse(kernel == null ? "user,hostname=bothy" : "user"));
+    private List<NetworkOption> usualNetworks() {
+      return engine.equals(Engines.VERIFY)
+          ? List.of()
+          : List.of(NetworkOption.parse(boot.isDefaultGuest() ? "user,hostname=bothy" : "user"));
     }
 
     private Optional<Path> cacheFolder(String folder) {
       return cache ? Optional.of(DefaultGuest.cacheFolder().resolve(folder)) : Optional.empty();
     }
 
-    /**
-     * What the default guest is to mount, as it could not find the tags out by itself, and how many
-     * terminals it is to wait for and put shells on.
-     */
-    private String guestWords() {
-      StringBuilder words = new StringBuilder();
-      for (Share share : shares) {
-        words.append(" bothy.share=").append(share.tag()).append(share.readOnly() ? ",ro" : "");
-      }
-      long terminals =
-          ports.stream().filter(ConsolePort::console).count()
-              + consoleSockets.stream().filter(place -> place.name().isEmpty()).count();
-      return words.append(terminals > 0 ? " bothy.terminals=" + terminals : "").toString();
-    }
-
     private KernelBoot boot() throws IOException {
-      if (kernel != null) {
-        return new KernelBoot(kernel, Optional.ofNullable(initrd), append);
-      }
-      DefaultGuest guest = DefaultGuest.prepare(progress);
-      return new KernelBoot(
-          guest.kernel(),
-          Optional.of(initrd == null ? guest.initrd() : initrd),
-          (guest.commandLine() + guestWords() + " " + append).strip());
+      return boot.boot(peripherals.guestWords()).withCache(cacheFolder(KERNELS));
     }
 
     /** Makes the machine and switches it on. */
