@@ -1,4 +1,4 @@
-/** The devices of a PC, one class each. */
+/** The devices of a PC, virtio's among them, and those that conformance guests look for. */
 module dev.bothy.devices {
   requires transitive dev.bothy.core;
   requires transitive dev.bothy.images;

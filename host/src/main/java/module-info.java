@@ -1,4 +1,4 @@
-/** What Bothy asks of the host: memory, executable memory and the terminal. */
+/** What Bothy asks of the host: memory, files, devices, signals and the terminal. */
 module dev.bothy.host {
   exports dev.bothy.host;
 }

@@ -1,4 +1,4 @@
-/** Disk images behind one interface. */
+/** Disk images behind one interface: raw and qcow2. */
 module dev.bothy.images {
   requires aircompressor;
   requires dev.bothy.host;

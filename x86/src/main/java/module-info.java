@@ -1,6 +1,6 @@
 /**
- * The x86-64 processor: instruction table and decoder, arithmetic, paging, and the interpreter
- * engine.
+ * The x86-64 processor: instruction table and decoder, arithmetic, paging, and the engines in
+ * software: interpreter, translator, and both in lock-step.
  */
 module dev.bothy.x86 {
   requires transitive dev.bothy.core;
