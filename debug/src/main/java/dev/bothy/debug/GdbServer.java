@@ -178,6 +178,7 @@ public final class GdbServer implements AutoCloseable {
         try {
           receive(packets);
         } finally {
+          packets.awaitSent(COURTESY);
           leave();
         }
       }
@@ -269,6 +270,13 @@ public final class GdbServer implements AutoCloseable {
     }
   }
 
+  /** What the visitor was told last has gone out, if it reads at all. */
+  private void goodbye() {
+    if (session != null) {
+      session.awaitSent(COURTESY);
+    }
+  }
+
   /** Sends the debugger away and lets none in any more. The machine is not closed yet. */
   @Override
   public void close() {
@@ -286,6 +294,7 @@ public final class GdbServer implements AutoCloseable {
         closed = true;
         present = visit;
         if (visitor != null) {
+          goodbye();
           visitor.close();
         }
       }

@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -126,6 +127,11 @@ final class GdbSession {
         }
       }
     }
+  }
+
+  /** Waits until the host has taken what the debugger was told, or {@code most} is over. */
+  void awaitSent(Duration most) {
+    packets.awaitSent(most);
   }
 
   // Stops.

@@ -4,16 +4,25 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayDeque;
 import java.util.Arrays;
+import java.util.Queue;
+import java.util.concurrent.TimeUnit;
 
 /**
  * The packets of gdb's remote protocol on a connection: "Overview" of appendix E of its manual. One
- * thread reads, others may write. The other end is believed nothing: what is no packet is passed
- * over, what is longer than {@link #LONGEST} is kept from nobody but the sender.
+ * thread reads, others may write; nobody waits for the other end to read. The other end is believed
+ * nothing: what is no packet is passed over, what is longer than {@link #LONGEST} is kept from
+ * nobody but the sender, and who lets more than {@link #MOST_WAITING} bytes wait for it loses its
+ * connection.
  */
 final class PacketStream {
   /** Bytes between $ and # at most. */
   static final int LONGEST = 0x4000;
+
+  /** Bytes that wait to be sent at most: some answers of the longest kind. */
+  static final int MOST_WAITING = 16 * LONGEST;
 
   private static final int ESCAPE = '}';
   private static final int INTERRUPT = 3;
@@ -43,6 +52,15 @@ final class PacketStream {
 
   /** What was sent last, to be sent again if gdb wants it. */
   private byte[] last = {};
+
+  // What is to be sent, guarded by this.
+  private final Queue<byte[]> waiting = new ArrayDeque<>();
+  private int waitingBytes;
+
+  /** A thread is sending. */
+  private boolean sending;
+
+  private boolean broken;
 
   PacketStream(SocketChannel channel) {
     this.channel = channel;
@@ -181,9 +199,61 @@ final class PacketStream {
   }
 
   private synchronized void write(byte[] bytes) throws IOException {
-    ByteBuffer out = ByteBuffer.wrap(bytes);
-    while (out.hasRemaining()) {
-      channel.write(out);
+    if (!broken && waitingBytes + bytes.length > MOST_WAITING) {
+      broken = true;
+      channel.close();
+    }
+    if (broken) {
+      throw new IOException("the debugger does not listen");
+    }
+    waiting.add(bytes);
+    waitingBytes += bytes.length;
+    if (!sending) {
+      sending = true;
+      Thread.ofVirtual().name("bothy-gdb-answers").start(this::sendWaiting);
+    }
+  }
+
+  private void sendWaiting() {
+    try {
+      for (byte[] bytes = null; (bytes = sentAndNext(bytes)) != null; ) {
+        ByteBuffer out = ByteBuffer.wrap(bytes);
+        while (out.hasRemaining()) {
+          channel.write(out);
+        }
+      }
+    } catch (IOException e) {
+      // Its reader notices, too.
+      stopSending();
+    }
+  }
+
+  /** What is to be sent after {@code sent}; null if that was all, or nobody listens. */
+  private synchronized byte[] sentAndNext(byte[] sent) {
+    waitingBytes -= sent == null ? 0 : sent.length;
+    byte[] next = broken ? null : waiting.poll();
+    if (next == null) {
+      sending = false;
+      notifyAll();
+    }
+    return next;
+  }
+
+  private synchronized void stopSending() {
+    broken = true;
+    sending = false;
+    notifyAll();
+  }
+
+  /** Waits until the host has taken what was written, or {@code most} is over. */
+  synchronized void awaitSent(Duration most) {
+    long deadline = System.nanoTime() + most.toNanos();
+    try {
+      for (long left; sending && (left = deadline - System.nanoTime()) > 0; ) {
+        TimeUnit.NANOSECONDS.timedWait(this, left);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
     }
   }
 }

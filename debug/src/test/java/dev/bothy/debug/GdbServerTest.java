@@ -399,6 +399,27 @@ class GdbServerTest {
   }
 
   @Test
+  void whoAsksAndDoesNotReadLosesItsConnection() throws Exception {
+    try (Client client = new Client()) {
+      client.ask("QStartNoAckMode");
+      try {
+        // More than hosts keep for a socket.
+        for (int i = 0; i < 10_000; i++) {
+          client.send("m" + Long.toHexString(ENTRY) + ",1f00");
+        }
+      } catch (SocketException e) {
+        // It has been lost already.
+      }
+      try (Client next = letIn()) {
+        assertTrue(next.ask("qSupported").startsWith("PacketSize="));
+      }
+    }
+    machine.stop();
+    server.close();
+    machine.close();
+  }
+
+  @Test
   void tellsOfTheMachinesEnd() throws Exception {
     try (Client client = new Client()) {
       client.ask("?");
