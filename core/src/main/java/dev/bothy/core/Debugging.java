@@ -2,8 +2,8 @@ package dev.bothy.core;
 
 /**
  * What an engine does for a debugger of the machine: its vCPUs return from {@link Vcpu#run} with
- * {@link Exit.DebugStop} where they are wanted to. The guest's memory and debug registers are not
- * used for it. Called while none of the engine's vCPUs runs.
+ * {@link Exit.DebugStop} where they are wanted to. The guest sees nothing of it: neither its memory
+ * nor its debug registers change. Called while none of the engine's vCPUs runs.
  */
 public interface Debugging {
   /** True if there is room for {@code points}, and they are such that can be told. Any thread. */

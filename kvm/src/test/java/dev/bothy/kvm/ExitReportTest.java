@@ -16,7 +16,8 @@ import org.junit.jupiter.api.Test;
 /**
  * Ends that KVM tells of in the page it shares: each a line. What a processor refuses to enter is
  * seen here alone: a guest cannot get there, as its processor refuses such states before, and KVM
- * takes most of them from nobody else; a KVM in software, which enters by itself, refuses none.
+ * takes most of them from nobody else; three thousand random states brought no KVM in software to
+ * it.
  */
 class ExitReportTest {
   private final Arena arena = Arena.ofConfined();

@@ -112,8 +112,8 @@ public record CpuModel(String name, Set<CpuFeature> features, int physicalBits) 
   }
 
   /**
-   * What else a model may be given: kernels would want PKRU in what XSAVE saves, and would take the
-   * machine for Microsoft's.
+   * What else a model may be given, and no model has by itself: kernels would take the machine for
+   * Microsoft's or VMware's, or do more work with each page.
    */
   private static final Set<CpuFeature> MORE =
       Set.of(CpuFeature.PKU, CpuFeature.PKS, CpuFeature.HYPERV, CpuFeature.VMWARE, CpuFeature.LA57);
