@@ -279,7 +279,10 @@ public final class GuestMemory implements AutoCloseable {
     observers.add(observer);
   }
 
-  /** {@code observer} hears of none any more that begins after this. */
+  /**
+   * {@code observer} hears of none any more that begins after this; of one that has begun, another
+   * thread may still be about to tell it.
+   */
   public void ignoreWrites(WriteObserver observer) {
     observers.remove(observer);
   }

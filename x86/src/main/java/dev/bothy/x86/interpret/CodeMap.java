@@ -8,6 +8,7 @@ import dev.bothy.x86.translate.Translator;
 import java.lang.invoke.VarHandle;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicIntegerArray;
 
 /**
  * Which pages of RAM have decoded code, one bit a vCPU (modulo 31) and page, and one for machine
@@ -34,6 +35,16 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
   private final Translator translator;
   private final List<MemoryCpu> cpus = new CopyOnWriteArrayList<>();
 
+  /**
+   * Threads of devices that are telling of what they have written: those that began in an even
+   * {@link #phase}, and the others.
+   */
+  private final AtomicIntegerArray telling = new AtomicIntegerArray(2);
+
+  private volatile int phase;
+
+  private volatile boolean deaf;
+
   /** A debugger's. */
   final Breakpoints breakpoints = new Breakpoints((self, physical) -> written(self, physical, 1));
 
@@ -58,8 +69,32 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
     cpus.add(cpu);
   }
 
+  /** No device's thread has to do with {@code cpu} any more when this returns. */
   void remove(MemoryCpu cpu) {
     cpus.remove(cpu);
+    awaitTold();
+  }
+
+  /** No device's thread is here any more when this returns, nor will one be. */
+  void stopListening() {
+    memory.ignoreWrites(this);
+    deaf = true;
+    awaitTold();
+  }
+
+  /**
+   * All that was being told is. Devices go on while an engine is closed that another one has
+   * replaced: who begins after this is not waited for. One may have taken its phase long before it
+   * is counted there; hence both.
+   */
+  private synchronized void awaitTold() {
+    for (int i = 0; i < 2; i++) {
+      int before = phase;
+      phase = before ^ 1;
+      while (telling.get(before) != 0) {
+        Thread.yield();
+      }
+    }
   }
 
   private long maskAddress(long physical) {
@@ -171,6 +206,18 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
 
   @Override
   public void written(long address, long length) {
+    int mine = phase;
+    telling.getAndIncrement(mine);
+    try {
+      if (!deaf) {
+        dropWritten(address, length);
+      }
+    } finally {
+      telling.getAndDecrement(mine);
+    }
+  }
+
+  private void dropWritten(long address, long length) {
     // Who marks a page reads it then: either the mark is seen here, or the new bytes there.
     VarHandle.fullFence();
     for (long page = address & ~0xfffL; page < address + length; page += 4096) {
@@ -184,7 +231,7 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
 
   @Override
   public void close() {
-    memory.ignoreWrites(this);
+    stopListening();
     masks.close();
   }
 }

@@ -195,6 +195,7 @@ public final class InterpreterEngine implements Engine {
 
   @Override
   public void close() {
+    codeMap.stopListening();
     if (translator != null) {
       translator.close();
     }
