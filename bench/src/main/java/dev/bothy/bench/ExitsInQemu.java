@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
@@ -49,13 +50,14 @@ final class ExitsInQemu {
   private static Optional<Double> run(Path folder, int turns, int... loop)
       throws IOException, InterruptedException {
     Path rom = Files.write(folder.resolve("exits.rom"), rom(turns, loop));
-    ProcessBuilder builder =
-        new ProcessBuilder(
+    List<String> command =
+        new ArrayList<>(
             List.of(
                 "qemu-system-x86_64 -accel kvm -m 64 -nodefaults -display none -no-reboot -bios %s"
                     .formatted(rom)
                     .split(" ")));
-    builder.command().addAll(List.of("-device", "isa-debug-exit,iobase=0xf4,iosize=1"));
+    command.addAll(List.of("-device", "isa-debug-exit,iobase=0xf4,iosize=1"));
+    ProcessBuilder builder = new ProcessBuilder(command);
     builder.redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD);
     long start = System.nanoTime();
     Process qemu;
