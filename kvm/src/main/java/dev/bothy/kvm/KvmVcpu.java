@@ -243,7 +243,6 @@ final class KvmVcpu implements Vcpu {
     boolean stepped = completing && debug.stepping();
     completing = false;
     noteExit();
-    signal.drain();
     if (stepped) {
       takeState();
       // A repeated instruction stays where it is.

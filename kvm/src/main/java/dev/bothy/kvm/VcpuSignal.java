@@ -11,18 +11,21 @@ import java.lang.invoke.VarHandle;
 
 /**
  * How other threads bring a vCPU out of KVM_RUN: a flag in the page that it shares with the kernel
- * lets the next KVM_RUN return at once, and a signal ends one that is under way. Whoever wants
- * something of the vCPU makes that visible first, then calls {@link #interrupt}. The vCPU's thread
- * calls {@link #expect}, looks at what is wanted, and then enters.
+ * lets the next KVM_RUN return at once, and a signal ends one that is under way; one that comes too
+ * late does nothing. Whoever wants something of the vCPU makes that visible first, then calls
+ * {@link #interrupt}. The vCPU's thread calls {@link #expect}, looks at what is wanted, and then
+ * enters.
  */
 final class VcpuSignal {
   /** Bytes of a signal set as the kernel has it. */
   private static final int KERNEL_SET = 8;
 
+  private static final long NO_MASK = 0;
+
   private final int vcpu;
   private final long flag;
 
-  /** The thread that has the signal blocked and KVM_RUN's mask set. */
+  /** The thread that lets the signal in. */
   private Thread prepared;
 
   private int preparedNumber;
@@ -32,7 +35,6 @@ final class VcpuSignal {
 
   private volatile Thread runner;
   private volatile boolean inside;
-  private volatile boolean sent;
 
   /** KVM_RUN is not to return before it has begun; guarded. */
   private boolean insisting;
@@ -51,7 +53,7 @@ final class VcpuSignal {
   void begin() {
     Thread thread = Thread.currentThread();
     if (prepared != thread) {
-      setMask(ThreadSignal.block());
+      ThreadSignal.allow();
       preparedNumber = ThreadSignal.thread();
       prepared = thread;
     }
@@ -61,7 +63,7 @@ final class VcpuSignal {
     }
   }
 
-  /** Signals end KVM_RUN that the thread lets in elsewhere, and ours. */
+  /** KVM_RUN is to let in what its thread lets in, and our signal, which waits there. */
   private void setMask(long blocked) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment mask = arena.allocate(KvmSignalMask.SIZE + KERNEL_SET, 8);
@@ -77,7 +79,6 @@ final class VcpuSignal {
       running = 0;
       runner = null;
     }
-    drain();
   }
 
   /** What is wanted up to now will be seen: no need to return at once. */
@@ -101,12 +102,13 @@ final class VcpuSignal {
    * {@code soon} or whenever somebody wants something.
    */
   void insist(boolean soon) {
+    // A signal that waits for KVM_RUN lets that begin, and ends it.
+    setMask(ThreadSignal.block());
     synchronized (this) {
       insisting = true;
       boolean wanted = RawMemory.getByte(flag) != 0;
       RawMemory.putByte(flag, (byte) 0);
       if (soon || wanted) {
-        sent = true;
         ThreadSignal.send(running);
       }
     }
@@ -124,17 +126,8 @@ final class VcpuSignal {
     synchronized (this) {
       insisting = false;
     }
-  }
-
-  /** Takes a signal away that has done its work. */
-  void drain() {
-    if (sent) {
-      // Not between the note and the signal: that would end each KVM_RUN from then on.
-      synchronized (this) {
-        sent = false;
-        ThreadSignal.drain();
-      }
-    }
+    KvmRequest.require(vcpu, "KVM_SET_SIGNAL_MASK", KVM_SET_SIGNAL_MASK, NO_MASK);
+    ThreadSignal.allow();
   }
 
   /** Makes the vCPU look at what is wanted, soon. Any thread. */
@@ -152,7 +145,6 @@ final class VcpuSignal {
         VarHandle.fullFence();
       }
       if ((inside || insisting) && running != 0) {
-        sent = true;
         ThreadSignal.send(running);
       }
     }
