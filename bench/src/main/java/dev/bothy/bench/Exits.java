@@ -19,6 +19,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -32,6 +33,8 @@ final class Exits {
   private static final int END = 0x3_2000;
   private static final int STACK = 0x3_8000;
   private static final int TURNS_OF_EXIT = 5000;
+  private static final int WARM_UP = 6;
+  private static final int STARTS = 21;
   private static final int ANSWER = 0x3_4000;
   private static final long BELL = 0xd100_0000L;
 
@@ -79,52 +82,65 @@ final class Exits {
   static void run(Path home, Path folder, String[] arguments) throws Exception {
     Options options =
         new Options(arguments, "bench/exits [--rounds N] [--count N]", Set.of("rounds", "count"));
-    int rounds = options.number("rounds", 11);
-    int count = options.number("count", 20_000);
+    int rounds = options.number("rounds", 41);
+    int count = options.number("count", 5000);
     Path program = compile(home, folder);
     HostReport.print("Exits of a guest on KVM");
     System.out.println(
         "Nanoseconds each, in turn with a plain loop in C (the loop of user code: natively),"
             + " medians of "
             + rounds
-            + " rounds; the difference with its 95 % confidence interval.\n");
+            + " rounds; differences with the 95 % confidence interval of their median.\n");
     System.out.println(
-        "| what | C | Bothy | difference | | QEMU |\n|---|---:|---:|---:|---:|---:|");
+        "| what | C | QEMU | Bothy | above C | | above QEMU | |\n"
+            + "|---|---:|---:|---:|---:|---:|---:|---:|");
     for (Kind kind : Kind.values()) {
       int turns = kind == Kind.COMPUTE ? count * TURNS_OF_EXIT : count;
       List<Double> plain = new ArrayList<>();
       List<Double> ours = new ArrayList<>();
-      List<Double> differences = new ArrayList<>();
       List<Double> qemu = new ArrayList<>();
+      List<Double> abovePlain = new ArrayList<>();
+      List<Double> aboveQemu = new ArrayList<>();
       try (Guest guest = new Guest()) {
-        guest.measure(kind, turns);
+        warmUp(guest, kind, turns);
         for (int i = 0; i < rounds; i++) {
           plain.add(plain(program, kind, turns));
           ours.add(guest.measure(kind, turns));
-          differences.add(ours.getLast() - plain.getLast());
+          abovePlain.add(ours.getLast() - plain.getLast());
           if (kind.inQemu()) {
-            ExitsInQemu.measure(folder, turns, kind.code).ifPresent(qemu::add);
+            Optional<Double> other = ExitsInQemu.measure(folder, turns, kind.code);
+            other.ifPresent(qemu::add);
+            other.ifPresent(nanos -> aboveQemu.add(ours.getLast() - nanos));
           }
         }
       }
-      Measured difference = Measured.of(differences);
       System.out.printf(
-          "| %s | %s | %s | %s | ±%s | %s |%n",
+          "| %s | %s | %s | %s | %s | %s |%n",
           kind.words,
-          Measured.fixed(2, Measured.of(plain).median()),
-          Measured.fixed(2, Measured.of(ours).median()),
-          Measured.fixed(2, difference.median()),
-          Measured.fixed(2, interval(differences)),
-          qemu.isEmpty() ? "-" : Measured.fixed(2, Measured.of(qemu).median()));
+          median(plain),
+          median(qemu),
+          median(ours),
+          difference(abovePlain),
+          difference(aboveQemu));
     }
-    StartTime.print(home, folder, "kvm", rounds);
+    StartTime.print(home, folder, "kvm", Math.min(rounds, STARTS));
   }
 
-  /** Half of what the mean lies in with 95 % confidence. */
-  private static double interval(List<Double> values) {
-    double mean = values.stream().mapToDouble(v -> v).average().orElse(0);
-    double squares = values.stream().mapToDouble(v -> (v - mean) * (v - mean)).sum();
-    return 2.2 * Math.sqrt(squares / Math.max(1, values.size() - 1) / values.size());
+  /** Until the compilers have done what they will do. */
+  private static void warmUp(Guest guest, Kind kind, int turns) throws IOException {
+    for (int i = 0; i < WARM_UP; i++) {
+      guest.measure(kind, turns);
+    }
+  }
+
+  private static String median(List<Double> values) {
+    return values.isEmpty() ? "-" : Measured.fixed(2, Measured.of(values).median());
+  }
+
+  private static String difference(List<Double> values) {
+    return values.isEmpty()
+        ? "- | -"
+        : median(values) + " | " + Measured.of(values).interval().text(2);
   }
 
   private static Path compile(Path home, Path folder) throws IOException, InterruptedException {

@@ -18,6 +18,27 @@ record Measured(double... rounds) {
     return n == 0 ? Double.NaN : (sorted[n / 2] + sorted[(n - 1) / 2]) / 2;
   }
 
+  /**
+   * What the median lies in with 95 % confidence, whatever the values' distribution: two of the
+   * values, by the binomial distribution's normal approximation.
+   */
+  Interval interval() {
+    double[] sorted = rounds.clone();
+    Arrays.sort(sorted);
+    int n = sorted.length;
+    int below = Math.max(0, (int) Math.floor((n - 1.96 * Math.sqrt(n)) / 2));
+    return n == 0
+        ? new Interval(Double.NaN, Double.NaN)
+        : new Interval(sorted[below], sorted[n - 1 - below]);
+  }
+
+  /** From and to. */
+  record Interval(double low, double high) {
+    String text(int digits) {
+      return fixed(digits, low) + " to " + fixed(digits, high);
+    }
+  }
+
   static String fixed(int digits, double value) {
     return String.format(Locale.ROOT, "%." + digits + "f", value);
   }
