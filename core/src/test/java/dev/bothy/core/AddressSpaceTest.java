@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
@@ -132,22 +131,6 @@ class AddressSpaceTest {
     }
   }
 
-  /** With a doorbell in its middle. */
-  private record Ringing(Doorbell bell) implements BusDevice {
-    @Override
-    public long read(long offset, int size) {
-      return 0;
-    }
-
-    @Override
-    public void write(long offset, int size, long value) {}
-
-    @Override
-    public List<Doorbell> doorbells() {
-      return List.of(bell);
-    }
-  }
-
   @Test
   void watchersKnowWhereDoorbellsAreReached() {
     List<Long> seen = new ArrayList<>();
@@ -156,9 +139,8 @@ class AddressSpaceTest {
           seen.clear();
           bells.forEach(placed -> seen.add(placed.address()));
         };
-    AtomicInteger rings = new AtomicInteger();
-    Doorbell bell = new Doorbell(8, 2, rings::incrementAndGet);
-    AddressSpace.Mapping range = space.map("bell", 0x100, 16, new Ringing(bell));
+    RingingDevice device = new RingingDevice(8, 2);
+    AddressSpace.Mapping range = space.map("bell", 0x100, 16, device);
     space.watchDoorbells(watcher);
     assertEquals(List.of(0x108L), seen);
     range.moveTo(0x200);
@@ -167,8 +149,8 @@ class AddressSpaceTest {
     assertEquals(List.of(), seen);
     cover.unmap();
     assertEquals(List.of(0x208L), seen);
-    new AddressSpace.PlacedDoorbell(bell, 0x208, range).ring(3);
-    assertEquals(1, rings.get());
+    new AddressSpace.PlacedDoorbell(device.bell, 0x208, range).ring(3);
+    assertEquals(1, device.rung.get());
     assertEquals(3, range.writes());
     range.unmap();
     assertEquals(List.of(), seen);

@@ -77,25 +77,7 @@ class TraceTest {
   void writesThatAreToldDoNotRingByThemselves() {
     AddressSpace space =
         AddressSpace.traced("mmio", Optional.of(trace(Kind.MMIO, Range.ALL)), Kind.MMIO);
-    Doorbell bell = new Doorbell(0, 4, () -> {});
-    space.map(
-        "bell",
-        0x1000,
-        4,
-        new BusDevice() {
-          @Override
-          public long read(long offset, int size) {
-            return 0;
-          }
-
-          @Override
-          public void write(long offset, int size, long value) {}
-
-          @Override
-          public List<Doorbell> doorbells() {
-            return List.of(bell);
-          }
-        });
+    space.map("bell", 0x1000, 4, new RingingDevice(0, 4));
     space.watchDoorbells(bells -> assertEquals(List.of(), bells));
     space.write(0x1000, 4, 1);
     assertEquals(1, lines.size());
