@@ -194,7 +194,7 @@ public final class GuestMemory implements AutoCloseable {
           ValueLayout.JAVA_BYTE,
           length == 0 ? 0 : offsetOf(address),
           length);
-      notifyWritten(address, length);
+      tellWritten(address, length);
     } else {
       for (int i = 0; i < length; i++) {
         writeByte(address + i, source[from + i]);

@@ -6,6 +6,6 @@ package dev.bothy.core;
  */
 @FunctionalInterface
 public interface WriteObserver {
-  /** {@code length} bytes at guest-physical {@code address} have been written. */
+  /** {@code length} bytes at guest-physical {@code address}, at least one, have been written. */
   void written(long address, long length);
 }
