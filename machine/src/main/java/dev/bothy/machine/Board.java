@@ -100,15 +100,7 @@ final class Board {
   private final List<Stateful> stateful = new ArrayList<>();
 
   /** What the guest can ask of the machine. Called on a vCPU's thread. */
-  interface Requests {
-    void powerOff();
-
-    /** It has gone to sleep: processors are not to run. */
-    void sleep();
-
-    /** It is to wake up; any thread. */
-    void wake();
-
+  interface Requests extends AcpiPm.Power {
     void reset();
 
     void debugExit(int code);
@@ -149,7 +141,7 @@ final class Board {
     router = new InterruptRouter(pic, ioApic);
     Pit pit = new Pit(clock, router.isa(0));
     pit.attach(ports);
-    pm = new AcpiPm(clock, router.isa(AcpiPm.SCI_IRQ), power(requests));
+    pm = new AcpiPm(clock, router.isa(AcpiPm.SCI_IRQ), requests);
     ports.map("acpi-pm", AcpiPm.BASE, AcpiPm.LENGTH, pm);
     Rtc rtc = new Rtc(clock, clockInterrupt(router.isa(8)));
     rtc.attach(ports);
@@ -271,25 +263,6 @@ final class Board {
 
   private static Upstream upstream(Optional<RemappingUnit> remapping, ApicBus apics) {
     return remapping.isPresent() ? remapping.get() : Upstream.direct(apics);
-  }
-
-  private static AcpiPm.Power power(Requests requests) {
-    return new AcpiPm.Power() {
-      @Override
-      public void off() {
-        requests.powerOff();
-      }
-
-      @Override
-      public void sleep() {
-        requests.sleep();
-      }
-
-      @Override
-      public void wake() {
-        requests.wake();
-      }
-    };
   }
 
   /** The clock's interrupt, which power management hears of, too. */

@@ -3,7 +3,7 @@ package dev.bothy.machine;
 /** What a guest asks of its machine. */
 record GuestRequests(Machine machine) implements Board.Requests {
   @Override
-  public void powerOff() {
+  public void off() {
     machine.stop(new MachineExit.PoweredOff());
   }
 

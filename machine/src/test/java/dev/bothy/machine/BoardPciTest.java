@@ -43,13 +43,7 @@ class BoardPciTest {
             value -> {},
             new Board.Requests() {
               @Override
-              public void powerOff() {}
-
-              @Override
-              public void sleep() {}
-
-              @Override
-              public void wake() {}
+              public void off() {}
 
               @Override
               public void reset() {}
