@@ -99,15 +99,12 @@ final class Gate {
    * @throws IllegalStateException if it is on, or was
    */
   void start() throws BootException {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       if (closed || powered || end != null) {
         throw new IllegalStateException("the machine has been started before");
       }
       works.powerOn();
       begin();
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -134,11 +131,8 @@ final class Gate {
 
   /** True if it was switched on. */
   boolean powered() {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       return powered;
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -161,21 +155,15 @@ final class Gate {
 
   /** Returns when all stand, unless somebody wants them to go on before. */
   void bringToStand() {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       awaitStanding();
-    } finally {
-      lock.unlock();
     }
     works.hold();
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       // Somebody else may have wanted it to go on before all stood.
       if (powered && !stands() && end == null && !restarting) {
         works.letGo();
       }
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -197,15 +185,12 @@ final class Gate {
 
   /** Does {@code work} with the lock, and when all have come to the gate if they are to. */
   <T> T unlessEnded(Look<T, EngineChangeException> work) throws EngineChangeException {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       awaitStanding();
       if (closed || end != null) {
         throw new EngineChangeException("the machine has ended", false, null);
       }
       return work.look();
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -236,8 +221,7 @@ final class Gate {
 
   /** Does something to what {@link #stands} looks at, and acts accordingly. */
   private void change(Runnable what) {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       boolean stood = stands();
       what.run();
       if (stood != stands() && powered && end == null) {
@@ -247,8 +231,6 @@ final class Gate {
         }
       }
       call();
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -261,8 +243,7 @@ final class Gate {
 
   /** Ends a pause. */
   void resume() {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       if (end != null || closed) {
         return;
       }
@@ -270,8 +251,6 @@ final class Gate {
       if (!powered) {
         throw new IllegalStateException("the machine is off");
       }
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -282,14 +261,11 @@ final class Gate {
 
   /** Ends the machine for {@code reason}, unless it has ended. Returns at once. */
   void end(MachineExit reason) {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       if (end == null) {
         endFor(reason);
       }
       call();
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -316,11 +292,8 @@ final class Gate {
 
   /** Has all vCPU threads look what they are to do. */
   void callThreads() {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       call();
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -350,8 +323,7 @@ final class Gate {
 
   /** For a vCPU thread that finds {@link #attention}: true when it may go on, false to end. */
   boolean pass(int vcpu) {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       waiting++;
       changed.signalAll();
       try {
@@ -370,8 +342,6 @@ final class Gate {
       } finally {
         waiting--;
       }
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -404,13 +374,10 @@ final class Gate {
 
   /** A vCPU thread under the test clock is where {@link #runOnce} is to end. */
   void pauseFromWithin() {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       pauseWanted = true;
       record("pause");
       updateAttention();
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -419,8 +386,7 @@ final class Gate {
    * #pauseFromWithin} and all stand, or all have ended. Nothing if the machine has ended before.
    */
   void runOnce(Runnable begin) {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       if (end != null) {
         return;
       }
@@ -431,27 +397,21 @@ final class Gate {
       while (end == null ? !(pauseWanted && waiting == live && !restarting) : live > 0) {
         changed.awaitUninterruptibly();
       }
-    } finally {
-      lock.unlock();
     }
   }
 
   /** Called by each vCPU thread as the last thing it does. */
   void threadEnded() {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       live--;
       changed.signalAll();
-    } finally {
-      lock.unlock();
     }
   }
 
   /** Waits at most {@code timeout} for the end; empty if the machine goes on. */
   Optional<MachineExit> awaitExit(Duration timeout) throws InterruptedException {
     long deadline = System.nanoTime() + timeout.toNanos();
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       if (!powered && end == null) {
         throw new IllegalStateException("the machine is off");
       }
@@ -463,29 +423,21 @@ final class Gate {
         changed.await(left, TimeUnit.NANOSECONDS);
       }
       return Optional.of(end);
-    } finally {
-      lock.unlock();
     }
   }
 
   /** True from the start to the end, also while paused. */
   boolean running() {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       return powered && (end == null || live > 0);
-    } finally {
-      lock.unlock();
     }
   }
 
   /** True if it was started, and no vCPU runs, nor will before somebody lets it. */
   boolean isStanding() {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       boolean standing = end != null ? live == 0 : stands() && waiting == live && !restarting;
       return powered && !closed && standing;
-    } finally {
-      lock.unlock();
     }
   }
 
@@ -515,16 +467,13 @@ final class Gate {
 
   /** Ends the machine; false if this is not the first time. */
   boolean close() {
-    lock.lock();
-    try {
+    try (Held _ = lock()) {
       if (closed) {
         return false;
       }
       closed = true;
       end(new MachineExit.Stopped());
       return true;
-    } finally {
-      lock.unlock();
     }
   }
 }
