@@ -11,13 +11,10 @@ import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.cpu.CpuidLeaf;
-import dev.bothy.machine.boot.BootSource;
-import dev.bothy.machine.boot.BootState;
 import dev.bothy.x86.interpret.CpuidLeaves;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -28,7 +25,7 @@ import org.junit.jupiter.api.Timeout;
 @Timeout(600)
 class EngineChangeTest {
   private static final long MEMORY = 8 << 20;
-  private static final long ENTRY = 0x10_0000;
+  private static final long ENTRY = MachineCode.ENTRY;
   private static final long COUNTER = 0x9000;
 
   /** A command for a local APIC. */
@@ -43,21 +40,10 @@ class EngineChangeTest {
       b880001000bf0001300066890766c74702100066c74704008ec1e81066894706bfa000300066c707ff07c74702000030000f011f
       b011e620b020e621b004e621b001e621b0fee621b0ffe6a1b034e643b09ce640b00ee640\
       fbf4ff0500900000ebf7\
-      """
-          .replace("\n", "");
-
-  private static BootSource code(String hex) {
-    byte[] bytes = HexFormat.of().parseHex(hex);
-    return environment -> {
-      environment.memory().write(ENTRY, bytes);
-      BootState state = new BootState(BootState.Mode.PROTECTED, ENTRY, 0, 0, 0, 0x8_0000);
-      state.writeTables(environment.memory());
-      return state;
-    };
-  }
+      """;
 
   private static MachineOptions options(EngineFactory engine) {
-    return MachineOptions.of(MEMORY, engine, code(COUNTING), value -> {});
+    return MachineOptions.of(MEMORY, engine, MachineCode.of(COUNTING), value -> {});
   }
 
   private static void awaitCounting(Machine machine) throws InterruptedException {
@@ -178,7 +164,8 @@ class EngineChangeTest {
   void ticksGoOnThroughChanges() throws Exception {
     try (Machine machine =
         new Machine(
-            MachineOptions.of(MEMORY, InterpreterEngine::new, code(TICKING + HANDLER), v -> {}))) {
+            MachineOptions.of(
+                MEMORY, InterpreterEngine::new, MachineCode.of(TICKING + HANDLER), v -> {}))) {
       machine.start();
       for (int i = 0; i < 20; i++) {
         awaitCounting(machine);

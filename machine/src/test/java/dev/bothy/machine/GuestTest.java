@@ -5,13 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.bothy.machine.boot.BootSource;
-import dev.bothy.machine.boot.BootState;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
-import java.util.HexFormat;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -19,7 +16,6 @@ import org.junit.jupiter.api.Timeout;
 /** Small guests in machine code on the whole machine, on the interpreter. */
 @Timeout(600)
 class GuestTest {
-  private static final long ENTRY = 0x10_0000;
   private static final long MEMORY = 8 << 20;
 
   /** Writes "hi" and a new line to COM1, then enters S5. */
@@ -40,21 +36,11 @@ class GuestTest {
 
   private final ByteArrayOutputStream output = new ByteArrayOutputStream();
 
-  private static BootSource code(String hex) {
-    byte[] bytes = HexFormat.of().parseHex(hex);
-    return environment -> {
-      environment.memory().write(ENTRY, bytes);
-      BootState state = new BootState(BootState.Mode.PROTECTED, ENTRY, 0, 0, 0, 0x8_0000);
-      state.writeTables(environment.memory());
-      return state;
-    };
-  }
-
   private MachineOptions options(String hex) {
     return MachineOptions.of(
         MEMORY,
         InterpreterEngine::new,
-        code(hex),
+        MachineCode.of(hex),
         value -> {
           synchronized (output) {
             output.write(value);

@@ -3,7 +3,6 @@ package dev.bothy.machine;
 import dev.bothy.core.GuestMemory;
 import dev.bothy.machine.boot.BootSource;
 import dev.bothy.machine.boot.BootState;
-import java.util.HexFormat;
 import java.util.Random;
 
 /**
@@ -83,10 +82,6 @@ final class HostileGuest {
     this.mode = mode;
   }
 
-  static byte[] machineCode(String hex) {
-    return HexFormat.of().parseHex(hex.replaceAll("\\s", ""));
-  }
-
   /** The guest of {@code seed}, the same each time. */
   static BootSource of(long seed, BootState.Mode mode) {
     return environment -> new HostileGuest(seed, mode).load(environment.memory());
@@ -99,7 +94,7 @@ final class HostileGuest {
     BootState state = new BootState(mode, DRIVER, 0, 0, 0, 0x25_0000);
     state.writeTables(memory);
     boolean longMode = mode == BootState.Mode.LONG;
-    memory.write(DRIVER, machineCode(longMode ? LONG_DRIVER : PROTECTED_DRIVER));
+    memory.write(DRIVER, MachineCode.bytes(longMode ? LONG_DRIVER : PROTECTED_DRIVER));
     writeDescriptors(memory, longMode);
     writeVectors(memory, longMode);
     writeTaskState(memory, longMode);
@@ -117,7 +112,7 @@ final class HostileGuest {
     for (int vector = 0; vector < 256; vector++) {
       memory.writeInt(4L * vector, REAL_DRIVER);
     }
-    memory.write(REAL_DRIVER, machineCode(REAL_DRIVER_CODE));
+    memory.write(REAL_DRIVER, MachineCode.bytes(REAL_DRIVER_CODE));
     writeValues(memory, REAL_VALUES);
     memory.write(REAL_CODE, randomCode(REAL_CODE_LENGTH));
     return new BootState(BootState.Mode.REAL, REAL_DRIVER, 0, 0, 0, 0x7000);
@@ -425,7 +420,7 @@ final class HostileGuest {
   private int instruction(byte[] code, int start) {
     int at = start;
     if (oneIn(12)) {
-      for (byte b : machineCode(SYSTEM[random.nextInt(SYSTEM.length)])) {
+      for (byte b : MachineCode.bytes(SYSTEM[random.nextInt(SYSTEM.length)])) {
         code[at++] = b;
       }
     } else {

@@ -26,7 +26,6 @@ import org.junit.jupiter.params.provider.ValueSource;
  */
 @Timeout(900)
 class HostileGuestTest {
-  private static final long ENTRY = 0x10_0000;
   private static final long DATA = 0x20_0000;
   private static final int SEEDS = Integer.getInteger("bothy.hostile.seeds", 12);
   private static final long FIRST = Long.getLong("bothy.hostile.first", 1);
@@ -127,9 +126,7 @@ class HostileGuestTest {
 
   static BootSource code(BootState.Mode mode, String hex, long... data) {
     return environment -> {
-      BootState state = new BootState(mode, ENTRY, 0, 0, 0, 0x8_0000);
-      state.writeTables(environment.memory());
-      environment.memory().write(ENTRY, HostileGuest.machineCode(hex));
+      BootState state = new MachineCode(mode, hex).load(environment);
       for (int i = 0; i < data.length; i++) {
         environment.memory().writeLong(DATA + 8L * i, data[i]);
       }
@@ -252,9 +249,9 @@ class HostileGuestTest {
 
   private static BootSource twoProcessors(BootSource first, String second) {
     return environment -> {
-      environment.memory().write(0x8000, HostileGuest.machineCode(second));
+      environment.memory().write(0x8000, MachineCode.bytes(second));
       // mov eax, imm32; ret
-      environment.memory().write(0x30_0000, HostileGuest.machineCode("b800000000c3"));
+      environment.memory().write(0x30_0000, MachineCode.bytes("b800000000c3"));
       return first.load(environment);
     };
   }

@@ -8,12 +8,10 @@ import dev.bothy.core.Exit;
 import dev.bothy.core.Trace;
 import dev.bothy.core.Trace.Kind;
 import dev.bothy.core.Trace.Range;
-import dev.bothy.machine.boot.BootState;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -21,21 +19,12 @@ import org.junit.jupiter.api.Timeout;
 
 @Timeout(300)
 class MachineTraceTest {
-  private static final long ENTRY = 0x10_0000;
+  private static final long ENTRY = MachineCode.ENTRY;
 
   private final List<String> lines = Collections.synchronizedList(new ArrayList<>());
 
   private static MachineOptions options(EngineFactory engine, String hex) {
-    return MachineOptions.of(
-            8 << 20,
-            engine,
-            environment -> {
-              environment.memory().write(ENTRY, HexFormat.of().parseHex(hex));
-              BootState state = new BootState(BootState.Mode.PROTECTED, ENTRY, 0, 0, 0, 0x8_0000);
-              state.writeTables(environment.memory());
-              return state;
-            },
-            _ -> {})
+    return MachineOptions.of(8 << 20, engine, MachineCode.of(hex), _ -> {})
         .withName("traced")
         .withDebugExit(true);
   }

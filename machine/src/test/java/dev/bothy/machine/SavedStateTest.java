@@ -37,7 +37,6 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @Timeout(600)
 class SavedStateTest {
-  private static final long ENTRY = 0x10_0000;
   private static final long TEN_MILLION = 10_000_000;
   private static final long SEED = Long.getLong("bothy.test.seed", 7);
 
@@ -66,12 +65,7 @@ class SavedStateTest {
   private final ByteArrayOutputStream output = new ByteArrayOutputStream();
 
   private static BootSource busy() {
-    return environment -> {
-      BootState state = new BootState(BootState.Mode.LONG, ENTRY, 0, 0, 0, 0x8_0000);
-      state.writeTables(environment.memory());
-      environment.memory().write(ENTRY, HostileGuest.machineCode(BUSY));
-      return state;
-    };
+    return new MachineCode(BootState.Mode.LONG, BUSY);
   }
 
   private MachineOptions options() {

@@ -2,12 +2,10 @@ package dev.bothy.machine;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import dev.bothy.machine.boot.BootState;
 import dev.bothy.x86.interpret.InterpreterEngine;
 import dev.bothy.x86.translate.TranslatorEngine;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
-import java.util.HexFormat;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -17,7 +15,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** Sleep state S3: ACPI specification, sections 7.4.2.2 and 16. */
 @Timeout(600)
 class SleepTest {
-  private static final long ENTRY = 0x10_0000;
 
   /** Of the ACPI tables' FACS. */
   private static final long WAKING_VECTOR = MemoryMap.FIRMWARE_START + 64 + 12;
@@ -59,12 +56,9 @@ class SleepTest {
             environment -> {
               boots.incrementAndGet();
               var memory = environment.memory();
-              memory.write(ENTRY, HexFormat.of().parseHex(hex));
-              memory.write(AWAKE, HexFormat.of().parseHex(GOES_ON.replace(" ", "")));
+              memory.write(AWAKE, MachineCode.bytes(GOES_ON));
               memory.writeInt(WAKING_VECTOR, AWAKE);
-              BootState state = new BootState(BootState.Mode.PROTECTED, ENTRY, 0, 0, 0, 0x8_0000);
-              state.writeTables(memory);
-              return state;
+              return MachineCode.of(hex).load(environment);
             },
             _ -> {})
         .withDebugExit(true);
