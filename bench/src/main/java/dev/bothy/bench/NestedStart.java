@@ -134,10 +134,11 @@ final class NestedStart {
   }
 
   private static List<String> bothyCommand(Path home, Path kernel, Path initrd) {
-    return words(
-        "%s/bothy run --engine translator --cpu v2,+svm --memory 1024M --net none --no-reboot"
-                .formatted(home)
-            + " --kernel %s --initrd %s --append".formatted(kernel, initrd));
+    return GuestProcess.bothyCommand(
+        home,
+        words(
+            "--engine translator --cpu v2,+svm --memory 1024M --net none --no-reboot"
+                + " --kernel %s --initrd %s --append".formatted(kernel, initrd)));
   }
 
   private static List<String> words(String command) {

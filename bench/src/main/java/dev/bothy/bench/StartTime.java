@@ -69,10 +69,11 @@ final class StartTime {
 
   private static double start(Path home, Path kernel, String engine, Path statistics)
       throws IOException, InterruptedException {
-    ProcessBuilder builder = new ProcessBuilder(home.resolve("bothy").toString(), "run");
-    builder.command().addAll(List.of("--engine", engine, "--memory", "2M", "--net", "none"));
-    builder.command().addAll(List.of("--kernel", kernel.toString()));
-    builder.command().addAll(List.of("--timeout", "60", "--stats", statistics.toString()));
+    List<String> options = new ArrayList<>();
+    options.addAll(List.of("--engine", engine, "--memory", "2M", "--net", "none"));
+    options.addAll(List.of("--kernel", kernel.toString()));
+    options.addAll(List.of("--timeout", "60", "--stats", statistics.toString()));
+    ProcessBuilder builder = new ProcessBuilder(GuestProcess.bothyCommand(home, options));
     builder.redirectError(ProcessBuilder.Redirect.INHERIT);
     long before = System.nanoTime();
     Process process = builder.start();

@@ -170,8 +170,8 @@ record Subject(Kind kind, int cpus) {
       command.addAll(List.of("-kernel", debian.kernel().toString()));
       command.addAll(List.of("-initrd", debian.initrd().toString(), "-append", append));
     } else {
-      command.addAll(List.of(setting.home.resolve("bothy").toString(), "run"));
-      command.addAll(List.of("--engine", setting.engine, "--cpus", Integer.toString(cpus)));
+      List<String> engine = List.of("--engine", setting.engine, "--cpus", Integer.toString(cpus));
+      command.addAll(GuestProcess.bothyCommand(setting.home, engine));
       command.addAll(List.of("--memory", memory + "M", "--no-reboot", "--net", "none"));
       if (kind == Kind.BOTHY) {
         // Every round is a first one.
