@@ -52,7 +52,11 @@ final class Cards implements AutoCloseable {
   private final List<VsockListener> listeners = new ArrayList<>();
   private final List<ConsoleSocket> sockets = new ArrayList<>();
   private final List<FuseServer> shares = new ArrayList<>();
-  private final List<TraceLines> traces = new ArrayList<>();
+
+  /** What is traced, and the lines of it. */
+  private record Traced(TraceOption option, TraceLines lines) {}
+
+  private Optional<Traced> traced = Optional.empty();
 
   List<PciCard> cards() {
     return List.copyOf(cards);
@@ -228,18 +232,18 @@ final class Cards implements AutoCloseable {
   void add(Optional<TraceOption> option, Consumer<String> taker, Consumer<String> troubles)
       throws IOException {
     if (option.isPresent()) {
-      traces.add(new TraceLines(option.get(), taker, troubles));
+      traced = Optional.of(new Traced(option.get(), new TraceLines(option.get(), taker, troubles)));
     }
   }
 
   /** {@code options} with all cards, and with what is traced. */
-  MachineOptions in(MachineOptions options, Optional<TraceOption> option) {
+  MachineOptions in(MachineOptions options) {
     MachineOptions all = options;
     for (PciCard card : cards) {
       all = all.withCard(card);
     }
-    return option.isPresent()
-        ? all.withTrace(new Trace(option.get().wanted(), traces.getFirst()))
+    return traced.isPresent()
+        ? all.withTrace(new Trace(traced.get().option.wanted(), traced.get().lines))
         : all;
   }
 
@@ -277,8 +281,8 @@ final class Cards implements AutoCloseable {
     listeners.clear();
     shares.forEach(FuseServer::close);
     shares.clear();
-    traces.forEach(TraceLines::close);
-    traces.clear();
+    traced.ifPresent(trace -> trace.lines.close());
+    traced = Optional.empty();
     if (first != null) {
       throw first;
     }

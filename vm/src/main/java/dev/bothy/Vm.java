@@ -548,7 +548,7 @@ public final class Vm implements AutoCloseable {
               "a machine has at most " + MachineOptions.MAX_CARDS + " disks, networks and the like",
               null);
         }
-        options = cards.in(options, trace);
+        options = cards.in(options);
         Machine machine = new Machine(options);
         EngineSwitch engines = new EngineSwitch(machine, observation, cacheFolder(TRANSLATIONS));
         Monitor monitor = new Monitor(machine, cards::disks, cards::networks, engines);

@@ -11,7 +11,6 @@ import dev.bothy.host.NativeAccess;
 import dev.bothy.machine.Machine;
 import dev.bothy.machine.MachineExit;
 import dev.bothy.machine.MachineOptions;
-import dev.bothy.machine.PciCard;
 import dev.bothy.machine.boot.KernelBoot;
 import dev.bothy.x86.translate.TranslatorEngine;
 import java.io.ByteArrayInputStream;
@@ -78,10 +77,7 @@ class ShareGuestTest {
                     guest.commandLine() + " bothy.share=work bothy.share=fixed,ro"),
                 output)
             .withCpus(2);
-    for (PciCard card : cards.cards()) {
-      options = options.withCard(card);
-    }
-    Machine machine = new Machine(options);
+    Machine machine = new Machine(cards.in(options));
     return new Running(machine, new Console(output, machine.serial()), cards);
   }
 
