@@ -168,6 +168,11 @@ public final class RemappingUnit implements BusDevice, Upstream, MessageRemappin
       }
     }
 
+    /** What it was to tell of is over: it does not happen any more. */
+    void forget() {
+      registers[0] &= ~EVENT_PENDING;
+    }
+
     void happen() {
       if ((registers[0] & MASKED) != 0) {
         registers[0] |= EVENT_PENDING;
@@ -301,6 +306,13 @@ public final class RemappingUnit implements BusDevice, Upstream, MessageRemappin
         : value & 0xffff_ffffL | (long) half << 32;
   }
 
+  /** Faults that the guest has looked after interrupt nobody when that is unmasked (10.4.10). */
+  private void forgetFaultEvent() {
+    if (faultStatus() == 0) {
+      faultEvent.forget();
+    }
+  }
+
   private int faultStatus() {
     return faultStatus | ((faultSource & FAULT) != 0 ? PENDING : 0);
   }
@@ -332,6 +344,7 @@ public final class RemappingUnit implements BusDevice, Upstream, MessageRemappin
       case FAULT_STATUS & ~7 -> {
         if (at == FAULT_STATUS) {
           faultStatus &= ~value;
+          forgetFaultEvent();
           serveQueue();
         }
       }
@@ -346,6 +359,9 @@ public final class RemappingUnit implements BusDevice, Upstream, MessageRemappin
       case COMPLETION_STATUS & ~7 -> {
         if (at == COMPLETION_STATUS) {
           completionStatus &= ~value;
+          if (completionStatus == 0) {
+            completionEvent.forget();
+          }
         }
       }
       case COMPLETION_EVENT, COMPLETION_EVENT + 8 ->
@@ -354,6 +370,7 @@ public final class RemappingUnit implements BusDevice, Upstream, MessageRemappin
       case FAULT_RECORD + 8 -> {
         if ((at & 4) != 0 && value < 0) {
           faultSource &= ~FAULT;
+          forgetFaultEvent();
         }
       }
       default -> {
@@ -406,7 +423,10 @@ public final class RemappingUnit implements BusDevice, Upstream, MessageRemappin
     int end = 256 * 16 << (queueAddress & 7);
     while ((status & QUEUE) != 0 && (faultStatus & QUEUE_ERROR) == 0 && queueHead != queueTail) {
       long at = (queueAddress & TABLE_ADDRESS) + queueHead;
-      if (queueTail >= end || !serve(memory.readLong(at), memory.readLong(at + 8))) {
+      // The head, too, if the guest has made the queue shorter than what was served of it.
+      if (queueHead >= end
+          || queueTail >= end
+          || !serve(memory.readLong(at), memory.readLong(at + 8))) {
         faultStatus |= QUEUE_ERROR;
         faultEvent.happen();
         return;

@@ -249,6 +249,42 @@ class RemappingUnitTest {
     assertEquals(80, unit.read(QUEUE_HEAD, 4));
   }
 
+  /** All of memory would be taken for descriptors, by a vCPU that is away meanwhile. */
+  @Test
+  void aQueueThatHasBecomeShorterThanItsHeadEnds() {
+    for (long at = 0; at < memory.size(); at += 16) {
+      memory.writeLong(at, 1);
+    }
+    unit.write(QUEUE_ADDRESS, 8, 7);
+    unit.write(QUEUE_TAIL, 4, 0x7_0000);
+    command(QUEUE);
+    assertEquals(0x7_0000, unit.read(QUEUE_HEAD, 4));
+    unit.write(QUEUE_ADDRESS, 8, 0);
+    unit.write(QUEUE_TAIL, 4, 0x10);
+    assertEquals(1 << 4, unit.read(FAULT_STATUS, 4));
+    assertEquals(0x7_0000, unit.read(QUEUE_HEAD, 4));
+  }
+
+  @Test
+  void whatTheGuestHasLookedAfterInterruptsNobodyLater() {
+    translate();
+    unit.write(FAULT_CONTROL + 4, 4, 0x51);
+    unit.write(FAULT_CONTROL + 8, 4, 0xfee0_1000L);
+    unit.physical(FUNCTION, 0x2000, true);
+    assertEquals("5 by 8 for 2000", fault());
+    assertEquals(1L << 31, unit.read(FAULT_CONTROL, 4));
+    unit.write(FAULT_CONTROL, 4, 0);
+    memory.writeLong(QUEUE_AT, 5 | 1 << 4);
+    unit.write(COMPLETION_CONTROL + 8, 4, 0xfee0_1000L);
+    unit.write(QUEUE_ADDRESS, 8, QUEUE_AT);
+    unit.write(QUEUE_TAIL, 4, 16);
+    command(QUEUE);
+    assertEquals(3L << 30, unit.read(COMPLETION_CONTROL, 4));
+    unit.write(COMPLETION, 4, 1);
+    unit.write(COMPLETION_CONTROL, 4, 0);
+    assertFalse(bus.localApic(1).interruptPending());
+  }
+
   @Test
   void invalidationsByRegistersAreOverAtOnce() {
     unit.write(CONTEXT_COMMAND, 8, 1L << 63 | 1L << 61);
