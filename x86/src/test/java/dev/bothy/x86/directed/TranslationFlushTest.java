@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.assemble.Assembler;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
 /** What INVLPG, INVPCID and writes of control registers take from the TLB, and what they leave. */
@@ -13,16 +14,30 @@ class TranslationFlushTest extends EngineTest {
   private static final long ALL = P | W | U;
   private static final int PCIDE = 1 << 17;
 
+  /**
+   * Puts 1 on the page at RBX, and into RSI and RDX where its entry is and which one leads to a
+   * page with 2.
+   */
+  private static CpuState pageThatMoves(TestMachine m, long entryBits) {
+    m.memory.writeLong(PAGE, 1);
+    m.memory.writeLong(DATA, 2);
+    CpuState s = m.long64(0);
+    s.setGpr(RBX, PAGE);
+    s.setGpr(RSI, entryOf(PAGE));
+    s.setGpr(RDX, DATA | ALL | entryBits);
+    return s;
+  }
+
+  /** Code that reads from RBX to RAX and then changes the entry. */
+  private static Assembler readAndMove(TestMachine m) {
+    return m.assembler(64).load(RAX, RBX, 0).store(RSI, 0, RDX);
+  }
+
   @Test
   void staleTranslationsLastUntilInvlpg() {
     try (var m = newMachine()) {
-      m.long64(0).setGpr(RBX, PAGE);
-      m.memory.writeLong(PAGE, 1);
-      m.memory.writeLong(DATA, 2);
-      m.state().setGpr(RSI, entryOf(PAGE));
-      m.state().setGpr(RDX, DATA | ALL);
-      var a = m.assembler(64).load(RAX, RBX, 0).store(RSI, 0, RDX).invlpg(RBX).load(RCX, RBX, 0);
-      m.code(64, a.hlt());
+      pageThatMoves(m, 0);
+      m.code(64, readAndMove(m).invlpg(RBX).load(RCX, RBX, 0).hlt());
       m.run();
       assertEquals(1, m.gpr(RAX));
       assertEquals(2, m.gpr(RCX));
@@ -32,13 +47,9 @@ class TranslationFlushTest extends EngineTest {
   @Test
   void controlRegisterThreeFlushesWhatIsNotGlobal() {
     try (var m = newMachine()) {
-      m.long64(0).setGpr(RBX, PAGE);
-      m.memory.writeLong(PAGE, 1);
-      m.memory.writeLong(DATA, 2);
-      m.state().setGpr(RSI, entryOf(PAGE));
-      m.state().setGpr(RDX, DATA | ALL);
-      var a = m.assembler(64).load(RAX, RBX, 0).store(RSI, 0, RDX);
-      m.code(64, a.movFromControl(RDI, 3).movToControl(3, RDI).load(RCX, RBX, 0).hlt());
+      pageThatMoves(m, 0);
+      m.code(
+          64, readAndMove(m).movFromControl(RDI, 3).movToControl(3, RDI).load(RCX, RBX, 0).hlt());
       m.run();
       assertEquals(1, m.gpr(RAX));
       assertEquals(2, m.gpr(RCX));
@@ -55,9 +66,7 @@ class TranslationFlushTest extends EngineTest {
       m.state().setGpr(RSI, PD + 8 * 4);
       m.state().setGpr(RDX, 0x40_0000 | ALL | LARGE);
       m.state().setGpr(RDI, 0x90_5000);
-      m.code(
-          64,
-          m.assembler(64).load(RAX, RBX, 0).store(RSI, 0, RDX).invlpg(RDI).load(RCX, RBX, 0).hlt());
+      m.code(64, readAndMove(m).invlpg(RDI).load(RCX, RBX, 0).hlt());
       m.run();
       assertEquals(1, m.gpr(RAX));
       assertEquals(2, m.gpr(RCX));
@@ -68,19 +77,13 @@ class TranslationFlushTest extends EngineTest {
    * Runs {@code flush} between two reads of a page whose entry changes, all in PCID 5; returns what
    * the second read finds.
    */
-  private static long afterFlush(
-      TestMachine m, long entryBits, java.util.function.Consumer<Assembler> flush) {
-    CpuState s = m.long64(0);
+  private static long afterFlush(TestMachine m, long entryBits, Consumer<Assembler> flush) {
     m.page(PAGE, PAGE, ALL | entryBits);
-    m.memory.writeLong(PAGE, 1);
-    m.memory.writeLong(DATA, 2);
+    CpuState s = pageThatMoves(m, entryBits);
     s.set(CpuState.CR4, CR4_LONG | PCIDE);
     s.set(CpuState.CR3, PML4 | 5);
-    s.setGpr(RBX, PAGE);
     s.setGpr(RBP, DATA + 0x8000);
-    s.setGpr(RSI, entryOf(PAGE));
-    s.setGpr(RDX, DATA | ALL | entryBits);
-    var a = m.assembler(64).load(RAX, RBX, 0).store(RSI, 0, RDX);
+    var a = readAndMove(m);
     flush.accept(a);
     m.code(64, a.load(RCX, RBX, 0).hlt());
     m.run();
