@@ -162,20 +162,29 @@ final class TranslationBuffer {
   }
 
   private void emptyTable(int table) {
-    long first = start + (long) table * EngineArea.TLB_TABLE;
-    for (int word = 0; word < WORDS; word++) {
-      long bits = used(table * WORDS + word);
-      if (bits != 0) {
-        emptyEntries(first + word * 64L * EngineArea.TLB_ENTRY, bits);
-        setUsed(table * WORDS + word, 0);
-      }
+    for (int word = table * WORDS; word < (table + 1) * WORDS; word++) {
+      emptyEntries(word, used(word));
     }
   }
 
-  private void emptyEntries(long first, long bits) {
-    for (; bits != 0; bits &= bits - 1) {
-      emptyEntry(first + Long.numberOfTrailingZeros(bits) * (long) EngineArea.TLB_ENTRY);
+  /**
+   * Empties those of 64 entries, used or not, that have a bit in {@code bits}; they are unused from
+   * then on.
+   *
+   * @param word which 64, counted over all tables
+   */
+  private void emptyEntries(int word, long bits) {
+    if (bits == 0) {
+      return;
     }
+    setUsed(word, used(word) & ~bits);
+    for (long left = bits; left != 0; left &= left - 1) {
+      emptyEntry(entry(word, Long.numberOfTrailingZeros(left)));
+    }
+  }
+
+  private long entry(int word, int bit) {
+    return start + (word * 64L + bit) * EngineArea.TLB_ENTRY;
   }
 
   private void emptyKernelTable() {
@@ -222,8 +231,7 @@ final class TranslationBuffer {
     for (int word = 0; word < WORDS; word++) {
       long bits = local(word);
       if (bits != 0) {
-        emptyEntries(start + word * 64L * EngineArea.TLB_ENTRY, bits);
-        setUsed(word, used(word) & ~bits);
+        emptyEntries(word, bits);
         setLocal(word, 0);
       }
     }
@@ -355,13 +363,9 @@ final class TranslationBuffer {
     emptyTable(2 + 2 * GUEST);
     int first = EngineArea.GUEST_KERNEL_TABLE * WORDS;
     for (int word = 0; word < WORDS; word++) {
-      long bits = guestLocal[word];
-      if (bits != 0) {
-        emptyEntries(start + (first + word) * 64L * EngineArea.TLB_ENTRY, bits);
-        setUsed(first + word, used(first + word) & ~bits);
-        guestLocal[word] = 0;
-      }
+      emptyEntries(first + word, guestLocal[word]);
     }
+    Arrays.fill(guestLocal, 0);
     emptyStackCopies();
     takeNumber();
   }
@@ -448,10 +452,7 @@ final class TranslationBuffer {
     int index = (int) (linear >>> 12) & ENTRIES - 1;
     for (int table = 0; table < TABLES; table++) {
       int word = table * WORDS + (index >>> 6);
-      if ((used(word) & 1L << index) != 0) {
-        setUsed(word, used(word) & ~(1L << index));
-        emptyEntry(start + ((long) table * ENTRIES + index) * EngineArea.TLB_ENTRY);
-      }
+      emptyEntries(word, used(word) & 1L << index);
     }
     setLocal(index >>> 6, local(index >>> 6) & ~(1L << index));
     guestLocal[index >>> 6] &= ~(1L << index);
@@ -484,8 +485,7 @@ final class TranslationBuffer {
     long tag = linear & PAGE;
     int ofGuest = word - EngineArea.GUEST_KERNEL_TABLE * WORDS;
     if ((used(word) & bit) != 0 && !holds(entry, tag, host)) {
-      emptyEntry(entry);
-      setUsed(word, used(word) & ~bit);
+      emptyEntries(word, bit);
       if (number < ENTRIES) {
         setLocal(word, local(word) & ~bit);
         emptyStackCopy(EngineArea.STACK_KERNEL);
@@ -550,8 +550,7 @@ final class TranslationBuffer {
     } else if (note == SEVERAL) {
       for (int word = 0; word < TABLES * WORDS; word++) {
         for (long bits = used(word); bits != 0; bits &= bits - 1) {
-          long number = word * 64L + Long.numberOfTrailingZeros(bits);
-          dropWrite(start + number * EngineArea.TLB_ENTRY, host);
+          dropWrite(entry(word, Long.numberOfTrailingZeros(bits)), host);
         }
       }
     }
