@@ -208,6 +208,17 @@ final class EventDelivery {
     return vector * 8 + 2 + (external ? EXT : 0);
   }
 
+  /** A gate must be there, and is only for programs of its level that call for it themselves. */
+  private static void checkGate(
+      Processor cpu, int attributes, int vector, boolean software, boolean external) {
+    if (software && Descriptor.dpl(attributes) < cpu.cpl) {
+      throw cpu.raise(GuestFault.GP, idtCode(vector, external));
+    }
+    if ((attributes & Descriptor.PRESENT) == 0) {
+      throw cpu.raise(GuestFault.NP, idtCode(vector, external));
+    }
+  }
+
   private static void longMode(
       Processor cpu,
       int vector,
@@ -228,12 +239,7 @@ final class EventDelivery {
     if (type != Descriptor.INTERRUPT_GATE && type != Descriptor.TRAP_GATE) {
       throw cpu.raise(GuestFault.GP, idtCode(vector, external));
     }
-    if (software && Descriptor.dpl(attributes) < cpu.cpl) {
-      throw cpu.raise(GuestFault.GP, idtCode(vector, external));
-    }
-    if ((attributes & Descriptor.PRESENT) == 0) {
-      throw cpu.raise(GuestFault.NP, idtCode(vector, external));
-    }
+    checkGate(cpu, attributes, vector, software, external);
     int selector = (int) (low >>> 16) & 0xffff;
     long target = low & 0xffff | low >>> 32 & 0xffff_0000L | high << 32;
     int ist = (int) (low >>> 32) & 7;
@@ -340,12 +346,7 @@ final class EventDelivery {
         && type != Descriptor.TRAP_GATE16) {
       throw cpu.raise(GuestFault.GP, idtCode(vector, external));
     }
-    if (software && Descriptor.dpl(attributes) < cpu.cpl) {
-      throw cpu.raise(GuestFault.GP, idtCode(vector, external));
-    }
-    if ((attributes & Descriptor.PRESENT) == 0) {
-      throw cpu.raise(GuestFault.NP, idtCode(vector, external));
-    }
+    checkGate(cpu, attributes, vector, software, external);
     int selector = (int) (gate >>> 16) & 0xffff;
     if (type == Descriptor.TASK_GATE) {
       int flags = cpu.rflags() | flagsToPush;
