@@ -7,6 +7,7 @@ import static dev.bothy.host.RawMemory.putInt;
 import static dev.bothy.host.RawMemory.putLong;
 import static dev.bothy.host.RawMemory.putShort;
 
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuState;
 
 /**
@@ -100,8 +101,10 @@ final class ControlBlock {
 
   private ControlBlock() {}
 
-  static long canonical(long address) {
-    return address << 16 >> 16;
+  /** Of an address, the bits that the model's linear addresses have. */
+  private static long canonical(Processor cpu, long address) {
+    int unused = cpu.model.has(CpuFeature.LA57) ? 7 : 16;
+    return address << unused >> unused;
   }
 
   /** Loads a segment register of {@code cpu} from {@code at}, a host address. */
@@ -124,9 +127,9 @@ final class ControlBlock {
   }
 
   /** Loads GDTR or IDTR, whose base is at {@code table} in the state. */
-  static void loadTable(long state, int table, long at) {
-    putLong(state + table, canonical(getLong(at + BASE)));
-    putInt(state + table + 8, getInt(at + LIMIT) & 0xffff);
+  static void loadTable(Processor cpu, int table, long at) {
+    putLong(cpu.state + table, canonical(cpu, getLong(at + BASE)));
+    putInt(cpu.state + table + 8, getInt(at + LIMIT) & 0xffff);
   }
 
   static void storeTable(long state, int table, long at) {
@@ -138,7 +141,7 @@ final class ControlBlock {
   static void load(Processor cpu, long block) {
     for (int i = 0; i < LOADED.length; i++) {
       long at = block + LOADED_AT[i];
-      loadSegment(cpu, LOADED[i], at, canonical(getLong(at + BASE)));
+      loadSegment(cpu, LOADED[i], at, canonical(cpu, getLong(at + BASE)));
     }
     for (int i = 0; i < REGISTERS.length; i++) {
       long value = getLong(block + STAR + 8L * i);
@@ -150,7 +153,7 @@ final class ControlBlock {
       if (REGISTERS[i] == CpuState.SFMASK) {
         value &= 0xffff_ffffL;
       }
-      putLong(cpu.state + REGISTERS[i], address ? canonical(value) : value);
+      putLong(cpu.state + REGISTERS[i], address ? canonical(cpu, value) : value);
     }
   }
 

@@ -164,8 +164,8 @@ final class WorldSwitch {
       long at = block + ControlBlock.ES + 16L * segment;
       ControlBlock.loadSegment(cpu, segment, at, getLong(at + ControlBlock.BASE));
     }
-    ControlBlock.loadTable(state, CpuState.GDTR_BASE, block + ControlBlock.GDTR);
-    ControlBlock.loadTable(state, CpuState.IDTR_BASE, block + ControlBlock.IDTR);
+    ControlBlock.loadTable(cpu, CpuState.GDTR_BASE, block + ControlBlock.GDTR);
+    ControlBlock.loadTable(cpu, CpuState.IDTR_BASE, block + ControlBlock.IDTR);
     put(CpuState.CR2, getLong(block + ControlBlock.CR2));
     if ((get(SvmState.NESTED_CONTROL) & 1) != 0) {
       put(CpuState.PAT, getLong(block + ControlBlock.PAT));

@@ -72,6 +72,22 @@ class FiveLevelPagingTest extends EngineTest {
   }
 
   @Test
+  void controlBlocksOfGuestsHaveSuchAddressesToo() {
+    try (var m = newMachine("v2,+la57,+svm")) {
+      CpuState s = fiveLevels(m);
+      s.set(CpuState.EFER, s.get(CpuState.EFER) | 1 << 12); // SVME
+      s.setGpr(RAX, DATA);
+      m.memory.writeLong(DATA + 0x448, HIGH); // FS' base
+      m.memory.writeLong(DATA + 0x620, HIGH | DATA); // KernelGSBase
+      m.code(64, m.assembler(64).hex("0f 01 da").hlt()); // vmload
+      m.run();
+      assertEquals(-1, m.vector());
+      assertEquals(HIGH, s.get(CpuState.segment(CpuState.FS, CpuState.SEGMENT_BASE)));
+      assertEquals(HIGH | DATA, s.get(CpuState.KERNEL_GS_BASE));
+    }
+  }
+
+  @Test
   void addressesOf58BitsAreNotCanonical() {
     try (var m = newMachine(MODEL)) {
       CpuState s = fiveLevels(m);
