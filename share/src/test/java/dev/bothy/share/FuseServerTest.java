@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.bothy.host.FolderCalls;
 import dev.bothy.share.FuseClient.Entry;
 import dev.bothy.share.FuseClient.Out;
 import dev.bothy.share.FuseClient.Reply;
@@ -23,39 +22,17 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Every request, and what the host sees of it. */
-class FuseServerTest {
+class FuseServerTest extends ShareTest {
   private static final int RDONLY = 0;
   private static final int WRONLY = 1;
   private static final int RDWR = 2;
   private static final int EXCL = 0200;
   private static final int TRUNC = 01000;
   private static final int APPEND = 02000;
-  private static final long ROOT = FuseClient.ROOT;
-
-  @TempDir Path folder;
-  private FuseServer server;
-  private FuseClient client;
-
-  @BeforeEach
-  void open() throws IOException {
-    Assumptions.assumeTrue(FolderCalls.available());
-    server = FuseServer.open(folder, false);
-    client = new FuseClient(server);
-  }
-
-  @AfterEach
-  void close() {
-    if (server != null) {
-      server.close();
-    }
-  }
 
   private static int unix(Path path, String attribute) throws IOException {
     return ((Number) Files.getAttribute(path, "unix:" + attribute, LinkOption.NOFOLLOW_LINKS))

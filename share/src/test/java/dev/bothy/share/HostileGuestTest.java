@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.host.FileCalls;
-import dev.bothy.host.FolderCalls;
 import dev.bothy.share.FuseClient.Out;
 import dev.bothy.share.FuseClient.Reply;
 import java.io.IOException;
@@ -15,34 +14,11 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.Assumptions;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Requests that no kernel sends, and more of others than is good. */
-class HostileGuestTest {
-  private static final long ROOT = FuseClient.ROOT;
+class HostileGuestTest extends ShareTest {
   private static final int RDWR = 2;
-
-  @TempDir Path folder;
-  private FuseServer server;
-  private FuseClient client;
-
-  @BeforeEach
-  void open() throws IOException {
-    Assumptions.assumeTrue(FolderCalls.available());
-    server = FuseServer.open(folder, false);
-    client = new FuseClient(server);
-  }
-
-  @AfterEach
-  void close() {
-    if (server != null) {
-      server.close();
-    }
-  }
 
   @Test
   void requestsThatEndEarlyAreRefused() {

@@ -8,42 +8,19 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.bothy.core.state.StateException;
 import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
-import dev.bothy.host.FolderCalls;
 import dev.bothy.share.FuseClient.Entry;
 import dev.bothy.share.FuseClient.Reply;
-import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Random;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.Assumptions;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-class SavedSessionTest {
-  private static final long ROOT = FuseClient.ROOT;
+class SavedSessionTest extends ShareTest {
 
-  @TempDir Path folder;
   @TempDir Path elsewhere;
-  private FuseServer server;
-  private FuseClient client;
-
-  @BeforeEach
-  void open() throws IOException {
-    Assumptions.assumeTrue(FolderCalls.available());
-    server = FuseServer.open(folder, false);
-    client = new FuseClient(server);
-  }
-
-  @AfterEach
-  void close() {
-    if (server != null) {
-      server.close();
-    }
-  }
 
   private byte[] save() {
     StateWriter out = new StateWriter();
