@@ -16,7 +16,9 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
@@ -28,6 +30,9 @@ import java.util.concurrent.locks.LockSupport;
 public final class GdbServer implements AutoCloseable {
   /** How long one who comes while another is there may wait. */
   private static final Duration COURTESY = Duration.ofSeconds(1);
+
+  /** Connections at once, of those that have not said anything, too. */
+  static final int MOST_CALLERS = 16;
 
   private static final long PATIENCE = TimeUnit.MILLISECONDS.toNanos(100);
 
@@ -54,13 +59,15 @@ public final class GdbServer implements AutoCloseable {
 
   private boolean closed;
 
+  /** All connections. */
+  private final Set<SocketChannel> callers = new HashSet<>();
+
   /** The machine waits for the first debugger. */
   private boolean waiting;
 
   /** A debugger is there, on a thread of its own. */
   private Thread visit;
 
-  private SocketChannel visitor;
   private GdbSession session;
 
   private GdbServer(
@@ -161,6 +168,10 @@ public final class GdbServer implements AutoCloseable {
     while (true) {
       try {
         SocketChannel channel = entrance.accept();
+        if (!comes(channel)) {
+          channel.close();
+          continue;
+        }
         Thread.ofVirtual().name("bothy-gdb-visit").start(() -> visit(channel));
       } catch (ClosedChannelException e) {
         return;
@@ -171,10 +182,18 @@ public final class GdbServer implements AutoCloseable {
     }
   }
 
+  private synchronized boolean comes(SocketChannel caller) {
+    return !closed && callers.size() < MOST_CALLERS && callers.add(caller);
+  }
+
+  private synchronized void goes(SocketChannel caller) {
+    callers.remove(caller);
+  }
+
   private void visit(SocketChannel channel) {
     try (channel) {
       PacketStream packets = new PacketStream(channel);
-      if (packets.beginsWell() && enter(channel)) {
+      if (packets.beginsWell() && enter()) {
         try {
           receive(packets);
         } finally {
@@ -184,10 +203,12 @@ public final class GdbServer implements AutoCloseable {
       }
     } catch (IOException e) {
       // It is gone.
+    } finally {
+      goes(channel);
     }
   }
 
-  private synchronized boolean enter(SocketChannel channel) throws IOException {
+  private synchronized boolean enter() throws IOException {
     try {
       // The one before may be on its way out.
       long deadline = System.nanoTime() + COURTESY.toNanos();
@@ -202,7 +223,6 @@ public final class GdbServer implements AutoCloseable {
       return false;
     }
     visit = Thread.currentThread();
-    visitor = channel;
     return true;
   }
 
@@ -239,7 +259,6 @@ public final class GdbServer implements AutoCloseable {
     debugger.detach();
     synchronized (this) {
       session = null;
-      visitor = null;
       visit = null;
       notifyAll();
     }
@@ -293,9 +312,9 @@ public final class GdbServer implements AutoCloseable {
       synchronized (this) {
         closed = true;
         present = visit;
-        if (visitor != null) {
-          goodbye();
-          visitor.close();
+        goodbye();
+        for (SocketChannel caller : callers) {
+          caller.close();
         }
       }
     } catch (IOException e) {

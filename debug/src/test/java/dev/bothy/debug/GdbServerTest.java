@@ -20,6 +20,7 @@ import java.net.SocketException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
@@ -216,6 +217,22 @@ class GdbServerTest {
       awaitCounting();
       assertTrue(machine.running());
       assertTrue(silent.socket.isConnected());
+    }
+  }
+
+  @Test
+  void whoSaysNothingStaysNoLongerThanTheServer() throws Exception {
+    List<Client> silent = new ArrayList<>();
+    for (int i = 0; i < GdbServer.MOST_CALLERS; i++) {
+      silent.add(new Client());
+    }
+    try (Client tooMany = new Client()) {
+      assertTrue(tooMany.isGone());
+    }
+    server.close();
+    for (Client client : silent) {
+      assertTrue(client.isGone());
+      client.close();
     }
   }
 
