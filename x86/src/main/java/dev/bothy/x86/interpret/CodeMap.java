@@ -75,13 +75,6 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
     awaitTold();
   }
 
-  /** No device's thread is here any more when this returns, nor will one be. */
-  void stopListening() {
-    memory.ignoreWrites(this);
-    deaf = true;
-    awaitTold();
-  }
-
   /**
    * All that was being told is. Devices go on while an engine is closed that another one has
    * replaced: who begins after this is not waited for. One may have taken its phase long before it
@@ -229,9 +222,12 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
     }
   }
 
+  /** No device's thread is here any more when this returns, nor will one be. */
   @Override
   public void close() {
-    stopListening();
+    memory.ignoreWrites(this);
+    deaf = true;
+    awaitTold();
     masks.close();
   }
 }

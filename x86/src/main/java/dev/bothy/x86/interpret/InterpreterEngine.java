@@ -195,10 +195,10 @@ public final class InterpreterEngine implements Engine {
 
   @Override
   public void close() {
-    codeMap.stopListening();
+    // Devices may go on, and what they write is told to the translator, too.
+    codeMap.close();
     if (translator != null) {
       translator.close();
     }
-    codeMap.close();
   }
 }
