@@ -6,6 +6,7 @@ import static dev.bothy.host.RawMemory.putLong;
 import dev.bothy.core.MachineClock;
 import dev.bothy.core.SyntheticConnections;
 import dev.bothy.core.cpu.CpuState;
+import java.lang.invoke.VarHandle;
 
 /**
  * What a processor of a model with {@link dev.bothy.core.cpu.CpuFeature#HYPERV} offers to guests
@@ -26,6 +27,10 @@ final class HypervInterface {
   private static final int APIC_FREQUENCY = 0x4000_0023;
 
   private static final long ENABLE = 1;
+
+  /** Of {@link #HYPERCALL}: nothing but a reset changes it any more. */
+  private static final long LOCKED = 1 << 1;
+
   private static final long PAGE = ~0xfffL;
 
   /** VMMCALL, RET: what a guest finds on its hypercall page. */
@@ -113,10 +118,14 @@ final class HypervInterface {
     return Math.multiplyHigh(clock.nanos(), TICKS_PER_TSC);
   }
 
+  private long hypercall() {
+    return getLong(shared(CpuState.HYPERV_HYPERCALL));
+  }
+
   long read(int msr) {
     return switch (msr) {
       case GUEST_OS_ID -> getLong(shared(CpuState.HYPERV_GUEST_OS_ID));
-      case HYPERCALL -> getLong(shared(CpuState.HYPERV_HYPERCALL));
+      case HYPERCALL -> hypercall();
       case REFERENCE_TSC -> getLong(shared(CpuState.HYPERV_REFERENCE_TSC));
       case VP_INDEX -> cpu.index;
       case TIME_REF_COUNT -> ticks(cpu.machine.clock());
@@ -136,11 +145,11 @@ final class HypervInterface {
       case GUEST_OS_ID -> {
         putLong(shared(CpuState.HYPERV_GUEST_OS_ID), value);
         if (value == 0) {
-          putLong(shared(CpuState.HYPERV_HYPERCALL), 0);
+          putLong(shared(CpuState.HYPERV_HYPERCALL), hypercall() & LOCKED);
         }
       }
       case HYPERCALL -> {
-        if (callsAllowed()) {
+        if (callsAllowed() && (hypercall() & LOCKED) == 0) {
           putLong(shared(CpuState.HYPERV_HYPERCALL), value);
           if ((value & ENABLE) != 0) {
             cpu.writePhysical(value & PAGE, 4, CALL_AND_RETURN & 0xffff_ffffL);
@@ -169,20 +178,26 @@ final class HypervInterface {
   }
 
   /**
-   * The page by which guests compute reference time from their TSC: good as long as nobody moves
-   * that.
+   * The page by which guests compute reference time from their TSC, on whatever processor: good as
+   * long as nobody moves one.
    */
   private void fillReferencePage(long page) {
-    long offset = getLong(cpu.state + CpuState.TSC_OFFSET);
-    boolean moved = offset != 0;
     cpu.memory.writeInt(page, 0);
     cpu.memory.writeLong(page + 8, TICKS_PER_TSC);
     cpu.memory.writeLong(page + 16, 0);
-    cpu.memory.writeInt(page, moved ? 0 : 1);
+    if (!cpu.engine.timeMoved()) {
+      cpu.memory.writeInt(page, 1);
+      // Who moves its TSC just now sees the page, or is seen here.
+      VarHandle.fullFence();
+      if (cpu.engine.timeMoved()) {
+        cpu.memory.writeInt(page, 0);
+      }
+    }
   }
 
   /** The TSC has been moved: guests are to read the register instead of the page. */
   void timeMoved() {
+    VarHandle.fullFence();
     long value = getLong(shared(CpuState.HYPERV_REFERENCE_TSC));
     if ((value & ENABLE) != 0) {
       cpu.memory.writeInt(value & PAGE, 0);

@@ -156,6 +156,11 @@ public final class InterpreterEngine implements Engine {
     return own.index == 0 ? own : vcpus.getFirst().processor();
   }
 
+  /** True if some vCPU's TSC is not the machine's clock. */
+  boolean timeMoved() {
+    return vcpus.stream().anyMatch(vcpu -> vcpu.processor().timeMoved());
+  }
+
   /** In every vCPU's TLB; called while no other vCPU runs. */
   void dropWritesTo(long physical) {
     vcpus.forEach(vcpu -> vcpu.processor().dropWritesTo(physical));

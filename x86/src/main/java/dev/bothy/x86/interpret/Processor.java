@@ -14,6 +14,7 @@ import dev.bothy.core.LocalInterruptController;
 import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.core.cpu.SvmState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.translate.TranslatedBlock;
 
@@ -637,6 +638,11 @@ final class Processor extends SegmentingCpu {
   /** This vCPU's time-stamp counter. */
   long tsc() {
     return machine.clock().nanos() + getLong(state + CpuState.TSC_OFFSET);
+  }
+
+  /** True if that, but for what a guest's host adds to it, is not the machine's clock. */
+  boolean timeMoved() {
+    return getLong(state + CpuState.TSC_OFFSET) != getLong(state + SvmState.TSC_OFFSET);
   }
 
   /**

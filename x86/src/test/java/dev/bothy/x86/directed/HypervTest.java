@@ -90,8 +90,12 @@ class HypervTest extends EngineTest {
   private final Clock clock = new Clock();
 
   private TestMachine machine() {
+    return machine(1);
+  }
+
+  private TestMachine machine(int cpus) {
     return new TestMachine(
-        engine::create, engine.counts(), clock, true, CpuModel.parse("v2,+hyperv"), 1);
+        engine::create, engine.counts(), clock, true, CpuModel.parse("v2,+hyperv"), cpus);
   }
 
   /** Runs one instruction or so of kernel code; returns the vector it ended with, or -1. */
@@ -179,6 +183,29 @@ class HypervTest extends EngineTest {
       assertEquals(2, m.gpr(RAX), "there is no such call");
       write(m, GUEST_OS_ID, 0);
       assertEquals(0, read(m, HYPERCALL));
+    }
+  }
+
+  @Test
+  void aLockedPageForHypercallsStays() {
+    try (var m = machine()) {
+      write(m, GUEST_OS_ID, 0x8100L << 48);
+      write(m, HYPERCALL, PAGE | 3);
+      write(m, HYPERCALL, DATA | 1);
+      assertEquals(PAGE | 3, read(m, HYPERCALL));
+      assertEquals(0, m.memory.readInt(DATA));
+    }
+  }
+
+  @Test
+  void thePageDoesNotHoldIfAnyProcessorsTimeWasMoved() {
+    try (var m = machine(2)) {
+      m.cpus[1].state().set(CpuState.TSC_OFFSET, 5);
+      write(m, REFERENCE_TSC, PAGE | 1);
+      assertEquals(0, m.memory.readInt(PAGE));
+      m.cpus[1].state().set(CpuState.TSC_OFFSET, 0);
+      write(m, REFERENCE_TSC, PAGE | 1);
+      assertEquals(1, m.memory.readInt(PAGE));
     }
   }
 
