@@ -34,6 +34,11 @@ record CpuidTable(List<CpuidLeaf> leaves) {
   /** PKU and PKS in ECX of {@link #STRUCTURED_FEATURES}: not moved to and from KVM. */
   private static final int PROTECTION_KEYS = 1 << 3 | 1 << 31;
 
+  /** RTM and IA32_ARCH_CAPABILITIES in its EBX and EDX: nor are they. */
+  private static final int TRANSACTIONS = 1 << 11;
+
+  private static final int CAPABILITIES = 1 << 29;
+
   /**
    * What paravirtual features there can be without an APIC in the kernel: both clocks, that they
    * are stable, and quick port accesses.
@@ -125,9 +130,9 @@ record CpuidTable(List<CpuidLeaf> leaves) {
             case STRUCTURED_FEATURES ->
                 leaf.with(
                     leaf.eax(),
-                    leaf.ebx() & has.ebx(),
+                    leaf.ebx() & has.ebx() & ~TRANSACTIONS,
                     leaf.ecx() & has.ecx() & ~PROTECTION_KEYS,
-                    leaf.edx() & has.edx());
+                    leaf.edx() & has.edx() & ~CAPABILITIES);
             case XSAVE -> xsave ? filterXsave(leaf, has) : leaf.with(0, 0, 0, 0);
             case PARAVIRTUAL_FEATURES ->
                 leaf.with(leaf.eax() & has.eax() & CLOCKS, leaf.ebx(), leaf.ecx(), leaf.edx());

@@ -64,6 +64,10 @@ public enum CpuFeature {
   RDSEED,
   ADX,
   SMAP,
+
+  /** Transactions, and what switches them off: TSX_CTRL. */
+  RTM,
+
   CLFLUSHOPT,
   CLWB,
   SHA,

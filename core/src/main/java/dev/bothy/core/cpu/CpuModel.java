@@ -91,6 +91,7 @@ public record CpuModel(String name, Set<CpuFeature> features, int physicalBits) 
                   CpuFeature.PKU,
                   CpuFeature.PKS,
                   CpuFeature.LA57,
+                  CpuFeature.RTM,
                   CpuFeature.SSE4A,
                   CpuFeature.MISALIGNSSE,
                   CpuFeature.FXSR_OPT,
@@ -113,10 +114,17 @@ public record CpuModel(String name, Set<CpuFeature> features, int physicalBits) 
 
   /**
    * What else a model may be given, and no model has by itself: kernels would take the machine for
-   * Microsoft's or VMware's, or do more work with each page.
+   * Microsoft's or VMware's, or do more work with each page; programs would use transactions, which
+   * cost more here than the locks that they stand for.
    */
   private static final Set<CpuFeature> MORE =
-      Set.of(CpuFeature.PKU, CpuFeature.PKS, CpuFeature.HYPERV, CpuFeature.VMWARE, CpuFeature.LA57);
+      Set.of(
+          CpuFeature.PKU,
+          CpuFeature.PKS,
+          CpuFeature.HYPERV,
+          CpuFeature.VMWARE,
+          CpuFeature.LA57,
+          CpuFeature.RTM);
 
   /** The models that {@code --cpu} takes. */
   public static List<CpuModel> all() {

@@ -189,6 +189,9 @@ public final class CpuState implements AutoCloseable {
   /** Where the last branch came from and led to, and the last one before an exception. */
   public static final int LAST_BRANCH = 0xc40;
 
+  /** Switches transactions off, or hides them. */
+  public static final int TSX_CTRL = 0xc60;
+
   // Of Microsoft's hypervisor interface. The first three are the machine's, and in the first
   // processor's state.
   public static final int HYPERV_GUEST_OS_ID = 0xe00;

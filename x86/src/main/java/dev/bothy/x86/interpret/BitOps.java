@@ -61,6 +61,7 @@ final class BitOps {
           SFENCE -> {}
       case MFENCE -> java.lang.invoke.VarHandle.fullFence();
       case PAUSE -> {
+        cpu.refuseInTransaction();
         if (cpu.guestMode) {
           Intercepts.pause(cpu, i);
         }

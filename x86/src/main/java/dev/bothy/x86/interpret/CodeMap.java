@@ -8,6 +8,7 @@ import dev.bothy.x86.translate.Translator;
 import java.lang.invoke.VarHandle;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 
 /**
@@ -42,6 +43,9 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
   private final AtomicIntegerArray telling = new AtomicIntegerArray(2);
 
   private volatile int phase;
+
+  /** How often devices have told of what they have written. */
+  private final AtomicInteger told = new AtomicInteger();
 
   private volatile boolean deaf;
 
@@ -99,6 +103,11 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
   boolean hasCode(long physical) {
     long at = maskAddress(physical);
     return at != 0 && RawMemory.getIntAcquire(at) != 0;
+  }
+
+  /** Changes with each write by a device. */
+  int deviceWrites() {
+    return told.get();
   }
 
   /** Marks the page for vCPU {@code index} if it is marked for any already; false if it is not. */
@@ -199,6 +208,7 @@ final class CodeMap implements WriteObserver, Translator.CodePages, AutoCloseabl
 
   @Override
   public void written(long address, long length) {
+    told.getAndIncrement();
     int mine = phase;
     telling.getAndIncrement(mine);
     try {

@@ -24,6 +24,7 @@ public final class CpuidLeaves {
       BooleanSupplier apicEnabled,
       boolean osxsave,
       boolean pke,
+      boolean hidesTransactions,
       long xcr0) {
     static Asker of(Processor cpu) {
       return new Asker(
@@ -33,6 +34,7 @@ public final class CpuidLeaves {
           () -> (cpu.apic.apicBase() & 0x800) != 0,
           (getLong(cpu.state + CpuState.CR4) & Bits.CR4_OSXSAVE) != 0,
           (getLong(cpu.state + CpuState.CR4) & Bits.CR4_PKE) != 0,
+          (getLong(cpu.state + CpuState.TSX_CTRL) & Transaction.HIDDEN) != 0,
           getLong(cpu.state + CpuState.XCR0));
     }
   }
@@ -87,7 +89,7 @@ public final class CpuidLeaves {
     BMI2,
     ERMS,
     INVPCID,
-    null,
+    RTM,
     null,
     null,
     null,
@@ -201,6 +203,12 @@ public final class CpuidLeaves {
   /** The operating system has set CR4.PKE. */
   private static final int OSPKE = 1 << 4;
 
+  /** Among {@link #LEAF7_EBX}. */
+  private static final int RTM_BIT = 1 << 11;
+
+  /** Of leaf 7, EDX: the MSR that tells of TSX_CTRL is there. */
+  private static final int ARCH_CAPABILITIES = 1 << 29;
+
   private CpuidLeaves() {}
 
   private static int bits(CpuModel model, CpuFeature[] features) {
@@ -247,7 +255,8 @@ public final class CpuidLeaves {
    * machine; for engines that have the hypervisor interface of KVM alone.
    */
   public static List<CpuidLeaf> all(CpuModel model, int cpus, int apicId) {
-    Asker asker = new Asker(model.without(HYPERV), cpus, apicId, () -> true, false, false, 1);
+    Asker asker =
+        new Asker(model.without(HYPERV), cpus, apicId, () -> true, false, false, false, 1);
     List<CpuidLeaf> leaves = new ArrayList<>();
     for (int first : new int[] {0, HYPERVISOR_FIRST, EXTENDED_FIRST}) {
       int[] out = new int[4];
@@ -342,8 +351,10 @@ public final class CpuidLeaves {
       case 7 -> {
         if (sub == 0) {
           boolean keys = cpu.pke;
+          int ebx = bits(model, LEAF7_EBX) & (cpu.hidesTransactions ? ~RTM_BIT : -1);
           int ecx = bits(model, LEAF7_ECX) | (keys ? OSPKE : 0);
-          set(out, 0, bits(model, LEAF7_EBX), ecx, model.has(FSRM) ? 1 << 4 : 0);
+          int edx = (model.has(FSRM) ? 1 << 4 : 0) | (model.has(RTM) ? ARCH_CAPABILITIES : 0);
+          set(out, 0, ebx, ecx, edx);
         }
       }
       case 0xb -> {

@@ -12,6 +12,9 @@ final class ExclusiveSection {
   private int running;
   private volatile boolean wanted;
 
+  /** Whose section is open. */
+  private Thread holder;
+
   /**
    * @param askAll sets every vCPU's attention word; its argument is ignored
    */
@@ -40,9 +43,16 @@ final class ExclusiveSection {
     }
   }
 
-  /** Called by a running vCPU between effects of an instruction that it may finish afterwards. */
+  /**
+   * Called by a running vCPU between effects of an instruction that it may finish afterwards; also
+   * by an {@code action} itself.
+   */
   void run(Runnable action) {
     synchronized (this) {
+      if (holder == Thread.currentThread()) {
+        action.run();
+        return;
+      }
       running--;
       notifyAll();
       awaitFree();
@@ -52,9 +62,11 @@ final class ExclusiveSection {
       while (running > 0) {
         interrupted |= waitOnce();
       }
+      holder = Thread.currentThread();
       try {
         action.run();
       } finally {
+        holder = null;
         wanted = false;
         running++;
         notifyAll();

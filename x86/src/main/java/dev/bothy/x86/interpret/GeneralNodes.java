@@ -101,6 +101,10 @@ final class GeneralNodes {
           RDSEED,
           RDPKRU,
           WRPKRU,
+          XBEGIN,
+          XEND,
+          XABORT,
+          XTEST,
           RSM ->
           true;
       default -> false;
@@ -152,6 +156,9 @@ final class GeneralNodes {
           CLGI,
           INVLPGA,
           WRPKRU,
+          XBEGIN,
+          XEND,
+          XABORT,
           RSM ->
           true;
       default -> false;
@@ -237,6 +244,7 @@ final class GeneralNodes {
 
     @Override
     void run(Processor cpu) {
+      cpu.refuseInTransaction();
       XsaveOps.execute(cpu, begin(cpu));
     }
   }

@@ -26,6 +26,9 @@ abstract class MemoryCpu extends Cpu {
   /** Hears of pages that stores may reach, or null. */
   StoreObserver stores;
 
+  /** The one under way, which stores are told to and which ends at what is not RAM; or null. */
+  Transaction transaction;
+
   MemoryCpu(
       long state, Engine.Environment machine, LocalInterruptController apic, CodeMap codeMap) {
     super(state);
@@ -39,6 +42,13 @@ abstract class MemoryCpu extends Cpu {
     lowSize = regions.get(0).length();
     highHost = regions.size() > 1 ? regions.get(1).hostAddress() : 0;
     highSize = regions.size() > 1 ? regions.get(1).length() : 0;
+  }
+
+  /** Aborts the transaction under way, if there is one: no transaction has what comes. */
+  final void refuseInTransaction() {
+    if (transaction != null) {
+      throw transaction.abort();
+    }
   }
 
   /** Host address of RAM at {@code physical}, or 0 if that is not RAM. */
@@ -62,10 +72,13 @@ abstract class MemoryCpu extends Cpu {
   }
 
   final long readPhysical(long physical, int size) {
+    long host = hostOf(physical);
+    if (transaction != null && (host == 0 || isApicPage(physical))) {
+      throw transaction.abort();
+    }
     if (isApicPage(physical)) {
       return apic.read(physical & 0xfff, size);
     }
-    long host = hostOf(physical);
     if (host != 0) {
       return switch (size) {
         case 1 -> RawMemory.loadByte(host) & 0xff;
@@ -78,11 +91,14 @@ abstract class MemoryCpu extends Cpu {
   }
 
   final void writePhysical(long physical, int size, long value) {
+    long host = hostOf(physical);
+    if (transaction != null) {
+      transaction.store(physical, isApicPage(physical) ? 0 : host, size, value);
+    }
     if (isApicPage(physical)) {
       apic.write(physical & 0xfff, size, value);
       return;
     }
-    long host = hostOf(physical);
     if (host == 0) {
       mmio.write(physical, size, value);
       return;

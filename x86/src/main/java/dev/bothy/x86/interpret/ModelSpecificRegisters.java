@@ -63,6 +63,12 @@ final class ModelSpecificRegisters {
 
   private static final int TSC_DEADLINE = 0x6e0;
   private static final int PKRS = 0x6e1;
+  private static final int ARCH_CAPABILITIES = 0x10a;
+  private static final int TSX_CTRL = 0x122;
+
+  /** RDCL_NO, MDS_NO, TSX_CTRL, TAA_NO. */
+  private static final long CAPABILITIES = 1 | 1 << 5 | 1 << 7 | 1 << 8;
+
   private static final long APIC_BASE_X2APIC = 1 << 10;
 
   static final int KVM_WALL_CLOCK = 0x4b56_4d00;
@@ -125,6 +131,7 @@ final class ModelSpecificRegisters {
           case TSC_AUX -> CpuFeature.RDTSCP;
           case TSC_DEADLINE -> CpuFeature.TSC_DEADLINE;
           case PKRS -> CpuFeature.PKS;
+          case ARCH_CAPABILITIES, TSX_CTRL -> CpuFeature.RTM;
           case VM_CR, VM_HSAVE_PA -> CpuFeature.SVM;
           default -> null;
         };
@@ -162,6 +169,8 @@ final class ModelSpecificRegisters {
       case MCG_CAP, SYSCFG, 0x17 -> 0;
       case DEBUG_CTL -> getLong(cpu.state + CpuState.DEBUG_CTL);
       case PKRS -> getInt(cpu.state + CpuState.PKRS) & 0xffff_ffffL;
+      case ARCH_CAPABILITIES -> CAPABILITIES;
+      case TSX_CTRL -> getLong(cpu.state + CpuState.TSX_CTRL);
       case KVM_SYSTEM_TIME, KVM_SYSTEM_TIME_OLD -> getLong(cpu.state + CpuState.KVM_SYSTEM_TIME);
       case KVM_WALL_CLOCK, KVM_WALL_CLOCK_OLD -> getLong(cpu.state + CpuState.KVM_WALL_CLOCK);
       default -> {
@@ -296,6 +305,13 @@ final class ModelSpecificRegisters {
           throw cpu.gp();
         }
         ProtectionKeys.write(cpu, CpuState.PKRS, (int) value);
+      }
+      case TSX_CTRL -> {
+        if ((value & ~(Transaction.DISABLED | Transaction.HIDDEN)) != 0) {
+          throw cpu.gp();
+        }
+        putLong(cpu.state + CpuState.TSX_CTRL, value);
+        CpuidAnswers.forget(cpu);
       }
       case PATCH_LEVEL, HWCR, NORTHBRIDGE_CONFIGURATION, SYSCFG, MCG_CAP, 0xc001_0020, 0x79 -> {
         // Accepted, no effect: microcode, and switches of hardware that is not there.

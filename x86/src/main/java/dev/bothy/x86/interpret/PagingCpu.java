@@ -639,7 +639,10 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
     long host = isApicPage(page) ? 0 : hostOf(page);
     if (host != 0) {
       boolean write =
-          access != FETCH && (!walks() || walker.mayWrite(table)) && !codeMap.hasCode(page);
+          access != FETCH
+              && (!walks() || walker.mayWrite(table))
+              && !codeMap.hasCode(page)
+              && transaction == null;
       if (stores != null && (write || access == WRITE)) {
         stores.mayBeWritten(page);
       }
@@ -655,6 +658,13 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
           (found & PageWalker.GLOBAL) != 0,
           (found & PageWalker.LARGE) != 0);
     }
+  }
+
+  /**
+   * Has every store at the present CPL come by {@link #storeSlow}, until pages are entered anew.
+   */
+  final void dropWrites() {
+    buffer.dropWrites(tlb);
   }
 
   abstract boolean watchesPage(long linear);

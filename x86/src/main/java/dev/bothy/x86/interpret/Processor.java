@@ -41,6 +41,8 @@ final class Processor extends SegmentingCpu {
   final Svm svm;
 
   final WorldSwitch worlds;
+
+  final Transaction transactions = new Transaction(this);
   private final long attentionAt;
 
   /** Host address of {@link EngineArea#STUB_RESULTS}. */
@@ -282,6 +284,29 @@ final class Processor extends SegmentingCpu {
     if (stepLimit == 1) {
       afterStep();
     }
+  }
+
+  /**
+   * Runs the block at RIP for who counts its instructions himself; whatever it raises is his.
+   *
+   * @param most instructions; none are run if there are more
+   * @return how many it has
+   */
+  int runNext(int most) {
+    Block block = lookUpNext();
+    if (block.body == null) {
+      long rip = getLong(ripAt);
+      block = code.restore(block, codeBits == 64 ? rip : segmentBase(CpuState.CS) + rip);
+    }
+    int count = block.count;
+    if (count > most || codeBits != 64 && insideLimit(block) < count) {
+      return Integer.MAX_VALUE;
+    }
+    for (Node node : block.body) {
+      node.run(this);
+    }
+    block.end.run(this);
+    return count;
   }
 
   /** Instructions of {@code block} that end inside the code segment; #GP(0) if it is none. */

@@ -55,6 +55,7 @@ final class StateTransfer {
     cpu.updatePaging(true);
     cpu.updateMode();
     DebugRegisters.update(cpu);
+    CpuidAnswers.forget(cpu);
     cpu.setAttention(CpuState.ATTENTION_ENGINE);
   }
 }

@@ -61,7 +61,7 @@ final class StringOps {
         if (register(cpu, i, CpuState.RCX) == 0) {
           return;
         }
-        if (cpu.attention() != 0) {
+        if (cpu.attention() != 0 || cpu.transaction != null) {
           cpu.restart();
         }
       }

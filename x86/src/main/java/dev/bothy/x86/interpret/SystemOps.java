@@ -17,6 +17,9 @@ final class SystemOps {
 
   /** #UD and #GP that the table tells of, mode and privilege; then, in a guest, its intercepts. */
   static void checkRights(Processor cpu, Instruction i) {
+    if (!Transaction.allows(i.op)) {
+      cpu.refuseInTransaction();
+    }
     TableEntry entry = i.entry;
     if (entry.has(TableEntry.PROTECTED) && !cpu.usesDescriptors()) {
       throw cpu.ud();
@@ -84,6 +87,7 @@ final class SystemOps {
         SvmInstructions.execute(cpu, i);
       }
       case RDPKRU, WRPKRU -> ProtectionKeys.execute(cpu, i);
+      case XBEGIN, XEND, XABORT, XTEST -> cpu.transactions.execute(i);
       case RDRAND, RDSEED -> {
         Operands.write(cpu, i, 0, RandomSource.next(cpu));
         cpu.setArithmeticFlags(Bits.CF);

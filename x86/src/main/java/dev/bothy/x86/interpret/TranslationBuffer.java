@@ -556,6 +556,19 @@ final class TranslationBuffer {
     }
   }
 
+  /** Lets no store pass through the table at {@code address}. */
+  void dropWrites(long address) {
+    int first = (int) ((address - start) / EngineArea.TLB_TABLE) * WORDS;
+    for (int word = first; word < first + WORDS; word++) {
+      for (long bits = used(word); bits != 0; bits &= bits - 1) {
+        long number = word * 64L + Long.numberOfTrailingZeros(bits);
+        long entry = start + number * EngineArea.TLB_ENTRY;
+        putLong(entry + EngineArea.TLB_WRITE, emptyTag(indexOf(entry)));
+      }
+    }
+    emptyStackCopies();
+  }
+
   private void dropWrite(long entry, long host) {
     if (writes(entry, host)) {
       putLong(entry + EngineArea.TLB_WRITE, emptyTag(indexOf(entry)));
