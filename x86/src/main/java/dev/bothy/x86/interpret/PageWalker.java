@@ -116,7 +116,7 @@ final class PageWalker {
   void describe() {
     long keys = userKeys || supervisorKeys ? ProtectionKeys.KEY : 0;
     putLong(cpu.state + EngineArea.REFILL_FRAME, addressBits & PAGE);
-    putLong(cpu.state + EngineArea.REFILL_TABLE_BITS, reservedHigh | keys | 0x1a1);
+    putLong(cpu.state + EngineArea.REFILL_TABLE_BITS, reservedHigh | keys | 0xa1);
     putLong(cpu.state + EngineArea.REFILL_PAGE_BITS, reservedHigh | keys | 0x21);
   }
 

@@ -34,6 +34,7 @@ final class Refill {
   private static final int USER = 4;
   private static final int DIRTY = 0x40;
   private static final int LARGE = 0x80;
+  private static final int GLOBAL = 0x100;
 
   /** Present and accessed. */
   private static final int PLAIN = 0x21;
@@ -157,6 +158,9 @@ final class Refill {
     a.constant(R9, 0);
     entry(39);
     check(EngineArea.REFILL_TABLE_BITS);
+    failIf(Assembler.NE);
+    // Reserved here alone: further down it is ignored, or a large page's.
+    a.testImmediate(4, RDX, GLOBAL);
     failIf(Assembler.NE);
     int huge = largeAt(30, 0x3fff_e000);
     int large = largeAt(21, 0x1f_e000);

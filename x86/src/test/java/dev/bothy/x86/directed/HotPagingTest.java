@@ -2,6 +2,7 @@ package dev.bothy.x86.directed;
 
 import static dev.bothy.x86.directed.TestMachine.*;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.assemble.Assembler;
@@ -235,6 +236,33 @@ class HotPagingTest extends EngineTest {
       m.run();
       assertEquals(12 * 29 * 30 / 2, m.gpr(RSI));
       assertEquals(30, m.gpr(RAX));
+    }
+  }
+
+  /** As a kernel's own memory is: generated code is to find it without leaving. */
+  @ParameterizedTest
+  @ValueSource(ints = {0x83, 0xa3, 0xe3, 0x1a3, 0x1e3})
+  void findsLargePagesWhateverTheirBits(int bits) {
+    try (var m = newMachine()) {
+      int turns = 400;
+      long[] pages = {0x40_0000L, 0x40_0000L + FAR};
+      CpuState s = m.long64(0);
+      for (long page : pages) {
+        m.memory.writeLong(PD + 8 * (page >>> 21), pages[0] | bits);
+      }
+      m.memory.writeLong(pages[0], 3);
+      s.setGpr(RBX, pages[0]);
+      s.setGpr(RDI, pages[1]);
+      var a = m.assembler(64).mov(15, turns).label("turn").load(RAX, RBX, 0).load(RCX, RDI, 0);
+      m.code(64, a.hex("48 01 c6 48 01 ce").dec(15).jnz("turn").hlt());
+      m.run();
+      assertEquals(6L * turns, m.gpr(RSI));
+      var counters = m.cpu.counters();
+      if (counters.getOrDefault("translatedEntries", 0L) > 0) {
+        // Each look at one takes the other's place; the first turns are the interpreter's.
+        assertTrue(counters.get("tlbFills") > turns, counters::toString);
+        assertTrue(counters.get("left.TLB miss of a read") < turns / 4, counters::toString);
+      }
     }
   }
 }
