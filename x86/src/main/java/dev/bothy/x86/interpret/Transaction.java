@@ -148,14 +148,13 @@ final class Transaction {
     }
   }
 
-  /** Nobody wants to look between its instructions, and none of them has an effect elsewhere. */
+  /** Nobody wants to look between its instructions. */
   private boolean mayBegin() {
     return (getLong(cpu.state + CpuState.TSX_CTRL) & DISABLED) == 0
         && (cpu.attention() & Processor.ATTENTION_STEP) == 0
         && (cpu.systemFlags & Bits.TF) == 0
         && !cpu.watching
-        && !cpu.codeMap.breakpoints.any()
-        && cpu.nativeX87Errors();
+        && !cpu.codeMap.breakpoints.any();
   }
 
   private void aborted(int reason, long fallback) {

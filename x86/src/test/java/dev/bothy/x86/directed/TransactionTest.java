@@ -24,6 +24,10 @@ class TransactionTest extends EngineTest {
   private static final int TSX_CTRL = 0x122;
   private static final long DEVICE = DATA + 0x6000;
   private static final long CARRY = 1;
+
+  /** CR0.NE, which firmware leaves clear. */
+  private static final long NE = 0x20;
+
   private static final long DIRECTION = 0x400;
 
   /** RAX after what has not aborted. */
@@ -52,8 +56,9 @@ class TransactionTest extends EngineTest {
   @Test
   void whatATransactionDoesStays() {
     try (var m = newMachine(MODEL)) {
-      m.long64(3).setGpr(RBX, DATA);
-      m.gate64(6, CODE64, HANDLERS + 16 * 6, 0xee, 0);
+      CpuState s = m.long64(3);
+      s.setGpr(RBX, DATA);
+      s.set(CpuState.CR0, CR0_PAGING & ~NE);
       String work =
           "48 ff 03 " // inc qword [rbx]
               + "48 8b 0b 48 89 4b 08 " // [rbx+8] = [rbx]
