@@ -13,9 +13,8 @@ import java.util.concurrent.TimeUnit;
 /**
  * The packets of gdb's remote protocol on a connection: "Overview" of appendix E of its manual. One
  * thread reads, others may write; nobody waits for the other end to read. The other end is believed
- * nothing: what is no packet is passed over, what is longer than {@link #LONGEST} is kept from
- * nobody but the sender, and who lets more than {@link #MOST_WAITING} bytes wait for it loses its
- * connection.
+ * nothing: what is no packet is passed over, what is longer than {@link #LONGEST} is thrown away,
+ * and who lets more than {@link #MOST_WAITING} bytes wait for it loses its connection.
  */
 final class PacketStream {
   /** Bytes between $ and # at most. */
