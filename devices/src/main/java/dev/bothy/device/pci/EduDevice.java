@@ -132,7 +132,7 @@ public final class EduDevice extends PciFunction implements BusDevice {
       }
       interrupts |= raised;
     }
-    showInterrupts();
+    interruptWhile(this::interrupts);
     if (raised != 0) {
       message.signal(0);
     }
@@ -151,12 +151,10 @@ public final class EduDevice extends PciFunction implements BusDevice {
     copy(write, (write ? from : to) - BUFFER, write ? to : from, length);
   }
 
-  private void showInterrupts() {
-    boolean any;
+  private boolean interrupts() {
     synchronized (lock) {
-      any = interrupts != 0;
+      return interrupts != 0;
     }
-    interrupt(any);
   }
 
   /** The low 32 bits of n!, which are 0 from 34 on. */

@@ -9,6 +9,7 @@ import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import dev.bothy.core.state.Stateful;
 import dev.bothy.device.interrupt.IrqOutput;
+import java.util.function.BooleanSupplier;
 
 /**
  * One PCI function with a type 0 header (PCI Local Bus specification 3.0, chapter 6): identity,
@@ -245,6 +246,18 @@ public abstract class PciFunction implements Stateful {
       updateInterrupt();
     }
     line.drive();
+  }
+
+  /**
+   * Drives the interrupt pin as {@code wanted} says, which may change meanwhile: whoever comes last
+   * leaves the pin as it is to be. Called with no lock of the device held.
+   */
+  protected final void interruptWhile(BooleanSupplier wanted) {
+    boolean high;
+    do {
+      high = wanted.getAsBoolean();
+      interrupt(high);
+    } while (wanted.getAsBoolean() != high);
   }
 
   /** The pin stays low while the guest has messages instead. */

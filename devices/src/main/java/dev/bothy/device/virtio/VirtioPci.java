@@ -179,16 +179,8 @@ public final class VirtioPci extends PciFunction implements VirtioDevice.Transpo
     return value;
   }
 
-  /**
-   * Drives the pin as the register is. Others may set or clear that meanwhile and drive the pin
-   * before this thread does: whoever comes last must leave the pin as the register.
-   */
   private void showIsr() {
-    boolean high;
-    do {
-      high = isr.get() != 0;
-      interrupt(high);
-    } while (isr.get() != 0 != high);
+    interruptWhile(() -> isr.get() != 0);
   }
 
   @Override

@@ -9,6 +9,11 @@ import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -97,6 +102,30 @@ class EduDeviceTest {
     write(0x20, 0x80);
     write(8, 3);
     assertEquals(1, read(0x24), "a factorial is done");
+  }
+
+  /** Two processors: the wire is as the register in the end, whoever was first. */
+  @Test
+  void itsPinIsNotLeftBehind() throws Exception {
+    AtomicBoolean high = new AtomicBoolean();
+    device.connectInterrupt(high::set, 10);
+    CyclicBarrier together = new CyclicBarrier(2);
+    try (ExecutorService other = Executors.newSingleThreadExecutor()) {
+      for (int i = 0; i < 20_000; i++) {
+        Future<?> raised =
+            other.submit(
+                () -> {
+                  together.await();
+                  write(0x60, 1);
+                  return null;
+                });
+        together.await();
+        write(0x64, 1);
+        raised.get();
+        assertEquals(read(0x24) != 0, high.get());
+        write(0x64, 1);
+      }
+    }
   }
 
   @Test
