@@ -274,6 +274,8 @@ final class WorldSwitch {
     loadHost();
     putInt(state + SvmState.INTERRUPTS_HELD, 1);
     cpu.forgetRun();
+    // That the guest was stepped is not for the host's next instruction.
+    cpu.stepOnlyIf(false);
     if (step) {
       // What TF makes of VMRUN comes when that is over.
       cpu.trapStep();

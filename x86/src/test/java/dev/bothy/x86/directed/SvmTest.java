@@ -386,6 +386,36 @@ class SvmTest extends EngineTest {
         });
   }
 
+  /** A hypervisor steps its guest, and what it does right behind VMRUN is not stepped. */
+  @Test
+  void stepsEndWithTheGuestThatIsStepped() {
+    likeTheInterpreter(
+        "steps",
+        m -> {
+          NestedGuest g = new NestedGuest(m);
+          g.intercept(0x41);
+          g.set(NestedGuest.RFLAGS, 0x102);
+          g.code(g.assembler().label("again").inc(RSI).jmp("again"));
+          CpuState s = m.state();
+          s.setGpr(RBP, 2000);
+          s.setGpr(RSI, 0);
+          m.code(
+              64,
+              m.assembler(64)
+                  .label("host")
+                  .hex(NestedGuest.RUN)
+                  .hex("0f 01 db") // vmsave
+                  .dec(RBP)
+                  .jnz("host")
+                  .hlt());
+          m.run();
+        },
+        m -> {
+          assertEquals(0, m.gpr(RBP));
+          assertEquals(1000, m.gpr(RSI));
+        });
+  }
+
   @Test
   void stgiLetsInterruptsThroughThatWereHeld() {
     withGuest(
