@@ -275,7 +275,7 @@ class KvmVmTest extends EchoContract {
 
   @Test
   void aMachineMovesToKvmOnlyWithAllThatItsGuestHasBeenShown() throws Exception {
-    try (Vm vm = echo().engine(Engines.INTERPRETER).start()) {
+    try (Vm vm = echo().engine(Engines.INTERPRETER).cpu("v3").start()) {
       vm.console().expect(EchoKernel.PROMPT, LONG);
       boolean complete =
           Engines.kvmShortcoming(CpuModel.V3).isEmpty()

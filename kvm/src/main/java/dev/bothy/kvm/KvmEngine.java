@@ -90,6 +90,9 @@ public final class KvmEngine implements Engine {
 
   private volatile StopPoints stopPoints = StopPoints.NONE;
 
+  /** Whether breakpoints are met, once that has been asked; guarded. */
+  private Optional<Boolean> breaks = Optional.empty();
+
   /** Whether accesses to what is watched are told, once that has been asked; guarded. */
   private Optional<Boolean> watches = Optional.empty();
 
@@ -267,11 +270,13 @@ public final class KvmEngine implements Engine {
     return KvmDebug.possible(device) ? Optional.of(new Points()) : Optional.empty();
   }
 
-  /** By the processor's debug registers: there are four. */
+  /** By the processor's debug registers: there are four, if they have an effect on guests. */
   private final class Points implements Debugging {
     @Override
     public boolean takes(StopPoints points) {
-      return DebugRegisters.of(points).isPresent() && (points.watchpoints().isEmpty() || watches());
+      return DebugRegisters.of(points).isPresent()
+          && (points.breakpoints().isEmpty() || breaks())
+          && (points.watchpoints().isEmpty() || watches());
     }
 
     @Override
@@ -285,7 +290,15 @@ public final class KvmEngine implements Engine {
     }
   }
 
-  /** A KVM in software may know breakpoints alone. */
+  /** A KVM in software may know no breakpoints. */
+  private synchronized boolean breaks() {
+    if (breaks.isEmpty()) {
+      breaks = Optional.of(KvmHost.breaks(cpuid.apply(0)));
+    }
+    return breaks.get();
+  }
+
+  /** Nor watchpoints. */
   private synchronized boolean watches() {
     if (watches.isEmpty()) {
       watches = Optional.of(KvmHost.watches(cpuid.apply(0)));

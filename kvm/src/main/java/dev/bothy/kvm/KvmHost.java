@@ -191,6 +191,19 @@ public final class KvmHost {
   }
 
   /**
+   * True if vCPUs stop at a debugger's breakpoints: the KVM inside a machine of QEMU's TCG takes
+   * them, and they have no effect. It takes some milliseconds.
+   *
+   * @param cpuid of the processor
+   * @throws KvmException if there is no KVM
+   */
+  static boolean breaks(List<CpuidLeaf> cpuid) {
+    try (ProbeGuest guest = new ProbeGuest(cpuid)) {
+      return inTime(guest, guest::breaks);
+    }
+  }
+
+  /**
    * True if vCPUs stop at accesses to what a debugger watches. It takes some milliseconds.
    *
    * @param cpuid of the processor

@@ -176,6 +176,13 @@ final class ProbeGuest implements AutoCloseable {
         && apic.ended() == VECTOR;
   }
 
+  /** True if a debugger's breakpoint is met; not used for anything else then. */
+  boolean breaks() {
+    begin(0x90, 0xf4); // nop; hlt
+    engine.stopAt(new StopPoints(Set.of(CODE + 1L), List.of()));
+    return vcpu.run(Vcpu.UNLIMITED) instanceof Exit.DebugStop(StopCause.Breakpoint _);
+  }
+
   /** True if a debugger hears of an access to what it watches; not used for anything else then. */
   boolean watches() {
     // mov edi, DATA; mov [rdi], eax; hlt
