@@ -41,12 +41,14 @@ final class Nested {
 
   private final Duration limit;
   private final int changes;
+  private final Duration silence;
   private final boolean force;
   private int commands;
 
-  private Nested(Duration limit, int changes, boolean force) {
+  private Nested(Duration limit, int changes, Duration silence, boolean force) {
     this.limit = limit;
     this.changes = changes;
+    this.silence = silence;
     this.force = force;
   }
 
@@ -55,13 +57,14 @@ final class Nested {
         new Options(
             arguments,
             "nested --kernel FILE --initrd FILE [--cpus LIST] [--append TEXT] [--minutes N]"
-                + " [--changes N] [--force]",
-            Set.of("kernel", "initrd", "cpus", "append", "minutes", "changes"),
+                + " [--changes N] [--silence SECONDS] [--force]",
+            Set.of("kernel", "initrd", "cpus", "append", "minutes", "changes", "silence"),
             Set.of("force"));
     Nested nested =
         new Nested(
             Duration.ofMinutes(options.number("minutes", 60)),
             options.number("changes", 10),
+            Duration.ofSeconds(options.number("silence", 30)),
             options.flag("force"));
     for (String cpus : options.text("cpus", "1,2").split(",")) {
       nested.boot(
@@ -99,6 +102,7 @@ final class Nested {
     say("a guest with " + cpus + " processors");
     long start = System.nanoTime();
     try (ServerSocket server = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
+        StallWatch watch = new StallWatch(silence, System.out);
         Vm vm =
             Vm.builder()
                 .engine(Engines.KVM)
@@ -109,9 +113,10 @@ final class Nested {
                 .append(append)
                 .disk(Disk.parse(disk + ",format=raw"))
                 .network(NetworkOption.parse("user"))
-                .consoleStream(System.out)
+                .consoleStream(watch.listen(System.out))
                 .start()) {
       Thread.ofVirtual().start(() -> serve(server, content));
+      watch.watch(vm);
       Console console = vm.console();
       console.expect(PROMPT, limit);
       say("its shell is there after " + seconds(start));
