@@ -157,7 +157,8 @@ class KvmDebugTest {
       step(machine, 7);
       step(machine, 10);
       assertEquals(new StopCause.Breakpoint(CODE + 23), run(machine));
-      assertEquals(2, machine.memory.readInt(DATA) & ~0x1_0000, "flags");
+      // KVM steps by TF, which a PUSHF that is stepped shows where the processor executes it.
+      assertEquals(2, machine.memory.readInt(DATA) & ~0x1_0100, "flags");
       assertEquals(0x400, machine.memory.readInt(DATA + 4), "DR7");
       assertEquals(0, machine.memory.readInt(DATA + 8), "DR0");
     }
