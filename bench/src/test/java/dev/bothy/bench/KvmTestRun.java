@@ -133,7 +133,7 @@ final class KvmTestRun implements TestExecutionListener {
         }
       }
       case ABORTED -> skip(test, cause.map(Throwable::getMessage).orElse("no reason"));
-      case FAILED -> {
+      default -> {
         found++;
         failures.add(name(test));
         say("FAILED    " + name(test) + ", " + seconds);
