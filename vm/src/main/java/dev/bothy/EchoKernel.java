@@ -46,18 +46,31 @@ public final class EchoKernel {
 
   /** The kernel's file. */
   public static byte[] image() {
+    return image(new int[0]);
+  }
+
+  /**
+   * The file of a kernel that needs nobody to send it something: once it is ready it does as if it
+   * had received {@code first}.
+   */
+  public static byte[] image(char first) {
+    return image(new int[] {0xb0, first, 0xeb, 14}); // mov al, first; jmp received
+  }
+
+  private static byte[] image(int[] ready) {
     ByteBuffer image = ByteBuffer.allocate(256).order(ByteOrder.LITTLE_ENDIAN);
     image.position(HEADER_LENGTH);
     in(image, 0x66, 0xba, 0xfc, 0x03); // mov dx, 3FCh: modem control
     in(image, 0xb0, 0x03, 0xee); // mov al, DTR | RTS; out dx, al
     in(image, 0x66, 0xba, 0xf8, 0x03); // mov dx, 3F8h: data
     in(image, 0xb0, '>', 0xee); // mov al, '>'; out dx, al
+    in(image, ready);
     final int next = image.position();
     in(image, 0x66, 0xba, 0xfd, 0x03); // mov dx, 3FDh: line status
     in(image, 0xec, 0xa8, 0x01); // in al, dx; test al, data ready
     in(image, 0x74, 0xf7); // jz next
     in(image, 0x66, 0xba, 0xf8, 0x03); // mov dx, 3F8h
-    in(image, 0xec); // in al, dx
+    in(image, 0xec); // in al, dx; received:
     in(image, 0x3c, POWER_OFF, 0x75, 10); // cmp al; jne over
     in(image, 0x66, 0xb8, 0x00, 0x34); // mov ax, S5 | SLP_EN
     in(image, 0x66, 0xba, 0x04, 0x06); // mov dx, 604h: PM1a control

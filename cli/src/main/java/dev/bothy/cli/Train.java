@@ -5,6 +5,7 @@ import dev.bothy.Engines;
 import dev.bothy.Vm;
 import dev.bothy.VmException;
 import dev.bothy.guest.DefaultGuest;
+import dev.bothy.host.NativeAccess;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Files;
@@ -42,12 +43,10 @@ final class Train implements Command.Action {
   public int run(List<String> operands) throws InterruptedException {
     String fastest = Engines.INTERPRETER;
     try {
-      for (String engine : List.of(Engines.INTERPRETER, Engines.TRANSLATOR)) {
-        if (Engines.refusal(engine).isEmpty()) {
-          fastest = engine;
-          EchoKernel.check(engine);
-        }
+      if (Engines.refusal(Engines.TRANSLATOR).isEmpty()) {
+        fastest = Engines.TRANSLATOR;
       }
+      commands();
       disks();
       // The second time with what the first has kept.
       return DefaultGuest.isPrepared() && boot(fastest) && boot(fastest)
@@ -55,6 +54,35 @@ final class Train implements Command.Action {
           : ExitStatus.HOST_ERROR;
     } catch (VmException | IOException e) {
       return ExitStatus.HOST_ERROR;
+    }
+  }
+
+  /** Machines from the command line, with every engine that there is. */
+  private static void commands() throws IOException {
+    Path folder = Files.createTempDirectory("bothy-train");
+    try {
+      NativeAccess.linkAhead();
+      Path kernel = folder.resolve("echo.bin");
+      Files.write(kernel, EchoKernel.image(EchoKernel.POWER_OFF));
+      String statistics = folder.resolve("statistics.json").toString();
+      for (String engine :
+          List.of(Engines.INTERPRETER, Engines.TRANSLATOR, Engines.KVM, Engines.AUTO)) {
+        Main.execute(
+            "run",
+            "--engine",
+            engine,
+            "--kernel",
+            kernel.toString(),
+            "--memory",
+            "2M",
+            "--timeout",
+            "10",
+            "--stats",
+            statistics);
+      }
+      Main.execute("--version");
+    } finally {
+      delete(folder);
     }
   }
 
@@ -86,13 +114,17 @@ final class Train implements Command.Action {
         shown.show(1, 2);
       }
     } finally {
-      try (Stream<Path> files = Files.list(folder)) {
-        for (Path file : files.toList()) {
-          Files.delete(file);
-        }
-      }
-      Files.delete(folder);
+      delete(folder);
     }
+  }
+
+  private static void delete(Path folder) throws IOException {
+    try (Stream<Path> files = Files.list(folder)) {
+      for (Path file : files.toList()) {
+        Files.delete(file);
+      }
+    }
+    Files.delete(folder);
   }
 
   private static boolean boot(String engine) throws VmException, IOException, InterruptedException {
