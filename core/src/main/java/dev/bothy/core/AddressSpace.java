@@ -2,7 +2,6 @@ package dev.bothy.core;
 
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.TreeMap;
@@ -127,7 +126,7 @@ public sealed class AddressSpace permits TracedSpace {
     Layout(List<Mapping> mappings) {
       byBase = mappings.toArray(Mapping[]::new);
       // Paints what wins over what loses.
-      Arrays.sort(byBase, Comparator.comparingInt(m -> m.rank));
+      Arrays.sort(byBase, (a, b) -> Integer.compare(a.rank, b.rank));
       TreeMap<Long, Optional<Mapping>> pieces = new TreeMap<>();
       pieces.put(Long.MIN_VALUE, Optional.empty());
       for (Mapping m : byBase) {
@@ -137,7 +136,7 @@ public sealed class AddressSpace permits TracedSpace {
         pieces.put(m.base, Optional.of(m));
         pieces.put(end, behind);
       }
-      Arrays.sort(byBase, Comparator.comparingLong(m -> m.base));
+      Arrays.sort(byBase, (a, b) -> Long.compare(a.base, b.base));
       starts = pieces.keySet().stream().mapToLong(Long::longValue).toArray();
       owners = pieces.values().stream().map(m -> m.orElse(null)).toArray(Mapping[]::new);
       bases = Arrays.stream(owners).mapToLong(m -> m == null ? 0 : m.base).toArray();

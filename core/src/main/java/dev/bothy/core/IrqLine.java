@@ -7,7 +7,10 @@ package dev.bothy.core;
 @FunctionalInterface
 public interface IrqLine {
   /** A wire that leads nowhere. */
-  IrqLine NONE = high -> {};
+  static IrqLine none() {
+    // No constant: lambdas of an interface that has one to initialize are in no cache of classes.
+    return high -> {};
+  }
 
   /** Drives the wire; setting the level that it has is harmless. */
   void set(boolean high);

@@ -18,8 +18,12 @@ import java.lang.invoke.VarHandle;
  */
 public final class NativeFunction {
   private static final StructLayout CALL_STATE = Linker.Option.captureStateLayout();
-  private static final VarHandle ERRNO =
-      CALL_STATE.varHandle(java.lang.foreign.MemoryLayout.PathElement.groupElement("errno"));
+
+  /** Apart, as a path through a layout costs a start milliseconds. */
+  private static final class ErrorNumber {
+    static final VarHandle IN =
+        CALL_STATE.varHandle(java.lang.foreign.MemoryLayout.PathElement.groupElement("errno"));
+  }
 
   private NativeFunction() {}
 
@@ -73,7 +77,7 @@ public final class NativeFunction {
   }
 
   public static int errno(MemorySegment callState) {
-    return (int) ERRNO.get(callState, 0L);
+    return (int) ErrorNumber.IN.get(callState, 0L);
   }
 
   /** Generated code at {@code address}, which follows the host's calling convention. */

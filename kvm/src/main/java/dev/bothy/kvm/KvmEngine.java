@@ -1,7 +1,6 @@
 package dev.bothy.kvm;
 
 import static dev.bothy.kvm.KvmHeader.*;
-import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
@@ -239,7 +238,7 @@ public final class KvmEngine implements Engine {
             counter ? KVM_MSR_FILTER_WRITE : KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE);
         filter.set(JAVA_INT, at + KvmMsrFilterRange.NMSRS, 1);
         filter.set(JAVA_INT, at + KvmMsrFilterRange.BASE, registers.get(i));
-        filter.set(ADDRESS, at + KvmMsrFilterRange.BITMAP, denied);
+        filter.set(JAVA_LONG, at + KvmMsrFilterRange.BITMAP, denied.address());
       }
       request("KVM_X86_SET_MSR_FILTER", KVM_X86_SET_MSR_FILTER, filter.address());
     }

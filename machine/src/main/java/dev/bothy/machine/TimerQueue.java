@@ -2,7 +2,6 @@ package dev.bothy.machine;
 
 import dev.bothy.core.Timer;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.PriorityQueue;
 
@@ -12,11 +11,7 @@ import java.util.PriorityQueue;
  * while it is locked.
  */
 final class TimerQueue {
-  private final PriorityQueue<QueuedTimer> queue =
-      new PriorityQueue<>(
-          Comparator.<QueuedTimer>comparingLong(t -> t.deadline)
-              .thenComparing(t -> t.name)
-              .thenComparingLong(t -> t.sequence));
+  private final PriorityQueue<QueuedTimer> queue = new PriorityQueue<>(TimerQueue::compare);
   private final Runnable onEarlier;
   private long nextSequence;
 
@@ -25,6 +20,14 @@ final class TimerQueue {
    */
   TimerQueue(Runnable onEarlier) {
     this.onEarlier = onEarlier;
+  }
+
+  private static int compare(QueuedTimer a, QueuedTimer b) {
+    if (a.deadline != b.deadline) {
+      return Long.compare(a.deadline, b.deadline);
+    }
+    int names = a.name.compareTo(b.name);
+    return names != 0 ? names : Long.compare(a.sequence, b.sequence);
   }
 
   private final class QueuedTimer implements Timer {

@@ -95,7 +95,7 @@ public final class InterruptRouter implements Stateful {
    */
   public IrqLine any(int interrupt) {
     if (interrupt == 2) {
-      return IrqLine.NONE; // the second 8259
+      return IrqLine.none(); // the second 8259
     }
     if (interrupt < 16) {
       return isa(interrupt);

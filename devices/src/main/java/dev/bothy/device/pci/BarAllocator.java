@@ -1,7 +1,6 @@
 package dev.bothy.device.pci;
 
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 
 /**
@@ -66,7 +65,7 @@ public final class BarAllocator {
         }
       }
     }
-    requests.sort(Comparator.comparingLong((Request r) -> r.bar.size()).reversed());
+    requests.sort((a, b) -> Long.compare(b.bar.size(), a.bar.size()));
     Filling portFilling = new Filling(ports);
     Filling lowFilling = new Filling(low);
     Filling highFilling = new Filling(high);

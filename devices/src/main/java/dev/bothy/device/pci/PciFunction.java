@@ -68,7 +68,7 @@ public abstract class PciFunction implements Stateful {
   private AddressSpace ports;
   private AddressSpace mmio;
   private Upstream upstream;
-  private IrqOutput line = new IrqOutput(IrqLine.NONE);
+  private IrqOutput line = new IrqOutput(IrqLine.none());
   private boolean interrupt;
 
   /**

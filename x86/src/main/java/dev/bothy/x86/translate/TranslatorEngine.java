@@ -63,6 +63,11 @@ public final class TranslatorEngine implements Engine {
     public Observation {
       listeners = List.copyOf(listeners);
     }
+
+    /** True if there is nothing to be learned. */
+    public boolean isNone() {
+      return !counts && listeners.isEmpty();
+    }
   }
 
   private final InterpreterEngine engine;
