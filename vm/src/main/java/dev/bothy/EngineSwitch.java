@@ -44,7 +44,7 @@ final class EngineSwitch implements EngineChoice {
 
   /**
    * @param observation of the translator, while it runs the machine
-   * @param cache where the translator keeps translations, if it is to
+   * @param cache the user's folder for what engines keep, if they are to
    */
   EngineSwitch(Machine machine, TranslatorEngine.Observation observation, Optional<Path> cache) {
     this.machine = machine;
@@ -161,7 +161,7 @@ final class EngineSwitch implements EngineChoice {
       String reason = "it has no " + CpuFeature.words(interfaces, ", ");
       throw refused(Engines.KVM, present, reason, true);
     }
-    Optional<String> failures = Engines.kvmFailures(model);
+    Optional<String> failures = Engines.kvmFailures(model, cache);
     if (failures.isPresent()) {
       throw refused(Engines.KVM, present, failures.get(), true);
     }

@@ -102,15 +102,17 @@ public final class Engines {
 
   /** The engine that {@link #AUTO} stands for on this host. */
   public static String automatic() {
-    return automatic(usualModel());
+    return automatic(usualModel(), Optional.empty());
   }
 
   /**
    * The engine that {@link #AUTO} stands for on this host with processors of {@code model}: KVM
    * only where it is {@linkplain #kvmShortcoming complete}.
+   *
+   * @param cache the user's folder in which it is kept that KVM is complete, if it is to be
    */
-  static String automatic(CpuModel model) {
-    return refusal(KVM).isEmpty() && kvmShortcoming(model).isEmpty() ? KVM : inSoftware();
+  static String automatic(CpuModel model, Optional<Path> cache) {
+    return refusal(KVM).isEmpty() && kvmShortcoming(model, cache).isEmpty() ? KVM : inSoftware();
   }
 
   /** The fastest engine in software that works here. */
@@ -138,12 +140,16 @@ public final class Engines {
    * nothing. Some guests run all the same. KVM must not be {@linkplain #refusal refused}.
    */
   public static Optional<String> kvmShortcoming(CpuModel model) {
+    return kvmShortcoming(model, Optional.empty());
+  }
+
+  private static Optional<String> kvmShortcoming(CpuModel model, Optional<Path> cache) {
     try {
       Set<CpuFeature> needed = lostInKvm(model);
       Set<CpuFeature> asked = model.askedFor();
       needed.removeIf(lost -> !TAKEN_FOR_GRANTED.contains(lost) && !asked.contains(lost));
       return needed.isEmpty()
-          ? kvmFailures(model)
+          ? kvmFailures(model, cache)
           : Optional.of("no " + CpuFeature.words(needed, ", "));
     } catch (KvmException e) {
       return Optional.of(e.getMessage());
@@ -154,9 +160,13 @@ public final class Engines {
    * What this host's KVM fails at for processors of {@code model}, whatever those lack there. Found
    * out once in a process, unless KVM cannot be asked.
    */
-  static Optional<String> kvmFailures(CpuModel model) {
+  static Optional<String> kvmFailures(CpuModel model, Optional<Path> cache) {
     try {
-      List<String> failures = FAILURES.computeIfAbsent(model, Engines::findFailures);
+      List<String> failures =
+          FAILURES.computeIfAbsent(
+              model,
+              tried ->
+                  KvmHost.failures(KvmHost.filter(CpuidLeaves.all(tried, 1, 0)), kvmTrials(cache)));
       return failures.isEmpty()
           ? Optional.empty()
           : Optional.of("it fails at " + String.join(", ", failures));
@@ -165,8 +175,8 @@ public final class Engines {
     }
   }
 
-  private static List<String> findFailures(CpuModel model) {
-    return KvmHost.failures(KvmHost.filter(CpuidLeaves.all(model, 1, 0)));
+  private static Optional<Path> kvmTrials(Optional<Path> cache) {
+    return cache.map(folder -> folder.resolve("kvm"));
   }
 
   /**
@@ -208,24 +218,25 @@ public final class Engines {
    *
    * @param model of the processors
    * @param observation of the translator; {@link TranslatorEngine.Observation#NONE} for others
-   * @param cache folder where the translator keeps translations between machines, if it is to;
-   *     nothing is kept where it is observed
-   * @throws VmException if this host cannot run it; the message says why
+   * @param cache the user's folder in which the translator keeps translations between machines and
+   *     it is kept what has been found out about KVM, if that is to be; no translations are kept
+   *     where they are observed
+   * @throws VmException if this host cannot run it, as far as that shows before a machine is made;
+   *     the message says why
    */
   static EngineFactory factory(
       String name, CpuModel model, TranslatorEngine.Observation observation, Optional<Path> cache)
       throws VmException {
-    Optional<String> refusal = refusal(name);
+    // To make a machine here as well, just to see that it can be done, would cost time.
+    Optional<String> refusal = name.equals(KVM) ? KvmHost.deviceRefusal() : refusal(name);
     if (refusal.isPresent()) {
-      throw new VmException(
-          "engine " + name + " cannot run here (" + refusal.get() + "): give interpreter or auto",
-          null);
+      throw refused(name, refusal.get(), null);
     }
-    boolean observed = !observation.equals(TranslatorEngine.Observation.NONE);
-    String engine = name.equals(AUTO) ? automatic(model) : name;
+    boolean observed = !observation.isNone();
+    String engine = name.equals(AUTO) ? automatic(model, cache) : name;
     if (engine.equals(TRANSLATOR)) {
       if (cache.isPresent() && !observed) {
-        return machine -> new TranslatorEngine(machine, cache.get());
+        return machine -> new TranslatorEngine(machine, cache.get().resolve(Vm.TRANSLATIONS));
       }
       return machine -> new TranslatorEngine(machine, observation);
     }
@@ -239,13 +250,17 @@ public final class Engines {
               new KvmEngine(
                   machine,
                   index -> CpuidLeaves.all(machine.model(), machine.cpus(), index),
-                  LOCAL_APICS.computeIfAbsent(machine.model(), Engines::localApics));
+                  LOCAL_APICS.computeIfAbsent(
+                      machine.model(),
+                      tried -> KvmHost.localApics(CpuidLeaves.all(tried, 1, 0), kvmTrials(cache))));
       case VERIFY -> VerifyEngine::new;
       default -> InterpreterEngine::new;
     };
   }
 
-  private static KvmEngine.LocalApics localApics(CpuModel model) {
-    return KvmHost.localApics(CpuidLeaves.all(model, 1, 0));
+  /** An engine that cannot be had: says what else to do. */
+  static VmException refused(String name, String reason, Throwable cause) {
+    return new VmException(
+        "engine " + name + " cannot run here (" + reason + "): give interpreter or auto", cause);
   }
 }

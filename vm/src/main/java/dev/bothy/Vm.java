@@ -529,8 +529,7 @@ public final class Vm implements AutoCloseable {
         cards.addBalloon(made::set);
       }
       try {
-        EngineFactory factory =
-            Engines.factory(engineToBe(), model, observation, cacheFolder(TRANSLATIONS));
+        EngineFactory factory = Engines.factory(engineToBe(), model, observation, cacheFolder());
         MachineOptions options =
             MachineOptions.of(memory, factory, boot(), output)
                 .withName(name)
@@ -550,7 +549,7 @@ public final class Vm implements AutoCloseable {
         }
         options = cards.in(options);
         Machine machine = new Machine(options);
-        EngineSwitch engines = new EngineSwitch(machine, observation, cacheFolder(TRANSLATIONS));
+        EngineSwitch engines = new EngineSwitch(machine, observation, cacheFolder());
         Monitor monitor = new Monitor(machine, cards::disks, cards::networks, engines);
         GdbServer server = gdbServer(machine, monitor);
         if (modelNamed && machine.engine().equals(Engines.KVM)) {
@@ -563,7 +562,10 @@ public final class Vm implements AutoCloseable {
       } catch (UncheckedIOException e) {
         throw new VmException(e.getMessage() + ": give the machine less memory", e);
       } catch (UnsupportedOperationException e) {
-        throw new VmException("engine " + engine + " cannot run here: " + e.getMessage(), e);
+        Optional<String> refusal = Engines.refusal(engine);
+        throw refusal.isPresent()
+            ? Engines.refused(engine, refusal.get(), e)
+            : new VmException("engine " + engine + " cannot run here: " + e.getMessage(), e);
       } catch (IOException e) {
         throw new VmException("cannot prepare the guest: " + e.getMessage(), e);
       }
@@ -576,7 +578,7 @@ public final class Vm implements AutoCloseable {
     private String engineToBe() {
       boolean inside =
           gdb != null
-              || !observation.equals(TranslatorEngine.Observation.NONE)
+              || !observation.isNone()
               || trace.filter(TraceOption::wantsSoftware).isPresent();
       return inside && engine.equals(Engines.AUTO) ? Engines.inSoftware() : engine;
     }
@@ -602,12 +604,13 @@ public final class Vm implements AutoCloseable {
           : List.of(NetworkOption.parse(boot.isDefaultGuest() ? "user,hostname=bothy" : "user"));
     }
 
-    private Optional<Path> cacheFolder(String folder) {
-      return cache ? Optional.of(DefaultGuest.cacheFolder().resolve(folder)) : Optional.empty();
+    private Optional<Path> cacheFolder() {
+      return cache ? Optional.of(DefaultGuest.cacheFolder()) : Optional.empty();
     }
 
     private KernelBoot boot() throws IOException {
-      return boot.boot(peripherals.guestWords()).withCache(cacheFolder(KERNELS));
+      return boot.boot(peripherals.guestWords())
+          .withCache(cacheFolder().map(folder -> folder.resolve(KERNELS)));
     }
 
     /** Makes the machine and switches it on. */

@@ -13,9 +13,11 @@ import dev.bothy.machine.MachineStatistics;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -39,6 +41,15 @@ class VmTest extends EchoContract {
       assertInstanceOf(MachineExit.Stopped.class, vm.awaitExit());
       assertFalse(vm.running());
       assertEquals(">hello", vm.console().output());
+    }
+  }
+
+  @Test
+  void aKernelThatNeedsNobodyDoesAsItIsMadeTo() throws Exception {
+    Path file = Files.write(folder.resolve("alone.bin"), EchoKernel.image(EchoKernel.POWER_OFF));
+    try (Vm vm = echo().kernel(file).start()) {
+      vm.console().expect(EchoKernel.PROMPT, LONG);
+      assertInstanceOf(MachineExit.PoweredOff.class, vm.awaitExit());
     }
   }
 
@@ -164,7 +175,7 @@ class VmTest extends EchoContract {
   void kvmIsTakenByItselfOnlyWithAllFeaturesThatWereAskedForByName() {
     for (String asked : List.of("svm", "hyperv")) {
       CpuModel model = CpuModel.parse("v2,+" + asked);
-      assertEquals(Engines.inSoftware(), Engines.automatic(model));
+      assertEquals(Engines.inSoftware(), Engines.automatic(model, Optional.empty()));
       if (Engines.refusal(Engines.KVM).isEmpty()) {
         String missing = Engines.kvmShortcoming(model).orElseThrow();
         assertTrue(missing.startsWith("no ") && missing.contains(asked), missing);

@@ -2,6 +2,7 @@ package dev.bothy.kvm;
 
 import dev.bothy.core.cpu.CpuidLeaf;
 import dev.bothy.host.FileCalls;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -13,6 +14,10 @@ public final class KvmHost {
   private static final int CX16 = 1 << 13;
   private static final int XSAVE = 1 << 26;
   private static final long LIMIT_MILLIS = 2000;
+
+  // Names of trials that are kept.
+  private static final String COMPLETE = "complete";
+  private static final String LOCAL_APICS = "local APICs";
 
   /**
    * Something that kernels do and that a KVM may fail at.
@@ -111,6 +116,18 @@ public final class KvmHost {
     return all;
   }
 
+  /**
+   * Why this host's KVM cannot be asked for a machine, and what to do about it; empty if it can be.
+   * What {@link #refusal} says besides is told when a machine is made.
+   */
+  public static Optional<String> deviceRefusal() {
+    try (KvmDevice _ = KvmDevice.open()) {
+      return Optional.empty();
+    } catch (KvmException e) {
+      return Optional.of(e.getMessage());
+    }
+  }
+
   /** Why no machine can be made here, and what to do about it; empty if one can. */
   public static Optional<String> refusal() {
     try (KvmDevice device = KvmDevice.open()) {
@@ -140,9 +157,23 @@ public final class KvmHost {
    * milliseconds, or two seconds for each thing that never ends.
    *
    * @param cpuid what {@link #filter} left of the processor's; what it does not have is not tried
+   * @param folder where it is kept that nothing fails, if it is to be: see {@link KeptTrials}
    * @throws KvmException if there is no KVM
    */
-  public static List<String> failures(List<CpuidLeaf> cpuid) {
+  public static List<String> failures(List<CpuidLeaf> cpuid, Optional<Path> folder) {
+    Optional<KeptTrials> kept = folder.map(KeptTrials::in);
+    if (kept.isPresent() && kept.get().wentWell(COMPLETE, cpuid)) {
+      return List.of();
+    }
+    List<String> failures = failures(cpuid);
+    if (failures.isEmpty()) {
+      kept.ifPresent(trials -> trials.keep(COMPLETE, cpuid));
+    }
+    return failures;
+  }
+
+  /** As the other one, keeping nothing. */
+  static List<String> failures(List<CpuidLeaf> cpuid) {
     int features = new CpuidTable(cpuid).find(FEATURES, 0).map(CpuidLeaf::ecx).orElse(0);
     List<String> failures = new ArrayList<>();
     ProbeGuest guest = null;
@@ -173,19 +204,35 @@ public final class KvmHost {
    * offers. It takes some milliseconds.
    *
    * @param cpuid of the processor that is wanted
-   * @throws KvmException if there is no KVM
+   * @param folder where it is kept that it does, if it is to be: see {@link KeptTrials}
+   * @throws KvmException if no machine can be made
    */
-  public static KvmEngine.LocalApics localApics(List<CpuidLeaf> cpuid) {
+  public static KvmEngine.LocalApics localApics(List<CpuidLeaf> cpuid, Optional<Path> folder) {
     try (KvmDevice device = KvmDevice.open()) {
       if (!KernelApics.offered(device)) {
         return KvmEngine.LocalApics.MACHINE;
       }
     }
+    Optional<KeptTrials> kept = folder.map(KeptTrials::in);
+    if (kept.isPresent() && kept.get().wentWell(LOCAL_APICS, cpuid)) {
+      return KvmEngine.LocalApics.KERNEL;
+    }
+    KvmEngine.LocalApics found = tryLocalApics(cpuid);
+    if (found == KvmEngine.LocalApics.KERNEL) {
+      kept.ifPresent(trials -> trials.keep(LOCAL_APICS, cpuid));
+    }
+    return found;
+  }
+
+  private static KvmEngine.LocalApics tryLocalApics(List<CpuidLeaf> cpuid) {
     try (ProbeGuest guest = new ProbeGuest(cpuid, KvmEngine.LocalApics.KERNEL)) {
       return inTime(guest, guest::apicWorks)
           ? KvmEngine.LocalApics.KERNEL
           : KvmEngine.LocalApics.MACHINE;
     } catch (KvmException e) {
+      if (refusal().isPresent()) {
+        throw e;
+      }
       return KvmEngine.LocalApics.MACHINE;
     }
   }
@@ -218,7 +265,9 @@ public final class KvmHost {
   /** As {@code trial} says, or false if {@code guest} has to be stopped. */
   private static boolean inTime(ProbeGuest guest, BooleanSupplier trial) {
     Thread watch =
-        Thread.ofVirtual()
+        Thread.ofPlatform()
+            .daemon()
+            .name("bothy-kvm-trial")
             .start(
                 () -> {
                   try {

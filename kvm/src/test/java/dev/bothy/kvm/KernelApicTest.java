@@ -18,6 +18,7 @@ import dev.bothy.core.state.StateReader;
 import dev.bothy.core.state.StateWriter;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -55,7 +56,7 @@ class KernelApicTest {
   static void require() {
     TinyMachine.require();
     assumeTrue(
-        KvmHost.localApics(KvmTestCpuid.LEAVES) == KvmEngine.LocalApics.KERNEL,
+        KvmHost.localApics(KvmTestCpuid.LEAVES, Optional.empty()) == KvmEngine.LocalApics.KERNEL,
         "this KVM has no local APICs that work");
   }
 
