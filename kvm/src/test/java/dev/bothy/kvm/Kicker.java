@@ -14,6 +14,11 @@ final class Kicker implements AutoCloseable {
   /** Rounds of a loop that waits between kicks, at most: a tenth of a millisecond or two. */
   static final int USUAL_WAIT = 4_000;
 
+  /** One wait of so many may be so many times as long. */
+  private static final int LONG_ONES = 8;
+
+  private static final int LONGER = 50;
+
   private final Random random = new Random(1);
   private final Thread thread;
   private volatile boolean done;
@@ -26,7 +31,7 @@ final class Kicker implements AutoCloseable {
   /**
    * The same with other waits.
    *
-   * @param longestWait rounds, above 0
+   * @param longestWait rounds, above 0, of most waits
    */
   Kicker(TinyMachine machine, int raised, int vector, int longestWait) {
     thread = Thread.ofPlatform().start(() -> kick(machine, raised, vector, longestWait));
@@ -38,7 +43,9 @@ final class Kicker implements AutoCloseable {
         machine.apic.raise(vector);
       }
       machine.cpu.kick();
-      for (int wait = random.nextInt(longestWait); wait > 0; wait--) {
+      // However slow a run is to begin beside this thread: some waits are long enough.
+      int longest = random.nextInt(LONG_ONES) == 0 ? LONGER * longestWait : longestWait;
+      for (int wait = random.nextInt(longest); wait > 0; wait--) {
         Thread.onSpinWait();
       }
     }
