@@ -19,13 +19,22 @@ split = sys.argv.index("--")
 steps = [text.encode().decode("unicode_escape").encode("latin1") for text in sys.argv[2:split]]
 master, slave = os.openpty()
 before = termios.tcgetattr(slave)
+
+
+def begin():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # What was started in the background ignores some, and so does all that it starts.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 process = subprocess.Popen(
     sys.argv[split + 1 :],
     stdin=slave,
     stdout=slave,
     stderr=slave,
     start_new_session=True,
-    preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    preexec_fn=begin,
 )
 shown = b""
 searched = 0
