@@ -12,8 +12,7 @@ record Measured(double... rounds) {
 
   /** The middle one, or the mean of the middle two; not a number without any. */
   double median() {
-    double[] sorted = rounds.clone();
-    Arrays.sort(sorted);
+    double[] sorted = sorted();
     int n = sorted.length;
     return n == 0 ? Double.NaN : (sorted[n / 2] + sorted[(n - 1) / 2]) / 2;
   }
@@ -23,8 +22,7 @@ record Measured(double... rounds) {
    * values, by the binomial distribution's normal approximation.
    */
   Interval interval() {
-    double[] sorted = rounds.clone();
-    Arrays.sort(sorted);
+    double[] sorted = sorted();
     int n = sorted.length;
     int below = Math.max(0, (int) Math.floor((n - 1.96 * Math.sqrt(n)) / 2));
     return n == 0
@@ -37,6 +35,12 @@ record Measured(double... rounds) {
     String text(int digits) {
       return fixed(digits, low) + " to " + fixed(digits, high);
     }
+  }
+
+  private double[] sorted() {
+    double[] sorted = rounds.clone();
+    Arrays.sort(sorted);
+    return sorted;
   }
 
   static String fixed(int digits, double value) {

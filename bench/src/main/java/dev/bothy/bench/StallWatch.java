@@ -121,7 +121,7 @@ final class StallWatch implements AutoCloseable {
 
   /** As Java and as the host see them. */
   private void threads() {
-    new TreeMap<>(Map.copyOf(byName()))
+    byName()
         .forEach(
             (name, stack) -> {
               say("thread " + name);
