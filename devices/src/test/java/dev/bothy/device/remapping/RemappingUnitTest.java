@@ -47,6 +47,7 @@ class RemappingUnitTest {
   private static final long QUEUE_AT = 0x9000;
 
   private static final int FUNCTION = 8;
+  private static final long CONTEXT_AT = CONTEXTS_AT + 16 * FUNCTION;
 
   private final GuestMemory memory = new GuestMemory(1 << 20);
   private final ApicBus bus = new ApicBus(new TestClock(), 2);
@@ -155,6 +156,79 @@ class RemappingUnitTest {
     unit.physical(FUNCTION, 0, true);
     assertEquals(3, unit.read(FAULT_STATUS, 4), "and one is lost");
     assertEquals("1 by 8 for 0, read", fault());
+  }
+
+  /** An access of page 0 with {@code bits} in the entry at {@code at}, and then without them. */
+  private void assertFault(String reason, long at, long bits) {
+    long entry = memory.readLong(at);
+    memory.writeLong(at, entry | bits);
+    assertEquals(Upstream.BLOCKED, unit.physical(FUNCTION, 0, false));
+    assertEquals(reason + " by 8 for 0, read", fault());
+    memory.writeLong(at, entry);
+    assertEquals(0x5000, unit.physical(FUNCTION, 0, false));
+  }
+
+  @Test
+  void reservedBitsAreRecordedByTheKindOfTheirEntry() {
+    translate();
+    assertFault("a", ROOT_AT, 1 << 1);
+    assertFault("a", ROOT_AT, 1 << 11);
+    assertFault("a", ROOT_AT, 1L << 40);
+    assertFault("a", ROOT_AT + 8, 1);
+    assertFault("a", ROOT_AT + 8, 1L << 63);
+    assertFault("b", CONTEXT_AT, 1 << 4);
+    assertFault("b", CONTEXT_AT, 1 << 11);
+    assertFault("b", CONTEXT_AT, 1L << 40);
+    assertFault("b", CONTEXT_AT + 8, 1 << 7);
+    assertFault("b", CONTEXT_AT + 8, 1L << 24);
+    assertFault("b", CONTEXT_AT + 8, 1L << 63);
+    for (long table = PAGES_AT; table < PAGES_AT + 0x3000; table += 0x1000) {
+      assertFault("c", table, 1 << 11);
+      assertFault("c", table, 1L << 40);
+      assertFault("c", table, 1L << 51);
+      assertFault("c", table, 1L << 62);
+    }
+  }
+
+  @Test
+  void ignoredBitsAreIgnored() {
+    translate();
+    memory.writeLong(CONTEXT_AT + 8, 1 | 0x78 | 0xffffL << 8);
+    memory.writeLong(PAGES_AT, PAGES_AT + 0x1000 | 3 | 0x77c | 0xbffL << 52);
+    memory.writeLong(PAGES_AT + 0x1000, PAGES_AT + 0x2000 | 3 | 0x77c | 0xbffL << 52);
+    memory.writeLong(PAGES_AT + 0x2000, 0x5000 | 3 | 0x7fc | 0xbffL << 52);
+    assertEquals(0x5123, unit.physical(FUNCTION, 0x123, true));
+    memory.writeLong(CONTEXT_AT, 1L << 63 | 1 | 2 << 2);
+    assertEquals(0x123, unit.physical(FUNCTION, 0x123, true), "passes, so there is no table");
+  }
+
+  @Test
+  void largePagesAreAlignedAndHaveALevel() {
+    translate();
+    memory.writeLong(PAGES_AT + 0x1008, 0x20_1000 | 0x83);
+    assertEquals(Upstream.BLOCKED, unit.physical(FUNCTION, 0x20_0000, false));
+    assertEquals("c by 8 for 200000, read", fault());
+    memory.writeLong(PAGES_AT + 8, 1L << 29 | 0x83);
+    assertEquals(Upstream.BLOCKED, unit.physical(FUNCTION, 1 << 30, false));
+    assertEquals("c by 8 for 40000000, read", fault());
+    memory.writeLong(PAGES_AT + 8, 1L << 30 | 0x83);
+    assertEquals(1L << 30 | 5, unit.physical(FUNCTION, 1 << 30 | 5, false));
+    memory.writeLong(CONTEXT_AT + 8, 2);
+    memory.writeLong(PAGES_AT, PAGES_AT | 0x83);
+    assertEquals(Upstream.BLOCKED, unit.physical(FUNCTION, 0, false));
+    assertEquals("c by 8 for 0, read", fault(), "nothing is as large as 512 GiB");
+  }
+
+  @Test
+  void tablesThatAreNoMemoryAreRecordedByTheirKind() {
+    translate();
+    assertFault("7", CONTEXT_AT, 1L << 39);
+    assertFault("7", PAGES_AT, 1L << 39);
+    assertFault("9", ROOT_AT, 1L << 39);
+    unit.write(ROOT, 8, 1L << 39);
+    command(SET_ROOT);
+    assertEquals(Upstream.BLOCKED, unit.physical(FUNCTION, 0, false));
+    assertEquals("8 by 8 for 0, read", fault());
   }
 
   @Test
