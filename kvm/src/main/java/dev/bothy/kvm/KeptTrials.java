@@ -42,7 +42,7 @@ final class KeptTrials {
 
   /** Those in {@code folder}, which need not exist. */
   static KeptTrials in(Path folder) {
-    return new KeptTrials(folder, host());
+    return new KeptTrials(folder, ThisHost.DESCRIPTION);
   }
 
   /** The same on a host of that description; nothing is kept if there is none. */
@@ -108,34 +108,39 @@ final class KeptTrials {
     return Long.toHexString(sum.getValue());
   }
 
-  /** What a trial's result depends on besides the processor; empty if that cannot be told. */
-  private static Optional<String> host() {
-    try {
-      var source = KeptTrials.class.getProtectionDomain().getCodeSource();
-      if (source == null || source.getLocation() == null) {
+  /** Read once: a start on KVM asks for it for each of its trials. */
+  private static final class ThisHost {
+    /** What a trial's result depends on besides the processor; empty if that cannot be told. */
+    static final Optional<String> DESCRIPTION = describe();
+
+    private static Optional<String> describe() {
+      try {
+        var source = KeptTrials.class.getProtectionDomain().getCodeSource();
+        if (source == null || source.getLocation() == null) {
+          return Optional.empty();
+        }
+        Path jar = Path.of(URI.create(source.getLocation().toString()));
+        if (!Files.isRegularFile(jar)) {
+          return Optional.empty();
+        }
+        Map<String, Object> device = Files.readAttributes(KvmDevice.PATH, "unix:ino,rdev,ctime");
+        return Optional.of(
+            new StringBuilder(Files.readString(Path.of("/proc/sys/kernel/random/boot_id")))
+                .append(device.get("ino"))
+                .append(' ')
+                .append(device.get("rdev"))
+                .append(' ')
+                .append(((FileTime) device.get("ctime")).toMillis())
+                .append('\n')
+                .append(jar)
+                .append(' ')
+                .append(Files.size(jar))
+                .append(' ')
+                .append(Files.getLastModifiedTime(jar).toMillis())
+                .toString());
+      } catch (IOException | RuntimeException e) {
         return Optional.empty();
       }
-      Path jar = Path.of(URI.create(source.getLocation().toString()));
-      if (!Files.isRegularFile(jar)) {
-        return Optional.empty();
-      }
-      Map<String, Object> device = Files.readAttributes(KvmDevice.PATH, "unix:ino,rdev,ctime");
-      return Optional.of(
-          new StringBuilder(Files.readString(Path.of("/proc/sys/kernel/random/boot_id")))
-              .append(device.get("ino"))
-              .append(' ')
-              .append(device.get("rdev"))
-              .append(' ')
-              .append(((FileTime) device.get("ctime")).toMillis())
-              .append('\n')
-              .append(jar)
-              .append(' ')
-              .append(Files.size(jar))
-              .append(' ')
-              .append(Files.getLastModifiedTime(jar).toMillis())
-              .toString());
-    } catch (IOException | RuntimeException e) {
-      return Optional.empty();
     }
   }
 }
