@@ -167,6 +167,11 @@ public final class EngineArea {
   /** Fetches may be refilled as well. */
   public static final int REFILL_FETCHES = 8;
 
+  /** The same as {@link #REFILL_ALLOWED} and {@link #REFILL_FETCHES} with 5-level tables. */
+  public static final int REFILL_FIVE_LEVELS = 0x10;
+
+  public static final int REFILL_FIVE_LEVEL_FETCHES = 0x20;
+
   /** CR4.PGE, at the place of the bit that makes a page global. */
   public static final int REFILL_GLOBAL = 0x100;
 

@@ -100,13 +100,17 @@ final class PageWalker {
   /**
    * {@link EngineArea#REFILL_FLAGS} but for what is beyond paging.
    *
-   * @param fetches {@link EngineArea#REFILL_FETCHES} or 0
+   * @param fetches they may be refilled as well
    */
-  int refillFlags(int fetches) {
+  int refillFlags(boolean fetches) {
     boolean plain =
         !(userKeys && ProtectionKeys.restrictFirst(cpu, CpuState.PKRU))
             && !(supervisorKeys && ProtectionKeys.restrictFirst(cpu, CpuState.PKRS));
-    return (longMode && nxe && plain ? EngineArea.REFILL_ALLOWED | fetches : 0)
+    int allowed =
+        fiveLevels
+            ? EngineArea.REFILL_FIVE_LEVELS | (fetches ? EngineArea.REFILL_FIVE_LEVEL_FETCHES : 0)
+            : EngineArea.REFILL_ALLOWED | (fetches ? EngineArea.REFILL_FETCHES : 0);
+    return (longMode && nxe && plain ? allowed : 0)
         | (smep ? EngineArea.REFILL_SMEP : 0)
         | (smap ? EngineArea.REFILL_SMAP : 0)
         | (pge ? EngineArea.REFILL_GLOBAL : 0);

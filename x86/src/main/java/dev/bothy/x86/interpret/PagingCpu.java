@@ -102,8 +102,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
             && !checksAlignment
             && stores == null
             && (base < 0 || hostOf(base) == 0);
-    int fetches = codeMap.breakpoints.any() ? 0 : EngineArea.REFILL_FETCHES;
-    return plain ? walker.refillFlags(fetches) : 0;
+    return plain ? walker.refillFlags(!codeMap.breakpoints.any()) : 0;
   }
 
   /** Gives back what the host lent; not used afterwards. */

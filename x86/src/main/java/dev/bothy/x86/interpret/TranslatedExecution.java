@@ -157,15 +157,18 @@ final class TranslatedExecution {
 
   /** The present mode's {@link Mode} bits, or -1 if its code is not translated. */
   int mode() {
-    if (!cpu.protectedMode
-        || cpu.cpl != 0 && cpu.cpl != 3
-        || cpu.virtual8086()
-        || cpu.fiveLevels()) {
+    if (!cpu.protectedMode || cpu.cpl != 0 && cpu.cpl != 3 || cpu.virtual8086()) {
       return -1;
     }
     int mode = cpu.guestMode ? Mode.GUEST : 0;
     if (cpu.codeBits == 64) {
       mode |= Mode.LONG;
+      if (cpu.fiveLevels()) {
+        if (!JumpCache.knows(getLong(cpu.ripAt))) {
+          return -1;
+        }
+        mode |= Mode.FIVE_LEVELS;
+      }
     } else {
       if (cpu.codeBits != 32
           || (cpu.blockMode & 12) != 8
@@ -541,7 +544,7 @@ final class TranslatedExecution {
           leaveAt(exited, exit & 0xff, limit);
           long sp = cpu.rsp();
           long to = cpu.load64(sp);
-          if (to << 16 >> 16 != to || mustStop(limit)) {
+          if (!JumpCache.knows(to) || mustStop(limit)) {
             interpretNext = true;
             return null;
           }
@@ -559,6 +562,9 @@ final class TranslatedExecution {
         return null;
       }
       Block next = cpu.lookUpNext();
+      if (!JumpCache.knows(getLong(cpu.ripAt))) {
+        return next;
+      }
       TranslatedBlock to =
           narrow ? narrowTranslationOf(next, limit) : translationOf(next, present, limit);
       if (to == null) {

@@ -7,6 +7,7 @@ import static dev.bothy.host.RawMemory.putLong;
 
 import dev.bothy.core.GuestMemory;
 import dev.bothy.host.HostMemory;
+import dev.bothy.x86.translate.JumpCache;
 import java.util.Arrays;
 import java.util.concurrent.ThreadLocalRandom;
 
@@ -464,7 +465,8 @@ final class TranslationBuffer {
 
   /**
    * Enters what a walk has found: {@code access} to {@code linear} goes to the RAM page at {@code
-   * host}, which is {@code physical} to the guest; stores, too, if {@code write}.
+   * host}, which is {@code physical} to the guest; stores, too, if {@code write}. Fetches only
+   * where generated code may run, which takes what it finds there.
    *
    * @param entry host address of the entry, in one of the present tables
    * @param global the page is the same in every address space
@@ -510,7 +512,9 @@ final class TranslationBuffer {
     }
     putLong(entry + EngineArea.TLB_HOST, host);
     if (access == PagingCpu.FETCH) {
-      putLong(entry + EngineArea.TLB_FETCH, tag);
+      if (JumpCache.knows(linear)) {
+        putLong(entry + EngineArea.TLB_FETCH, tag);
+      }
       return;
     }
     putLong(entry + EngineArea.TLB_READ, tag);

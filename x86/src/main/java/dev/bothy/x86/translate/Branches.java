@@ -193,12 +193,17 @@ final class Branches {
   }
 
   /**
-   * A branch to a non-canonical address in V faults before anything has happened: the
-   * interpreter's. A is lost.
+   * A branch to a non-canonical address in V faults before anything has happened, and one beyond 48
+   * bits leads where no generated code is: the interpreter's. A is lost.
    */
-  static void refuseNonCanonical(BlockWriter w) {
+  static void refuseFar(BlockWriter w) {
+    refuseBeyond(w, 48);
+  }
+
+  /** Leaves to the interpreter if V has more than so many bits, the sign's included. A is lost. */
+  static void refuseBeyond(BlockWriter w, int bits) {
     w.a.mov(8, Home.A, Home.V);
-    w.a.shift(Assembler.SAR, 8, Home.A, 47);
+    w.a.shift(Assembler.SAR, 8, Home.A, bits - 1);
     w.a.aluImmediate(Assembler.ADD, 4, Home.A, 1);
     w.a.aluImmediate(Assembler.CMP, 4, Home.A, 1);
     w.interpretIf(Assembler.A);

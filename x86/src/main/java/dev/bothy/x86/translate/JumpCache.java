@@ -38,6 +38,14 @@ public final class JumpCache {
 
   private JumpCache() {}
 
+  /**
+   * True for addresses of 48 bits, where alone generated code runs: with five levels of tables tags
+   * of others could be taken for another address space's.
+   */
+  public static boolean knows(long rip) {
+    return rip << 16 >> 16 == rip;
+  }
+
   private static int pair(long rip) {
     return (int) (rip * FACTOR >>> SHIFT) & PAIRS - 1;
   }

@@ -84,7 +84,7 @@ final class Memory {
     if (w.is64() && addsToRegisters(i)) {
       // Processors want the offset canonical, too, even where the sum is.
       w.a.mov(8, Home.V, Home.A);
-      w.a.shift(Assembler.SAR, 8, Home.V, 47);
+      w.a.shift(Assembler.SAR, 8, Home.V, Mode.is(w.mode, Mode.FIVE_LEVELS) ? 56 : 47);
       w.a.aluImmediate(Assembler.ADD, 4, Home.V, 1);
       w.a.aluImmediate(Assembler.CMP, 4, Home.V, 1);
       w.interpretIf(Assembler.A);

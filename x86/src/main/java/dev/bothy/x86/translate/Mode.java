@@ -29,11 +29,14 @@ public final class Mode {
   /** Between VMRUN and #VMEXIT: instructions that a host may intercept look whether they are. */
   public static final int GUEST = 0x100;
 
+  /** Data may be at addresses of 57 bits; the code itself is at one of 48. */
+  public static final int FIVE_LEVELS = 0x200;
+
   /** Every access looks for itself. Not the processor's choice: see {@link Leave#NARROW}. */
-  public static final int NARROW = 0x200;
+  public static final int NARROW = 0x400;
 
   /** Number of modes of the processor. */
-  public static final int COUNT = 0x200;
+  public static final int COUNT = 0x400;
 
   private Mode() {}
 

@@ -18,9 +18,9 @@ import java.util.List;
 
 /**
  * Code that walks the guest's page tables and enters what it finds into the TLB, as {@code
- * PageWalker} and {@code TranslationBuffer} do, wherever that is plain: 4-level tables in RAM,
- * accessed bits set (and the dirty bit for a store), rights that allow the access, a page of RAM,
- * for a store one without code. All else, faults above all, is Java's.
+ * PageWalker} and {@code TranslationBuffer} do, wherever that is plain: 4-level or 5-level tables
+ * in RAM, accessed bits set (and the dirty bit for a store), rights that allow the access, a page
+ * of RAM, for a store one without code. All else, faults above all, is Java's.
  *
  * <p>An entry is read by one load and judged as it was then, like by a processor.
  */
@@ -146,16 +146,9 @@ final class Refill {
       a.push(register);
     }
     flag(access == FETCH ? EngineArea.REFILL_FETCHES : EngineArea.REFILL_ALLOWED);
-    failIf(Assembler.E);
-    a.mov(8, RAX, RCX);
-    a.shift(Assembler.SAR, 8, RAX, 47);
-    a.aluImmediate(Assembler.ADD, 4, RAX, 1);
-    a.aluImmediate(Assembler.CMP, 4, RAX, 1);
-    failIf(Assembler.A);
-    // RDX: table, then entry; R8: what all entries allow; R9: what any forbids.
-    a.load(8, RDX, Home.BASE, word(CpuState.CR3));
-    a.constant(R8, -1);
-    a.constant(R9, 0);
+    final int notFour = a.jumpForward(Assembler.E);
+    start(48);
+    final int four = a.size();
     entry(39);
     check(EngineArea.REFILL_TABLE_BITS);
     failIf(Assembler.NE);
@@ -192,15 +185,43 @@ final class Refill {
     a.memoryExtended(0, 8, 0xff, 0, Home.BASE, NONE, 0, word(EngineArea.REFILLS)); // INC
     a.alu(Assembler.CMP, 4, RAX, RAX);
     int end = a.shortForward();
-    for (int failure : failures) {
-      a.bind(failure);
-    }
+    final int failed = a.size();
     a.test(8, RSP, RSP);
     a.bindShort(end);
     for (int i = SAVED.length - 1; i >= 0; i--) {
       a.pop(SAVED[i]);
     }
     a.ret();
+    a.bind(notFour);
+    fifthLevel(four);
+    for (int failure : failures) {
+      a.bindTo(failure, failed);
+    }
+  }
+
+  /** The linear address is judged, and the walk begins. */
+  private void start(int bits) {
+    a.mov(8, RAX, RCX);
+    a.shift(Assembler.SAR, 8, RAX, bits - 1);
+    a.aluImmediate(Assembler.ADD, 4, RAX, 1);
+    a.aluImmediate(Assembler.CMP, 4, RAX, 1);
+    failIf(Assembler.A);
+    // RDX: table, then entry; R8: what all entries allow; R9: what any forbids.
+    a.load(8, RDX, Home.BASE, word(CpuState.CR3));
+    a.constant(R8, -1);
+    a.constant(R9, 0);
+  }
+
+  /** What 5-level tables have first; then goes to the walk of the other four. */
+  private void fifthLevel(int four) {
+    flag(access == FETCH ? EngineArea.REFILL_FIVE_LEVEL_FETCHES : EngineArea.REFILL_FIVE_LEVELS);
+    failIf(Assembler.E);
+    // Generated code runs at addresses of 48 bits.
+    start(access == FETCH ? 48 : 57);
+    entry(48);
+    check(EngineArea.REFILL_TABLE_BITS);
+    failIf(Assembler.NE);
+    a.bindTo(a.jumpForward(), four);
   }
 
   /** RDX: the entry for bits {@code shift} and up in the table that the entry in RDX leads to. */

@@ -88,7 +88,7 @@ final class SystemCalls {
     a.testStoreImmediate(4, Home.BASE, Home.state(EngineArea.SYSTEM_FLAGS), AC);
     w.interpretIf(Assembler.NE);
     a.load(8, Home.V, Home.BASE, Home.state(CpuState.LSTAR));
-    Branches.refuseNonCanonical(w);
+    Branches.refuseFar(w);
     w.addressToV(next);
     w.put(CpuState.RCX, Home.V);
     FlagInstructions.load(w, Home.V);
@@ -124,7 +124,7 @@ final class SystemCalls {
     Assembler a = w.a;
     requireEnabled(w);
     w.get(Home.V, CpuState.RCX);
-    Branches.refuseNonCanonical(w);
+    Branches.refuseFar(w);
     w.get(Home.V, 11);
     FlagInstructions.leaveIfInterruptWaitsFor(w);
     a.testImmediate(4, Home.V, TF | AC);
@@ -220,7 +220,7 @@ final class SystemCalls {
     }
     frame(w);
     a.load(8, Home.V, Home.A, 0);
-    Branches.refuseNonCanonical(w);
+    Branches.refuseFar(w);
     if (user) {
       leaveIfSegmentsDrop(w);
     }

@@ -133,7 +133,7 @@ final class SystemRegisters {
     }
     w.get(Home.V, i.register[0]);
     if (size == 8) {
-      Branches.refuseNonCanonical(w);
+      Branches.refuseBeyond(w, Mode.is(w.mode, Mode.FIVE_LEVELS) ? 57 : 48);
     } else {
       a.mov(4, Home.V, Home.V);
     }

@@ -35,13 +35,19 @@ abstract class EngineTest {
    */
   final void likeTheInterpreter(
       String what, Consumer<TestMachine> program, Consumer<TestMachine> check) {
+    likeTheInterpreter(what, CpuModel.V2.name(), program, check);
+  }
+
+  /** The same with a processor that {@code model} names. */
+  final void likeTheInterpreter(
+      String what, String model, Consumer<TestMachine> program, Consumer<TestMachine> check) {
     if (engine == EngineUnderTest.KEPT) {
-      try (var earlier = newMachine()) {
+      try (var earlier = newMachine(model)) {
         program.accept(earlier);
       }
     }
-    try (var m = newMachine();
-        var reference = new TestMachine(EngineUnderTest.INTERPRETER, 1)) {
+    try (var m = newMachine(model);
+        var reference = new TestMachine(EngineUnderTest.INTERPRETER, CpuModel.parse(model), 1)) {
       program.accept(m);
       program.accept(reference);
       assertEquals("", m.differencesFrom(reference), what);

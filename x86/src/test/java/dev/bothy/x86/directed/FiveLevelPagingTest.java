@@ -2,9 +2,15 @@ package dev.bothy.x86.directed;
 
 import static dev.bothy.x86.directed.TestMachine.*;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.EngineUnderTest;
+import dev.bothy.x86.assemble.Assembler;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Linear addresses of 57 bits: AMD64 APM volume 2, section 5.3. */
 class FiveLevelPagingTest extends EngineTest {
@@ -19,7 +25,11 @@ class FiveLevelPagingTest extends EngineTest {
   private static final int GP = 13;
 
   private static CpuState fiveLevels(TestMachine m) {
-    CpuState s = m.long64(0);
+    return fiveLevels(m, 0);
+  }
+
+  private static CpuState fiveLevels(TestMachine m, int cpl) {
+    CpuState s = m.long64(cpl);
     m.memory.writeLong(PML5, PML4 | P | W | U);
     m.memory.writeLong(PML5 + 8 * 5, PML4 | P | W | U);
     m.memory.writeLong(PML5 + 8 * 511, PML4 | P | W | U);
@@ -129,6 +139,122 @@ class FiveLevelPagingTest extends EngineTest {
       m.code(64, m.assembler(64).wrmsr(0xc000_0082, HIGH).hlt());
       m.run();
       assertEquals(GP, m.vector());
+    }
+  }
+
+  /** Pages of which each takes the other's place in the TLB, {@code apart} from each other. */
+  private static long[] rivals(TestMachine m) {
+    // As far as addresses whose lowest 25 bits are the same.
+    long second = HIGH + DATA + (1L << 25);
+    m.memory.writeLong(PD + 8 * (second >>> 21 & 511), DATA_PT | P | W | U);
+    return new long[] {HIGH + DATA, second};
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 3})
+  void generatedCodeWalksFiveLevelsByItself(int cpl) {
+    try (var m = newMachine(MODEL)) {
+      int turns = 400;
+      CpuState s = fiveLevels(m, cpl);
+      long[] pages = rivals(m);
+      m.memory.writeLong(DATA, 3);
+      s.setGpr(RBX, pages[0]);
+      s.setGpr(RDI, pages[1]);
+      Assembler a = m.assembler(64).mov(15, turns).label("turn").load(RAX, RBX, 0);
+      a.load(RCX, RDI, 0).hex("48 01 c6 48 01 ce"); // add rsi, rax; add rsi, rcx
+      m.code(64, a.dec(15).jnz("turn").hex("0f 0b"));
+      m.run();
+      assertEquals(6, m.vector());
+      assertEquals(6L * turns, m.gpr(RSI));
+      var counters = m.cpu.counters();
+      if (engine != EngineUnderTest.INTERPRETER) {
+        // The first turns are the interpreter's.
+        assertTrue(counters.get("tlbFills") > turns, counters::toString);
+        assertTrue(counters.get("left.TLB miss of a read") < turns / 4, counters::toString);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    // the entry of the fifth level from half-way on, vector
+    "0000000000000027, 6",
+    "0000000000000007, 6",
+    "0000000000000127, 6", // that bit means nothing here
+    "0000000000000026, 14",
+    "0000000000000025, 14",
+    "00000000000000a7, 14",
+    "0004000000000027, 14",
+    "8000000000000027, 6" // data only
+  })
+  void theFifthLevelIsJudgedEachTime(String entry, int vector) {
+    likeTheInterpreter(
+        entry,
+        MODEL,
+        m -> {
+          CpuState s = fiveLevels(m, 0);
+          long[] pages = rivals(m);
+          s.setGpr(RBX, pages[0]);
+          s.setGpr(RDI, pages[1]);
+          Assembler a = m.assembler(64).jmp("start").label("rounds").mov(15, 40).label("round");
+          a.hex("48 01 33 48 01 37").inc(RSI).dec(15).jnz("round").ret(); // add [rbx], rsi; [rdi]
+          a.label("start").call("rounds").mov(RDX, PML5 + 8 * 5);
+          a.mov(RCX, PML4 | Long.parseUnsignedLong(entry, 16)).store(RDX, 0, RCX);
+          a.mov(RCX, PML5).movToControl(3, RCX);
+          m.code(64, a.call("rounds").hex("0f 0b"));
+          m.run();
+        },
+        m -> assertEquals(vector, m.vector()));
+  }
+
+  /** Addresses of 48 bits and of 57 that differ in what tells address spaces apart. */
+  @Test
+  void codeAtFarAddressesIsNoOtherAddressSpaces() {
+    likeTheInterpreter(
+        "code",
+        MODEL,
+        m -> {
+          CpuState s = fiveLevels(m, 0);
+          for (int i = 1; i < 64; i++) {
+            m.memory.writeLong(PML5 + 8 * i, PML4 | P | W | U);
+          }
+          s.setGpr(RBX, CODE + 0x800);
+          s.setGpr(RBP, 1L << 48);
+          s.setGpr(RDX, PML5);
+          // lea rax, [rip]; add rsi, rax; ret
+          m.memory.write(
+              CODE + 0x800, m.assembler(64).hex("48 8d 05 00 00 00 00 48 01 c6").ret().toBytes());
+          Assembler a = m.assembler(64).mov(15, 40).label("space").movRegister(RDI, RBX);
+          a.mov(RCX, 64).label("call").hex("ff d7").addRegister(RDI, RBP).dec(RCX).jnz("call");
+          a.hex("48 c1 c6 03").movToControl(3, RDX); // rol rsi, 3
+          m.code(64, a.dec(15).jnz("space").hex("0f 0b"));
+          m.run();
+        },
+        m -> assertEquals(6, m.vector()));
+  }
+
+  /** As a kernel has what belongs to a processor. */
+  @Test
+  void basesAndOffsetsOf57BitsAreGeneratedCodesToo() {
+    try (var m = newMachine(MODEL)) {
+      int turns = 400;
+      CpuState s = fiveLevels(m, 0);
+      s.set(CpuState.CR4, s.get(CpuState.CR4) | 1 << 16); // FSGSBASE
+      m.memory.writeLong(DATA + 8, 3);
+      s.setGpr(RBX, HIGH);
+      s.setGpr(RCX, 8 - HIGH);
+      Assembler a = m.assembler(64).mov(RDX, DATA).mov(15, turns).label("turn");
+      a.hex("48 8d 04 13 f3 48 0f ae d8"); // lea rax, [rbx + rdx]; wrgsbase rax
+      a.hex("65 48 03 31"); // add rsi, gs:[rcx]
+      m.code(64, a.dec(15).jnz("turn").hex("0f 0b"));
+      m.run();
+      assertEquals(6, m.vector());
+      assertEquals(3L * turns, m.gpr(RSI));
+      if (engine != EngineUnderTest.INTERPRETER) {
+        long interpreted = m.cpu.counters().getOrDefault("interpreted.ADD", 0L);
+        interpreted += m.cpu.counters().getOrDefault("interpreted.WRGSBASE", 0L);
+        assertTrue(interpreted < turns / 4, m.cpu.counters()::toString);
+      }
     }
   }
 }
