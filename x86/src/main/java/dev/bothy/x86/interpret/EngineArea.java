@@ -211,6 +211,12 @@ public final class EngineArea {
   /** What a stack copy holds as its tag while it is empty. */
   public static final int NO_PAGE = WORDS + 0x670;
 
+  /**
+   * The bits of PKRU that something in the TLB depends on, those of key 0 always: as long as no
+   * other changes, a new value is just stored. 4 bytes.
+   */
+  public static final int PAGE_KEYS = WORDS + 0x678;
+
   // Address spaces, for generated code to switch between.
 
   /** The PCID of each slot, or -1; 4 bytes each. The last slot is {@link #GUEST_SPACE}. */

@@ -304,7 +304,7 @@ final class ModelSpecificRegisters {
         if (value >>> 32 != 0) {
           throw cpu.gp();
         }
-        ProtectionKeys.write(cpu, CpuState.PKRS, (int) value);
+        ProtectionKeys.writeSupervisors(cpu, (int) value);
       }
       case TSX_CTRL -> {
         if ((value & ~(Transaction.DISABLED | Transaction.HIDDEN)) != 0) {

@@ -391,6 +391,9 @@ final class PageWalker {
   /** Completes {@link #walked}: what the key forbids is written with a walk each time. */
   private void found(int rights, int table, long entry) {
     walked |= rights;
+    if (userKeys && (rights & USER_PAGE) != 0) {
+      ProtectionKeys.notePage(cpu, entry);
+    }
     if (keyRefuses(PagingCpu.WRITE, table, rights, entry)) {
       walked &= ~DIRTY;
     }

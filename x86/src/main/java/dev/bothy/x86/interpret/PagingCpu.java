@@ -78,6 +78,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
     super(cpuState.address(), machine, apic, codeMap);
     knowsFiveLevels = machine.model().has(CpuFeature.LA57);
     buffer = new TranslationBuffer(this, cpuState.address(), memory);
+    ProtectionKeys.forgetPages(this);
     tlb = buffer.table(KERNEL);
   }
 
@@ -112,7 +113,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
 
   @Override
   final void setUserKeys(int value) {
-    ProtectionKeys.write(this, CpuState.PKRU, value);
+    ProtectionKeys.writeUsers(this, value);
   }
 
   // Mode.
@@ -275,6 +276,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
   final void flushAll() {
     nested.forget();
     buffer.flushAll(currentPcid());
+    ProtectionKeys.forgetPages(this);
   }
 
   private int currentPcid() {

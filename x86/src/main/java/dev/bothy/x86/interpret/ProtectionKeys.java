@@ -34,19 +34,44 @@ final class ProtectionKeys {
       throw cpu.gp();
     }
     if (write) {
-      write(cpu, CpuState.PKRU, (int) cpu.gpr(CpuState.RAX));
+      writeUsers(cpu, (int) cpu.gpr(CpuState.RAX));
     } else {
       cpu.setGpr32(CpuState.RAX, getInt(cpu.state + CpuState.PKRU));
       cpu.setGpr32(CpuState.RDX, 0);
     }
   }
 
-  /** Sets PKRU or PKRS, which TLB entries depend on. */
-  static void write(PagingCpu cpu, int register, int value) {
-    if (getInt(cpu.state + register) != value) {
-      putInt(cpu.state + register, value);
+  /** Sets PKRU, which TLB entries may depend on. Generated code does the same where none does. */
+  static void writeUsers(PagingCpu cpu, int value) {
+    int changed = getInt(cpu.state + CpuState.PKRU) ^ value;
+    putInt(cpu.state + CpuState.PKRU, value);
+    if ((changed & getInt(cpu.state + EngineArea.PAGE_KEYS)) != 0) {
       cpu.flushAll();
     }
+  }
+
+  /** Sets PKRS, which TLB entries depend on. */
+  static void writeSupervisors(PagingCpu cpu, int value) {
+    if (getInt(cpu.state + CpuState.PKRS) != value) {
+      putInt(cpu.state + CpuState.PKRS, value);
+      cpu.flushAll();
+    }
+  }
+
+  /** A user page with that last entry may be in the TLB from now on, judged by PKRU. */
+  static void notePage(PagingCpu cpu, long entry) {
+    long at = cpu.state + EngineArea.PAGE_KEYS;
+    putInt(at, getInt(at) | (NO_ACCESS | NO_WRITING) << shift(entry));
+  }
+
+  /** The TLB is empty. What generated code enters by itself has key 0. */
+  static void forgetPages(PagingCpu cpu) {
+    putInt(cpu.state + EngineArea.PAGE_KEYS, NO_ACCESS | NO_WRITING);
+  }
+
+  /** Where the bits of an entry's key are. */
+  private static int shift(long entry) {
+    return ((int) (entry >>> SHIFT) & 15) * 2;
   }
 
   /** True if that register, PKRU or PKRS, forbids something to pages with key 0. */
@@ -56,7 +81,7 @@ final class ProtectionKeys {
 
   /** What {@code rights}, PKRU or PKRS, keep from a page with that last entry: 0 if nothing. */
   private static int forbidden(int rights, long entry) {
-    return rights >>> ((int) (entry >>> SHIFT) & 15) * 2 & 3;
+    return rights >>> shift(entry) & 3;
   }
 
   /**

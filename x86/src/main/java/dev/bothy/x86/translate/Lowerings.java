@@ -28,7 +28,10 @@ final class Lowerings {
       case SYSCALL, SYSRET, IRET -> {
         return SystemCalls.write(w, i);
       }
-      case SWAPGS, RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE, XGETBV, PAUSE, RDTSC, RDTSCP -> {
+      case SWAPGS, RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE, PAUSE -> {
+        return SystemRegisters.write(w, i);
+      }
+      case XGETBV, RDPKRU, WRPKRU, RDTSC, RDTSCP -> {
         return SystemRegisters.write(w, i);
       }
       case INVLPG -> {

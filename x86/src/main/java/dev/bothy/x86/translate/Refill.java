@@ -11,6 +11,8 @@ import static dev.bothy.assemble.Assembler.RSI;
 import static dev.bothy.assemble.Assembler.RSP;
 
 import dev.bothy.assemble.Assembler;
+import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.interpret.EngineArea;
 import java.util.ArrayList;
@@ -43,10 +45,12 @@ final class Refill {
 
   private final Assembler a;
   private final int access;
+  private final boolean knowsFiveLevels;
   private final List<Integer> failures = new ArrayList<>();
 
-  private Refill(Assembler a, int access) {
+  private Refill(Assembler a, CpuModel model, int access) {
     this.a = a;
+    knowsFiveLevels = model.has(CpuFeature.LA57);
     this.access = access;
   }
 
@@ -54,13 +58,13 @@ final class Refill {
    * Writes the walk for fetches: linear address in RCX, its entry in RSI. Returns with ZF set if
    * the entry is the page's now. RAX is lost.
    */
-  static void writeFetch(Assembler a) {
-    new Refill(a, FETCH).walk();
+  static void writeFetch(Assembler a, CpuModel model) {
+    new Refill(a, model, FETCH).walk();
   }
 
   /** The same for loads or stores; RCX is lost, too. */
-  static void writeData(Assembler a, boolean write) {
-    new Refill(a, write ? WRITE : READ).walk();
+  static void writeData(Assembler a, CpuModel model, boolean write) {
+    new Refill(a, model, write ? WRITE : READ).walk();
   }
 
   /**
@@ -147,6 +151,9 @@ final class Refill {
     }
     flag(access == FETCH ? EngineArea.REFILL_FETCHES : EngineArea.REFILL_ALLOWED);
     final int notFour = a.jumpForward(Assembler.E);
+    if (!knowsFiveLevels) {
+      failures.add(notFour);
+    }
     start(48);
     final int four = a.size();
     entry(39);
@@ -192,8 +199,10 @@ final class Refill {
       a.pop(SAVED[i]);
     }
     a.ret();
-    a.bind(notFour);
-    fifthLevel(four);
+    if (knowsFiveLevels) {
+      a.bind(notFour);
+      fifthLevel(four);
+    }
     for (int failure : failures) {
       a.bindTo(failure, failed);
     }

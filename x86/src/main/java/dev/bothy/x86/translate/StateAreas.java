@@ -8,6 +8,7 @@ import static dev.bothy.assemble.Assembler.RSI;
 
 import dev.bothy.assemble.Assembler;
 import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
@@ -17,9 +18,10 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * XSAVE, XSAVEOPT, XSAVEC and XRSTOR of x87, SSE and AVX registers in 64-bit code, as the
- * interpreter's {@code XsaveOps} does them: AMD64 APM volume 2, section 11.5. Headers and values
- * that fault, other components, and whatever would unmask an exception are the interpreter's.
+ * XSAVE, XSAVEOPT, XSAVEC and XRSTOR of x87, SSE and AVX registers and of PKRU in 64-bit code, as
+ * the interpreter's {@code XsaveOps} does them: AMD64 APM volume 2, section 11.5. Headers and
+ * values that fault, a PKRU that changes, other components, and whatever would unmask an exception
+ * are the interpreter's.
  *
  * <p>What decides over the way is read from memory once: others may write there meanwhile.
  */
@@ -28,7 +30,7 @@ final class StateAreas {
 
   private static final boolean AVX = HostFeatures.has(CpuFeature.AVX);
 
-  /** Components that code here knows. */
+  /** Components that code here knows for every model. */
   private static final int KNOWN = XsaveLayout.X87 | XsaveLayout.SSE | (AVX ? XsaveLayout.AVX : 0);
 
   // The legacy area, as in FXSAVE's image, and the header.
@@ -67,8 +69,12 @@ final class StateAreas {
   private final Assembler a;
   private final List<Integer> refusals = new ArrayList<>();
 
-  private StateAreas(Assembler a) {
+  /** PKRU is a component, which is here where AVX is asked for, too: so its place is one. */
+  private final boolean keys;
+
+  private StateAreas(Assembler a, boolean keys) {
     this.a = a;
+    this.keys = keys;
   }
 
   // The instruction in its block.
@@ -104,7 +110,7 @@ final class StateAreas {
     a.aluLoad(Assembler.AND, 4, Home.A, Home.BASE, NONE, word(CpuState.XCR0));
     a.testImmediate(1, Home.A, XsaveLayout.AVX);
     int small = a.jumpForward(Assembler.E);
-    area(w, i, store, XsaveLayout.FIXED_SIZE + XsaveLayout.AVX_SIZE);
+    area(w, i, store, w.stubs.stateAreas.sizeWithAvx);
     int found = a.jumpForward();
     a.bind(small);
     area(w, i, store, XsaveLayout.FIXED_SIZE);
@@ -152,12 +158,20 @@ final class StateAreas {
     private final long restore;
     private final long restoreWide;
 
-    Stubs(Assembler a) {
-      save = save(a, Op.XSAVE);
-      saveOptimized = save(a, Op.XSAVEOPT);
-      saveCompacted = save(a, Op.XSAVEC);
-      restore = restore(a, false);
-      restoreWide = restore(a, true);
+    /** Bytes of an area with AVX: what code looks for, though PKRU may not be asked for. */
+    private final int sizeWithAvx;
+
+    Stubs(Assembler a, CpuModel model) {
+      boolean keys = AVX && model.has(CpuFeature.PKU);
+      sizeWithAvx =
+          keys
+              ? XsaveLayout.KEYS_OFFSET + XsaveLayout.KEYS_SIZE
+              : XsaveLayout.FIXED_SIZE + XsaveLayout.AVX_SIZE;
+      save = save(a, keys, Op.XSAVE);
+      saveOptimized = save(a, keys, Op.XSAVEOPT);
+      saveCompacted = save(a, keys, Op.XSAVEC);
+      restore = restore(a, keys, false);
+      restoreWide = restore(a, keys, true);
     }
 
     private long stub(Instruction i) {
@@ -170,17 +184,17 @@ final class StateAreas {
       };
     }
 
-    private static long save(Assembler a, Op op) {
+    private static long save(Assembler a, boolean keys, Op op) {
       a.align(16);
       long at = a.here();
-      new StateAreas(a).save(op);
+      new StateAreas(a, keys).save(op);
       return at;
     }
 
-    private static long restore(Assembler a, boolean wide) {
+    private static long restore(Assembler a, boolean keys, boolean wide) {
       a.align(16);
       long at = a.here();
-      new StateAreas(a).restore(wide);
+      new StateAreas(a, keys).restore(wide);
       return at;
     }
   }
@@ -228,8 +242,14 @@ final class StateAreas {
     RefusingStub.begin(a);
     loadWord(4, RSI, CpuState.XCR0);
     a.alu(Assembler.AND, 4, RSI, Home.of(CpuState.RAX));
-    a.testImmediate(4, RSI, ~KNOWN);
+    a.testImmediate(4, RSI, keys ? ~(KNOWN | XsaveLayout.KEYS) : ~KNOWN);
     refuseIf(Assembler.NE);
+    if (keys) {
+      int none = unless(RSI, XsaveLayout.KEYS);
+      a.testImmediate(4, RSI, XsaveLayout.AVX);
+      refuseIf(Assembler.E);
+      a.bind(none);
+    }
     if (AVX) {
       // MXCSR goes with the XMM registers here.
       a.mov(4, RCX, RSI);
@@ -309,6 +329,12 @@ final class StateAreas {
       findUppers();
       a.bind(noUppers);
     }
+    if (keys) {
+      a.aluStoreImmediate(Assembler.CMP, 4, Home.BASE, word(CpuState.PKRU), 0);
+      int none = a.jumpForward(Assembler.E);
+      a.aluImmediate(Assembler.OR, 4, Home.V, XsaveLayout.KEYS);
+      a.bind(none);
+    }
     // RDX: what is written; V: what is in use.
     a.alu(Assembler.AND, 4, Home.V, RSI);
     a.mov(4, RDX, op == Op.XSAVE ? RSI : Home.V);
@@ -326,6 +352,12 @@ final class StateAreas {
       int noUppers = unless(RDX, XsaveLayout.AVX);
       saveUppers();
       a.bind(noUppers);
+    }
+    if (keys) {
+      int none = unless(RDX, XsaveLayout.KEYS);
+      loadWord(4, RCX, CpuState.PKRU);
+      a.store(8, Home.A, XsaveLayout.KEYS_OFFSET, RCX);
+      a.bind(none);
     }
     if (op == Op.XSAVEC) {
       a.store(8, Home.A, XSTATE_BV, Home.V);
@@ -433,6 +465,9 @@ final class StateAreas {
     refuseIf(Assembler.NE);
     // RDX: what is loaded.
     a.alu(Assembler.AND, 4, RDX, RSI);
+    if (keys) {
+      checkKeys();
+    }
     checkMxcsr();
     int noControl = unless(RDX, XsaveLayout.X87);
     load16(RCX, 0);
@@ -470,6 +505,21 @@ final class StateAreas {
       restoreUppers();
     }
     RefusingStub.end(a, refusals);
+  }
+
+  /** Another PKRU than there is changes what pages allow. RCX: what the area cannot have. */
+  private void checkKeys() {
+    int none = unless(RSI, XsaveLayout.KEYS);
+    a.constant(Home.V, 0);
+    int initial = unless(RDX, XsaveLayout.KEYS);
+    // Compacted and without AVX, it would be elsewhere.
+    a.testImmediate(4, RCX, XsaveLayout.AVX);
+    refuseIf(Assembler.NE);
+    a.load(4, Home.V, Home.A, XsaveLayout.KEYS_OFFSET);
+    a.bind(initial);
+    withWord(Assembler.CMP, 4, Home.V, CpuState.PKRU);
+    refuseIf(Assembler.NE);
+    a.bind(none);
   }
 
   /** The scratch word: MXCSR as it is to become, which masks all exceptions. */

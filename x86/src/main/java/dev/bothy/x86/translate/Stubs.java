@@ -4,6 +4,7 @@ import static dev.bothy.assemble.Assembler.NONE;
 
 import dev.bothy.assemble.Assembler;
 import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.interpret.EngineArea;
 
@@ -58,9 +59,10 @@ final class Stubs {
   /**
    * Writes the stubs into {@code a}, which was started where they will run.
    *
+   * @param model what it has not, costs nothing
    * @param clockGettime host address of that function of the C library
    */
-  Stubs(Assembler a, long clockGettime) {
+  Stubs(Assembler a, CpuModel model, long clockGettime) {
     a.align(16);
     enter = a.here();
     for (int register : SAVED_BY_CALLEE) {
@@ -105,12 +107,12 @@ final class Stubs {
 
     a.align(16);
     final long walkForFetch = a.here();
-    Refill.writeFetch(a);
+    Refill.writeFetch(a, model);
     final long[] walk = new long[2];
     for (int write = 0; write < 2; write++) {
       a.align(16);
       walk[write] = a.here();
-      Refill.writeData(a, write != 0);
+      Refill.writeData(a, model, write != 0);
     }
 
     for (int kind = 0; kind < Leave.KINDS; kind++) {
@@ -150,7 +152,7 @@ final class Stubs {
     readClock = a.here();
     readClock(a, clockGettime);
 
-    stateAreas = new StateAreas.Stubs(a);
+    stateAreas = new StateAreas.Stubs(a, model);
 
     a.align(16);
     switchSpace = a.here();

@@ -8,7 +8,7 @@ import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
 import dev.bothy.x86.interpret.EngineArea;
 
-/** Reading of selectors and control registers, bases of FS and GS, the time, PAUSE. */
+/** Reading of selectors and control registers, bases of FS and GS, PKRU, the time, PAUSE. */
 final class SystemRegisters {
   private SystemRegisters() {}
 
@@ -19,6 +19,7 @@ final class SystemRegisters {
       case SWAPGS -> swap(w);
       case RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE -> base(w, i);
       case XGETBV -> extended(w);
+      case RDPKRU, WRPKRU -> keys(w, i.op == Op.WRPKRU);
       case PAUSE -> pause(w);
       case RDTSC, RDTSCP -> timeStamp(w, i);
       default -> false;
@@ -153,6 +154,34 @@ final class SystemRegisters {
     w.put(CpuState.RAX, Home.A);
     a.load(4, Home.A, Home.BASE, Home.state(CpuState.XCR0 + 4));
     w.put(CpuState.RDX, Home.A);
+    return true;
+  }
+
+  /** PKRU; whatever may change what a page in the TLB allows is the interpreter's. */
+  private static boolean keys(BlockWriter w, boolean write) {
+    Assembler a = w.a;
+    w.clobberFlags();
+    // CR4.PKE.
+    a.testStoreImmediate(1, Home.BASE, Home.state(CpuState.CR4 + 2), 0x40);
+    w.interpretIf(Assembler.E);
+    a.test(4, Assembler.RCX, Assembler.RCX);
+    w.interpretIf(Assembler.NE);
+    if (!write) {
+      a.load(4, Home.A, Home.BASE, Home.state(CpuState.PKRU));
+      w.put(CpuState.RAX, Home.A);
+      a.constant(Home.A, 0);
+      w.put(CpuState.RDX, Home.A);
+      return true;
+    }
+    w.get(Home.A, CpuState.RDX);
+    a.test(4, Home.A, Home.A);
+    w.interpretIf(Assembler.NE);
+    w.get(Home.V, CpuState.RAX);
+    a.mov(4, Home.A, Home.V);
+    a.aluLoad(Assembler.XOR, 4, Home.A, Home.BASE, NONE, Home.state(CpuState.PKRU));
+    a.aluLoad(Assembler.AND, 4, Home.A, Home.BASE, NONE, Home.state(EngineArea.PAGE_KEYS));
+    w.interpretIf(Assembler.NE);
+    a.store(4, Home.BASE, Home.state(CpuState.PKRU), Home.V);
     return true;
   }
 

@@ -98,7 +98,7 @@ public final class Translator implements AutoCloseable {
     var assembler = new dev.bothy.assemble.Assembler();
     assembler.start(memory.address());
     clock = NativeFunction.address("clock_gettime");
-    stubs = new Stubs(assembler, clock.address());
+    stubs = new Stubs(assembler, model, clock.address());
     if (assembler.size() > STUBS_SIZE) {
       throw new IllegalStateException("stubs of " + assembler.size() + " bytes");
     }

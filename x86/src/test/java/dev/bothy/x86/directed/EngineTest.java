@@ -35,7 +35,7 @@ abstract class EngineTest {
    */
   final void likeTheInterpreter(
       String what, Consumer<TestMachine> program, Consumer<TestMachine> check) {
-    likeTheInterpreter(what, CpuModel.V2.name(), program, check);
+    likeTheInterpreter(what, CpuModel.MAX.name(), program, check);
   }
 
   /** The same with a processor that {@code model} names. */

@@ -4,6 +4,7 @@ import static dev.bothy.x86.directed.TestMachine.*;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.assemble.Assembler;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -104,6 +105,47 @@ class ProtectionKeyTest extends EngineTest {
       assertEquals((long) Integer.decode(rights), m.gpr(RAX), "as read back");
       assertEquals(1234, m.gpr(RSI));
     }
+  }
+
+  /** Rights for keys come and go while pages with them are in the TLB, or not yet. */
+  @ParameterizedTest
+  @CsvSource({
+    // PKRU in the end, the page's key, access, vector
+    "0x40, 3, 48 8b 03, 14",
+    "0x80, 3, 48 8b 03, 6",
+    "0x80, 3, 48 89 03, 14",
+    "0x100, 3, 48 89 03, 6",
+    "0x1, 0, 48 8b 03, 14",
+    "0x2, 0, 48 89 03, 14",
+    "-0x40000000, 15, 48 8b 03, 14"
+  })
+  void rightsHoldFromTheWriteOn(String rights, int key, String access, int vector) {
+    likeTheInterpreter(
+        access,
+        MODEL,
+        m -> {
+          CpuState s = m.long64(3);
+          m.page(PAGE, PAGE, P | W | U | A | D | (long) key << 59);
+          // What the test needs itself has another key than 0.
+          for (int i = 0; i < 8; i++) {
+            long entry = m.memory.readLong(PD + 8 * i);
+            m.memory.writeLong(PD + 8 * i, (entry & LARGE) != 0 ? entry | 1L << 59 : entry);
+          }
+          s.set(CpuState.CR4, CR4_LONG | PKE);
+          s.setGpr(RBX, PAGE);
+          s.setGpr(RCX, 0);
+          s.setGpr(RDX, 0);
+          Assembler a = m.assembler(64).jmp("start").label("rounds").mov(15, 40).label("round");
+          a.hex(access).hex("f7 d0 25 00 c0 00 00").hex(WRPKRU); // not eax; and eax, 3 << 14
+          a.dec(15).jnz("round").ret().label("start").call("rounds");
+          a.mov(RAX, Integer.decode(rights)).hex(WRPKRU).mov(RAX, 0).hex(RDPKRU);
+          m.code(64, a.movRegister(RSI, RAX).hex(access).hex("0f 0b"));
+          m.run();
+        },
+        m -> {
+          assertEquals(vector, m.vector());
+          assertEquals(Integer.decode(rights) & 0xffff_ffffL, m.gpr(RSI));
+        });
   }
 
   @ParameterizedTest

@@ -4,8 +4,12 @@ import static dev.bothy.x86.directed.TestMachine.*;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.core.cpu.CpuFeature;
 import dev.bothy.core.cpu.CpuState;
+import dev.bothy.x86.EngineUnderTest;
 import dev.bothy.x86.assemble.Assembler;
+import dev.bothy.x86.translate.TranslatorEngine;
+import java.util.Map;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -23,12 +27,20 @@ class StateAreaTest extends EngineTest {
   private static final int RESULT = 0x200;
   private static final int MASK = 0x400;
   private static final int AREA_AT = 0x408;
+  private static final int PKRU = 0x420;
+  private static final int PKRU_RESULT = 0x428;
   private static final int UPPER = 0x500;
   private static final int UPPER_RESULT = 0x600;
   private static final int AREA = 0x800;
 
   /** Registers whose upper halves are looked at. */
   private static final int UPPERS = 4;
+
+  /** Components of XCR0. */
+  private static final int AVX = 4;
+
+  private static final int KEYS = 0x200;
+  private static final long PKE = 1 << 22;
 
   /** A legacy area that FXRSTOR takes. */
   private static void state(TestMachine m, SplittableRandom random, long at) {
@@ -60,7 +72,7 @@ class StateAreaTest extends EngineTest {
 
   private static void header(TestMachine m, SplittableRandom random, long at, int components) {
     boolean compacted = random.nextBoolean();
-    m.memory.writeLong(at, random.nextInt(components + 1));
+    m.memory.writeLong(at, random.nextInt(components + 1) & components);
     m.memory.writeLong(at + 8, compacted ? 1L << 63 | components : 0);
     for (int i = 16; i < 64; i += 8) {
       m.memory.writeLong(at + i, 0);
@@ -100,6 +112,12 @@ class StateAreaTest extends EngineTest {
       if (random.nextInt(12) == 0) {
         m.memory.writeInt(area + 24, random.nextInt());
       }
+      if ((components & KEYS) != 0) {
+        // Of key 0, which all pages have, everything is allowed.
+        long keys = random.nextInt(4) == 0 ? 0 : random.nextInt() & ~3;
+        m.memory.writeLong(at + PKRU, keys);
+        m.memory.writeLong(area + 832, random.nextBoolean() ? keys : random.nextInt() & ~3);
+      }
     }
   }
 
@@ -129,6 +147,8 @@ class StateAreaTest extends EngineTest {
   void savesAndRestoresWhatTheInterpreterDoes(String code, String before) {
     savesAndRestores(code, before, 3);
     savesAndRestores(code, before, 7);
+    savesAndRestores(code, before, KEYS | 7);
+    savesAndRestores(code, before, KEYS | 3);
     savesAndRestores(code, "c5 f5 fe c9", 7); // vpaddd ymm1, ymm1, ymm1
   }
 
@@ -145,28 +165,37 @@ class StateAreaTest extends EngineTest {
   }
 
   private void savesAndRestores(String code, String before, int components) {
+    boolean keys = (components & KEYS) != 0;
     likeTheInterpreter(
         code,
+        keys ? "v3,+pku" : "v3",
         m -> {
           CpuState s = m.long64(0);
-          s.set(CpuState.CR4, CR4_LONG | OSXSAVE);
+          s.set(CpuState.CR4, CR4_LONG | OSXSAVE | (keys ? PKE : 0));
           s.set(CpuState.XCR0, components);
           skipFaults(m);
           cases(m, new SplittableRandom(11), components);
           var a = m.assembler(64).mov(14, 0).mov(13, code.length() / 3 + 1);
           a.mov(15, CASES).mov(RSI, DATA).label("loop");
           a.hex("0f ae 0e"); // fxrstor [rsi]
-          if (components == 7) {
+          if (keys) {
+            a.load(RAX, RSI, PKRU).hex("31 c9 31 d2 0f 01 ef"); // xor, xor, wrpkru
+          }
+          if ((components & AVX) != 0) {
             uppers(a, true, UPPER);
           }
           a.load(RAX, RSI, MASK).movRegister(RDX, RAX).hex("48 c1 ea 20"); // shr rdx, 32
           a.load(RDI, RSI, AREA_AT).hex("0f 28 d2 48 39 f7"); // movaps xmm2, xmm2; cmp rdi, rsi
           a.hex(before).hex(code).hex("9c 59"); // pushf; pop rcx
           a.hex("0f 28 d2 48 0f ae 86 00 02 00 00"); // movaps xmm2, xmm2; fxsave [rsi + RESULT]
-          if (components == 7) {
+          if ((components & AVX) != 0) {
             uppers(a, false, UPPER_RESULT);
           }
-          a.store(RSI, AREA_AT + 8, RCX).add(RSI, CASE).dec(15).jnz("loop");
+          a.store(RSI, AREA_AT + 8, RCX);
+          if (keys) {
+            a.hex("31 c9 0f 01 ee").store(RSI, PKRU_RESULT, RAX); // xor ecx, ecx; rdpkru
+          }
+          a.add(RSI, CASE).dec(15).jnz("loop");
           m.code(64, a.hlt());
           m.run();
         },
@@ -175,6 +204,39 @@ class StateAreaTest extends EngineTest {
           boolean restores = code.endsWith("2f");
           assertTrue(m.gpr(14) > 0 && m.gpr(14) < (restores ? CASES / 2 : CASES / 4), "faults");
         });
+  }
+
+  /** As kernels do it at each switch of tasks: generated code is not to be left for PKRU's sake. */
+  @ParameterizedTest
+  @CsvSource({"0f ae 27", "0f ae 37", "0f c7 27"})
+  void savesAndRestoresKeysInGeneratedCode(String save) {
+    try (var m = newMachine("v3,+pku")) {
+      int turns = 400;
+      CpuState s = m.long64(0);
+      s.set(CpuState.CR4, CR4_LONG | OSXSAVE | PKE);
+      s.set(CpuState.XCR0, KEYS | 7);
+      s.setGpr(RCX, 0);
+      s.setGpr(RDI, DATA);
+      Assembler a = m.assembler(64).mov(15, turns).label("turn");
+      a.mov(RAX, -1).mov(RDX, -1).hex(save).hex("0f ae 2f"); // xrstor [rdi]
+      a.hex("0f 01 ee 05 00 01 00 00 0f 01 ef"); // rdpkru; add eax, 0x100; wrpkru
+      m.code(64, a.dec(15).jnz("turn").hex("0f 0b"));
+      m.run();
+      assertEquals(6, m.vector());
+      assertEquals(turns << 8, s.getInt32(CpuState.PKRU));
+      assertEquals((turns - 1) << 8, m.memory.readLong(DATA + 832));
+      if (engine != EngineUnderTest.INTERPRETER
+          && TranslatorEngine.usualModel().has(CpuFeature.AVX)) {
+        var counters = m.cpu.counters();
+        long all =
+            counters.entrySet().stream()
+                .filter(counter -> counter.getKey().startsWith("interpreted."))
+                .mapToLong(Map.Entry::getValue)
+                .sum();
+        // The first turns are the interpreter's.
+        assertTrue(all < turns / 4, counters::toString);
+      }
+    }
   }
 
   @Test

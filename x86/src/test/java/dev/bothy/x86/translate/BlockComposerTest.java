@@ -28,7 +28,7 @@ class BlockComposerTest {
         new BlockComposer(
             CpuModel.V2,
             new Translator.Options(64, false, 4 << 20, true),
-            new Stubs(assembler, 0x10000),
+            new Stubs(assembler, CpuModel.V2, 0x10000),
             false,
             0x10000);
   }
