@@ -285,7 +285,9 @@ final class KvmVcpu implements Vcpu {
       case KVM_EXIT_X86_WRMSR -> {
         completing = true;
         msrExits.write();
-        taskPriority = apic.taskPriority();
+        if (kernelApic == null) {
+          taskPriority = apic.taskPriority();
+        }
       }
       case KVM_EXIT_HLT -> {
         state.setInt32(CpuState.ACTIVITY, CpuState.ACTIVITY_HALTED);

@@ -451,15 +451,18 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   @Override
-  public synchronized int taskPriority() {
-    return registers.taskPriority >>> 4;
+  public int taskPriority() {
+    fetch();
+    synchronized (this) {
+      return registers.taskPriority >>> 4;
+    }
   }
 
   @Override
   public void setTaskPriority(int priority) {
-    if (engine == null) {
-      writeRegister(TASK_PRIORITY, (priority & 0xf) << 4);
-    }
+    fetch();
+    writeRegister(TASK_PRIORITY, (priority & 0xf) << 4);
+    handOn();
   }
 
   @Override

@@ -106,6 +106,17 @@ class EngineApicTest {
     return out.toByteArray();
   }
 
+  /** A debugger's CR8. */
+  @Test
+  void taskPriorityIsThatOfTheEngine() {
+    Kept engine = move();
+    apic.setTaskPriority(5);
+    assertEquals(0x50, engine.state.registers()[8]);
+    assertEquals(5, apic.taskPriority());
+    engine.state.registers()[8] = 0x73;
+    assertEquals(7, apic.taskPriority());
+  }
+
   @Test
   void registersMoveThereAndBack() {
     apic.enterVirtualWireMode();
