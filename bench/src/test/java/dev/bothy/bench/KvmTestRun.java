@@ -32,7 +32,7 @@ final class KvmTestRun implements TestExecutionListener {
   private static final Map<String, String> LEFT_OUT = Map.of();
 
   private static final List<String> CLASSES =
-      List.of("dev.bothy.KvmVmTest", "dev.bothy.KvmTimerTest");
+      List.of("dev.bothy.KvmVmTest", "dev.bothy.KvmTimerTest", "dev.bothy.debug.KvmGdbTest");
 
   private final Map<String, Long> starts = new TreeMap<>();
   private final List<String> failures = new ArrayList<>();

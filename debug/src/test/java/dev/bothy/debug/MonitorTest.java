@@ -112,7 +112,7 @@ class MonitorTest {
 
   @Test
   void dumpsMemory(@TempDir Path folder) throws Exception {
-    long code = SmallGuest.address("scale");
+    long code = GuestFile.address("scale");
     Path piece = folder.resolve("piece");
     assertEquals(
         piece + ": 4 bytes\n",
@@ -197,7 +197,7 @@ class MonitorTest {
   void answersGdb() throws Exception {
     String output =
         new Gdb(
-                SmallGuest.elf(),
+                GuestFile.path(),
                 "target remote " + guest.server.target(),
                 "monitor info memory",
                 "monitor resume",
