@@ -498,6 +498,12 @@ final class TranslatedExecution {
               exit != lastMissExit || address != lastMiss && address != missBefore
                   ? cpu.fill(address, kind == Leave.MISS_WRITE && !others)
                   : PagingCpu.UNUSUAL;
+          if (found == PagingCpu.FILLED && !exited.valid()) {
+            // Overwritten meanwhile, by another vCPU: what is there now comes next.
+            lastMissExit = -1;
+            leaveAt(exited, index, limit);
+            break;
+          }
           if (found == PagingCpu.FILLED) {
             fills++;
             missBefore = exit == lastMissExit ? lastMiss : address;

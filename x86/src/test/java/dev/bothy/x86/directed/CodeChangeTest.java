@@ -252,6 +252,27 @@ class CodeChangeTest extends EngineTest {
     }
   }
 
+  /** Generated code that is left for the walk must not go on as it was before. */
+  @Test
+  void codeThatIsOverwrittenWhileItWaitsForAWalkIsRunAsItIsThen() {
+    try (var m = newMachine()) {
+      long entry = DATA_PT + 8 * 16;
+      // As code, the entry is add eax, ecx; hlt. Once it is accessed, it is and eax, ecx; hlt.
+      m.memory.write(entry - 3, new byte[] {0x48, (byte) 0x8b, 0x13}); // mov rdx, [rbx]
+      m.memory.writeLong(entry, 0xf4_c103);
+      m.memory.writeLong(0xf4_c000, 77);
+      CpuState s = m.long64(0);
+      s.setGpr(RBX, DATA + 16 * 0x1000);
+      s.setGpr(RAX, 0b1100);
+      s.setGpr(RCX, 0b1010);
+      s.set(CpuState.RIP, entry - 3);
+      m.run();
+      assertEquals(77, m.gpr(RDX));
+      assertEquals(0xf4_c123, m.memory.readLong(entry));
+      assertEquals(0b1000, m.gpr(RAX));
+    }
+  }
+
   @Test
   void manyPatchesOfStraddlingCodeKeepMemoryBounded() {
     try (var m = newMachine()) {
