@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.core.Exit;
+import dev.bothy.core.MachineClock;
+import dev.bothy.core.Timer;
 import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.assemble.Assembler;
@@ -141,6 +143,64 @@ class TransactionTest extends EngineTest {
       assertEquals(tags, m.state().getInt32(CpuState.X87_TAGS));
       assertEquals(77, m.state().get(CpuState.CR2));
       assertTrue(m.portAccesses.isEmpty());
+    }
+  }
+
+  /** Guest time by which something comes from outside each time that it is read. */
+  private static final class EventfulClock implements MachineClock {
+    private Runnable event = () -> {};
+
+    @Override
+    public long nanos() {
+      event.run();
+      return 1_000_000;
+    }
+
+    @Override
+    public long wallNanos() {
+      return 0;
+    }
+
+    @Override
+    public Timer newTimer(String name, Runnable onExpiry) {
+      throw new UnsupportedOperationException(name);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    // where a device writes, what is in the end at rbx, rbx + 8 and rbx + 0x1000
+    "0, 77, 5, 6",
+    "8, 4, 77, 6",
+    "0x1000, 4, 5, 77",
+    "-1, 4, 205, 4" // it does not
+  })
+  void aDeviceThatWritesMeanwhileHasItAborted(String to, long first, long second, long third) {
+    EventfulClock clock = new EventfulClock();
+    try (var m =
+        new TestMachine(engine::create, engine.counts(), clock, true, CpuModel.parse(MODEL), 1)) {
+      CpuState s = m.long64(0);
+      s.setGpr(RBX, DATA);
+      m.memory.writeLong(DATA, 4);
+      m.memory.writeLong(DATA + 8, 5);
+      m.memory.writeLong(DATA + 0x1000, 6);
+      long place = Long.decode(to);
+      clock.event =
+          () -> {
+            if (place >= 0) {
+              m.memory.writeLong(DATA + place, 77);
+            }
+          };
+      String work =
+          "48 8b 0b 48 83 43 08 02 " // mov rcx, [rbx]; add qword [rbx+8], 2
+              + "48 89 8b 00 10 00 00 " // mov [rbx+0x1000], rcx
+              + "0f 31 b8 01 00 00 00"; // rdtsc; mov eax, 1
+      run(m, a -> repeat(a, b -> transaction(b, work)));
+      // A conflict: another attempt may go well.
+      assertEquals(place < 0 ? 1 : 6, m.gpr(RAX));
+      assertEquals(first, m.memory.readLong(DATA));
+      assertEquals(second, m.memory.readLong(DATA + 8));
+      assertEquals(third, m.memory.readLong(DATA + 0x1000));
     }
   }
 
