@@ -77,7 +77,7 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
       CodeMap codeMap) {
     super(cpuState.address(), machine, apic, codeMap);
     knowsFiveLevels = machine.model().has(CpuFeature.LA57);
-    buffer = new TranslationBuffer(this, cpuState.address(), memory);
+    buffer = new TranslationBuffer(this, cpuState.address(), memory, knowsFiveLevels);
     ProtectionKeys.forgetPages(this);
     tlb = buffer.table(KERNEL);
   }

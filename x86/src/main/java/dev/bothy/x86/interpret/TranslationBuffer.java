@@ -54,6 +54,7 @@ final class TranslationBuffer {
   private final long state;
   private final long start;
   private final GuestMemory memory;
+  private final boolean wide;
 
   /**
    * For each entry of the guest's table of supervisor accesses a bit: its page is not global.
@@ -74,9 +75,11 @@ final class TranslationBuffer {
   /**
    * @param state host address of the vCPU's state, with {@link EngineArea#SIZE} zero bytes behind
    *     it
+   * @param wide linear addresses may have 57 bits
    */
-  TranslationBuffer(Listener listener, long state, GuestMemory memory) {
+  TranslationBuffer(Listener listener, long state, GuestMemory memory, boolean wide) {
     this.listener = listener;
+    this.wide = wide;
     this.state = state;
     this.memory = memory;
     start = state + EngineArea.TLB;
@@ -432,8 +435,8 @@ final class TranslationBuffer {
     }
   }
 
-  private static int region(long linear) {
-    return (int) (linear >>> 30 ^ linear >>> 39) & 511;
+  private int region(long linear) {
+    return (int) (linear >>> 30 ^ linear >>> 39 ^ (wide ? linear >>> 48 : 0)) & 511;
   }
 
   /** INVLPG flushes all where there are large pages. */

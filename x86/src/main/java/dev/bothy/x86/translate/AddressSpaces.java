@@ -8,6 +8,8 @@ import static dev.bothy.assemble.Assembler.RDX;
 import static dev.bothy.assemble.Assembler.RSI;
 
 import dev.bothy.assemble.Assembler;
+import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.decode.Instruction;
 import dev.bothy.x86.decode.Op;
@@ -82,13 +84,19 @@ final class AddressSpaces {
 
   /**
    * {@code to}: the number of the region of {@code linear}, as {@code TranslationBuffer.region}.
+   *
+   * @param wide linear addresses may have 57 bits
    */
-  static void region(Assembler a, int to, int linear, int scratch) {
+  static void region(Assembler a, boolean wide, int to, int linear, int scratch) {
     a.mov(8, to, linear);
     a.shift(Assembler.SHR, 8, to, 30);
     a.mov(8, scratch, to);
     a.shift(Assembler.SHR, 8, scratch, 9);
     a.alu(Assembler.XOR, 4, to, scratch);
+    if (wide) {
+      a.shift(Assembler.SHR, 8, scratch, 9);
+      a.alu(Assembler.XOR, 4, to, scratch);
+    }
     a.aluImmediate(Assembler.AND, 4, to, 511);
   }
 
@@ -282,10 +290,10 @@ final class AddressSpaces {
    * Writes the code of INVLPG of linear address A. Returns with CF set, and nothing done, if it is
    * the interpreter's; A and V are lost.
    */
-  static void writeForgetPage(Assembler a) {
+  static void writeForgetPage(Assembler a, CpuModel model) {
     List<Integer> refusals = new ArrayList<>();
     RefusingStub.begin(a);
-    region(a, RCX, RAX, RDX);
+    region(a, model.has(CpuFeature.LA57), RCX, RAX, RDX);
     a.memory(0, 8, BT, RCX, Home.BASE, NONE, 0, word(EngineArea.TLB_LARGE_REGIONS));
     refusals.add(a.jumpForward(Assembler.B));
     a.shift(Assembler.SHR, 8, RAX, 12);

@@ -280,7 +280,7 @@ final class Refill {
 
   private void noteLargeRegion() {
     a.push(RDX);
-    AddressSpaces.region(a, RAX, RCX, RDX);
+    AddressSpaces.region(a, knowsFiveLevels, RAX, RCX, RDX);
     bit(BTS, EngineArea.TLB_LARGE_REGIONS);
     a.pop(RDX);
   }

@@ -159,7 +159,7 @@ final class Stubs {
     AddressSpaces.writeSwitch(a);
     a.align(16);
     forgetPage = a.here();
-    AddressSpaces.writeForgetPage(a);
+    AddressSpaces.writeForgetPage(a, model);
     a.align(16);
     cpuid = a.here();
     ProcessorIdentity.write(a);

@@ -257,4 +257,37 @@ class FiveLevelPagingTest extends EngineTest {
       }
     }
   }
+
+  /** Generated code finds them, and forgets none of them by itself. */
+  @Test
+  void largePagesAtFarAddressesGoAsAWhole() {
+    likeTheInterpreter(
+        "large",
+        MODEL,
+        m -> {
+          CpuState s = fiveLevels(m);
+          long[] frames = {0x40_0000, 0x60_0000};
+          for (int i = 0; i < 2; i++) {
+            m.memory.writeLong(frames[i] + 0x3000, 3 + i);
+          }
+          // Each takes the other's place in the TLB.
+          long there = 0x240_0000;
+          m.memory.writeLong(PD + 8 * (frames[0] >>> 21), frames[0] | P | W | A | D | LARGE);
+          m.memory.writeLong(PD + 8 * (there >>> 21), frames[0] | P | W | A | D | LARGE);
+          s.setGpr(RBX, HIGH | frames[0] | 0x3000);
+          s.setGpr(RDI, HIGH | there | 0x3000);
+          s.setGpr(RDX, PD + 8 * (frames[0] >>> 21));
+          s.setGpr(RBP, HIGH | frames[0] | 0x8000);
+          s.setGpr(RAX, frames[1] | P | W | A | D | LARGE);
+          Assembler a = m.assembler(64).jmp("start").label("rounds").mov(15, 40).label("round");
+          a.hex("48 03 37 48 03 33").dec(15).jnz("round").ret(); // add rsi, [rdi]; add rsi, [rbx]
+          a.label("start").call("rounds").mov(14, 40).label("again").store(RDX, 0, RAX);
+          m.code(64, a.invlpg(RBP).call("rounds").dec(14).jnz("again").hex("0f 0b"));
+          m.run();
+        },
+        m -> {
+          assertEquals(6, m.vector());
+          assertEquals(40 * 6 + 40 * 40 * 7, m.gpr(RSI));
+        });
+  }
 }

@@ -23,7 +23,7 @@ class TranslationBufferTest {
   private final CpuState cpuState = new CpuState(EngineArea.SIZE);
   private final long state = cpuState.address();
   private final Told told = new Told();
-  private final TranslationBuffer buffer = new TranslationBuffer(told, state, memory);
+  private final TranslationBuffer buffer = new TranslationBuffer(told, state, memory, true);
 
   private static final class Told implements TranslationBuffer.Listener {
     int all;
@@ -99,6 +99,16 @@ class TranslationBufferTest {
         }
       }
     }
+  }
+
+  /** A kernel with five levels has large pages at the first; programs are at low addresses. */
+  @Test
+  void largePagesAtFarAddressesKeepNoneAtLowOnesFromBeingForgottenAlone() {
+    long far = 0xff11_0000_0000_0000L;
+    long host = memory.regions().get(0).hostAddress();
+    buffer.enter(entry(PagingCpu.KERNEL, far), far, PagingCpu.READ, 0, host, false, true, true);
+    assertTrue(buffer.flushPage(0x40_0000));
+    assertTrue(!buffer.flushPage(far));
   }
 
   @Test
