@@ -16,7 +16,7 @@ record ConformanceMachine(String cpu, String memory, String lacking) {
   private static final String DEFAULT_CPU = "v2";
   private static final String DEFAULT_MEMORY = "128M";
 
-  private static final String MAX = "max,+pku,+pks,+rtm";
+  private static final String MAX = "max,+pku,+pks,+rtm,+shstk,+ibt";
 
   /** QEMU's processors, and which of ours is like them. */
   private static final Map<String, String> MODELS =

@@ -34,6 +34,12 @@ record CpuidTable(List<CpuidLeaf> leaves) {
   /** PKU and PKS in ECX of {@link #STRUCTURED_FEATURES}: not moved to and from KVM. */
   private static final int PROTECTION_KEYS = 1 << 3 | 1 << 31;
 
+  /** Shadow stacks and branch tracking in its ECX and EDX, and XSAVES: nor are they. */
+  private static final int SHADOW_STACKS = 1 << 7;
+
+  private static final int BRANCH_TRACKING = 1 << 20;
+  private static final int XSAVES = 1 << 3;
+
   /** RTM and IA32_ARCH_CAPABILITIES in its EBX and EDX: nor are they. */
   private static final int TRANSACTIONS = 1 << 11;
 
@@ -131,8 +137,8 @@ record CpuidTable(List<CpuidLeaf> leaves) {
                 leaf.with(
                     leaf.eax(),
                     leaf.ebx() & has.ebx() & ~TRANSACTIONS,
-                    leaf.ecx() & has.ecx() & ~PROTECTION_KEYS,
-                    leaf.edx() & has.edx() & ~CAPABILITIES);
+                    leaf.ecx() & has.ecx() & ~(PROTECTION_KEYS | SHADOW_STACKS),
+                    leaf.edx() & has.edx() & ~(CAPABILITIES | BRANCH_TRACKING));
             case XSAVE -> xsave ? filterXsave(leaf, has) : leaf.with(0, 0, 0, 0);
             case PARAVIRTUAL_FEATURES ->
                 leaf.with(leaf.eax() & has.eax() & CLOCKS, leaf.ebx(), leaf.ecx(), leaf.edx());
@@ -155,6 +161,9 @@ record CpuidTable(List<CpuidLeaf> leaves) {
 
   /** Components, then instructions; sizes are as they are. */
   private static CpuidLeaf filterXsave(CpuidLeaf leaf, CpuidLeaf has) {
+    if (leaf.subleaf() == 1) {
+      return leaf.with(leaf.eax() & has.eax() & ~XSAVES, leaf.ebx(), 0, 0);
+    }
     return leaf.subleaf() < 2
         ? leaf.with(leaf.eax() & has.eax(), leaf.ebx(), leaf.ecx(), leaf.edx())
         : leaf;

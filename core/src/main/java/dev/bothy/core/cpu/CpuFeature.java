@@ -75,11 +75,22 @@ public enum CpuFeature {
   PKU,
   PKS,
   LA57,
+
+  /** Shadow stacks. */
+  SHSTK,
+
+  /** Indirect branch tracking. */
+  IBT,
+
   RDPID,
   FSRM,
   XSAVEOPT,
   XSAVEC,
   XGETBV1,
+
+  /** XSAVES and XRSTORS, with what the supervisor has in their areas. */
+  XSAVES,
+
   ARAT,
   SYSCALL,
   NX,

@@ -106,6 +106,9 @@ public record CpuModel(String name, Set<CpuFeature> features, int physicalBits) 
                   CpuFeature.PKS,
                   CpuFeature.LA57,
                   CpuFeature.RTM,
+                  CpuFeature.SHSTK,
+                  CpuFeature.IBT,
+                  CpuFeature.XSAVES,
                   CpuFeature.SSE4A,
                   CpuFeature.MISALIGNSSE,
                   CpuFeature.FXSR_OPT,
@@ -129,7 +132,8 @@ public record CpuModel(String name, Set<CpuFeature> features, int physicalBits) 
   /**
    * What else a model may be given, and no model has by itself: kernels would take the machine for
    * Microsoft's or VMware's, or do more work with each page; programs would use transactions, which
-   * cost more here than the locks that they stand for.
+   * cost more here than the locks that they stand for; what checks returns and jumps would cost all
+   * that a machine runs.
    */
   private static final Set<CpuFeature> MORE =
       Set.of(
@@ -138,7 +142,10 @@ public record CpuModel(String name, Set<CpuFeature> features, int physicalBits) 
           CpuFeature.HYPERV,
           CpuFeature.VMWARE,
           CpuFeature.LA57,
-          CpuFeature.RTM);
+          CpuFeature.RTM,
+          CpuFeature.SHSTK,
+          CpuFeature.IBT,
+          CpuFeature.XSAVES);
 
   /** The models that {@code --cpu} takes. */
   public static List<CpuModel> all() {
@@ -195,6 +202,9 @@ public record CpuModel(String name, Set<CpuFeature> features, int physicalBits) 
       if (feature == CpuFeature.SVM) {
         // Who wants one wants the other; "-npt" behind it takes that away.
         all.add(CpuFeature.NPT);
+      } else if (feature == CpuFeature.SHSTK && all.contains(CpuFeature.XSAVEC)) {
+        // Kernels keep programs' shadow stacks that way or not at all.
+        all.add(CpuFeature.XSAVES);
       }
     } else {
       all.remove(feature);

@@ -215,6 +215,19 @@ public final class CpuState implements AutoCloseable {
   /** One bit each: its message waits for its place. 4 bytes. */
   public static final int HYPERV_TIMER_MESSAGES = 0xf10;
 
+  // Control-flow enforcement: the MSRs of these names, and the shadow stack's pointer.
+  public static final int U_CET = 0xf20;
+  public static final int S_CET = 0xf28;
+
+  /** PL0_SSP to PL3_SSP. */
+  public static final int LEVEL_SSP = 0xf30;
+
+  public static final int INTERRUPT_SSP_TABLE = 0xf50;
+  public static final int SSP = 0xf58;
+
+  /** IA32_XSS. */
+  public static final int XSS = 0xf60;
+
   /** End of what is saved; {@link SvmState} lies before it. */
   public static final int PORTABLE_SIZE = 0x1000;
 

@@ -78,5 +78,10 @@ public final class SvmState {
   /** INIT waiting. 4 bytes. */
   public static final int INIT_PENDING = START + 0x140;
 
+  // More of the host's state.
+  public static final int HOST_S_CET = START + 0x148;
+  public static final int HOST_SSP = START + 0x150;
+  public static final int HOST_INTERRUPT_SSP_TABLE = START + 0x158;
+
   private SvmState() {}
 }

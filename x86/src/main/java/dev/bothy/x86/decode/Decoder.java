@@ -83,6 +83,7 @@ public final class Decoder {
     int rex = 0;
     int repeat = 0;
     int segment = -1;
+    boolean dataSegment = false;
     boolean operandPrefix = false;
     boolean addressPrefix = false;
     int b;
@@ -107,6 +108,7 @@ public final class Decoder {
           } else if (mode != 64) {
             segment = b >> 3 & 3;
           }
+          dataSegment |= b == 0x3e;
         }
         case OPERAND_PREFIX -> operandPrefix = true;
         case ADDRESS_PREFIX -> addressPrefix = true;
@@ -115,6 +117,7 @@ public final class Decoder {
       }
     }
     out.segmentOverride = segment >= 0;
+    out.noTrack = dataSegment && segment == (mode == 64 ? -1 : ModRm.DS);
     out.segment = segment >= 0 ? segment : ModRm.DS;
     out.operandSizePrefix = operandPrefix;
     if (mode == 64) {

@@ -132,6 +132,9 @@ public final class Instruction {
   /** A segment override that counts was present. */
   public boolean segmentOverride;
 
+  /** NOTRACK was present: of near indirect jumps and calls. */
+  public boolean noTrack;
+
   public long immediate;
   public long immediate2;
 
@@ -192,6 +195,7 @@ public final class Instruction {
     c.displacement = displacement;
     c.segment = segment;
     c.segmentOverride = segmentOverride;
+    c.noTrack = noTrack;
     c.immediate = immediate;
     c.immediate2 = immediate2;
     return c;

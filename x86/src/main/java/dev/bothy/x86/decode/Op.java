@@ -262,6 +262,7 @@ public enum Op {
   INVVPID,
   PTWRITE,
   INCSSP,
+  RDSSP,
   CLRSSBSY,
   UMONITOR,
   UMWAIT,

@@ -33,6 +33,7 @@ final class Bits {
   static final long CR4_SMEP = 1 << 20;
   static final long CR4_SMAP = 1 << 21;
   static final long CR4_PKE = 1 << 22;
+  static final long CR4_CET = 1 << 23;
   static final long CR4_PKS = 1 << 24;
 
   static final long EFER_SCE = 1;

@@ -65,14 +65,21 @@ final class BlockBuilder {
         }
       }
       Instruction i = status == Decoder.OK ? present(instruction) : null;
-      if (i == null) {
+      if (at == 0 && (mode & ControlFlow.MODE_WAITING) != 0) {
+        end = ControlFlow.target(i);
+      }
+      if (end != null) {
+        first = i == null ? null : i.op;
+        endCounts = true;
+        at += i == null ? 1 : i.length;
+      } else if (i == null) {
         end = new RaiseEnd(status == Decoder.TOO_LONG ? GuestFault.GP : GuestFault.UD);
         at += 1;
       } else {
         if (at == 0) {
           first = i.op;
         }
-        end = factory.end(i, at, (int) (physical & 0xfff));
+        end = factory.end(i, at, (int) (physical & 0xfff), mode);
         if (end != null) {
           endCounts = true;
         } else {

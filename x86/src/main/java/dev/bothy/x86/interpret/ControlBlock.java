@@ -71,6 +71,9 @@ final class ControlBlock {
   static final int RFLAGS = 0x570;
   static final int RIP = 0x578;
   static final int RSP = 0x5d8;
+  static final int S_CET = 0x5e0;
+  static final int SSP = 0x5e8;
+  static final int INTERRUPT_SSP_TABLE = 0x5f0;
   static final int RAX = 0x5f8;
   static final int STAR = 0x600;
   static final int CR2 = 0x640;

@@ -12,18 +12,31 @@ final class ControlOps {
 
   static void execute(Processor cpu, Instruction i) {
     switch (i.op) {
-      case JMP -> jump(cpu, i, target(cpu, i));
+      case JMP -> {
+        jump(cpu, i, target(cpu, i));
+        ControlFlow.branched(cpu, i);
+      }
       case CALL -> {
         long target = target(cpu, i);
         // The stack's faults come before those of the target.
         int size = i.operandSize;
         cpu.probeStore(cpu.stackLinear(cpu.rsp() - size, size, true), size);
         target = checked(cpu, i, target);
-        cpu.push(i.operandSize, Operands.mask(cpu.branchTo, i.operandSize));
+        long returnTo = Operands.mask(cpu.branchTo, i.operandSize);
+        // A call of what follows is how programs learn where they are.
+        boolean self = i.kind[0] == Instruction.RELATIVE && i.immediate == 0;
+        if (ShadowStack.on(cpu) && !self) {
+          ShadowStack.push(cpu, size, returnTo);
+        }
+        cpu.push(size, returnTo);
         cpu.branchTo = target;
+        ControlFlow.branched(cpu, i);
       }
       case RET -> {
         long target = checked(cpu, i, cpu.peek(i.operandSize, 0));
+        if (ShadowStack.on(cpu)) {
+          ShadowStack.pop(cpu, i.operandSize, target);
+        }
         cpu.setRsp(cpu.rsp() + i.operandSize + (i.operands > 0 ? i.immediate & 0xffff : 0));
         cpu.branchTo = target;
       }
@@ -132,6 +145,9 @@ final class ControlOps {
       FarTransfer.call(cpu, selector & 0xffff, offset, i.operandSize);
     } else {
       FarTransfer.jump(cpu, selector & 0xffff, offset, i.operandSize);
+    }
+    if (i.kind[0] != Instruction.FAR_POINTER) {
+      ControlFlow.entered(cpu);
     }
   }
 }

@@ -58,7 +58,8 @@ final class ControlRegisters {
     long old = getLong(cpu.state + CpuState.CR0);
     if ((value >>> 32) != 0
         || (value & (Bits.CR0_PG | Bits.CR0_PE)) == Bits.CR0_PG
-        || (value & (Bits.CR0_NW | Bits.CR0_CD)) == Bits.CR0_NW) {
+        || (value & (Bits.CR0_NW | Bits.CR0_CD)) == Bits.CR0_NW
+        || (value & Bits.CR0_WP) == 0 && (getLong(cpu.state + CpuState.CR4) & Bits.CR4_CET) != 0) {
       throw cpu.gp();
     }
     value = value & CR0_KNOWN | Bits.CR0_ET;
@@ -143,6 +144,9 @@ final class ControlRegisters {
     if (model.has(CpuFeature.LA57)) {
       bits |= Bits.CR4_LA57;
     }
+    if (ControlFlow.known(model)) {
+      bits |= Bits.CR4_CET;
+    }
     return bits;
   }
 
@@ -158,7 +162,13 @@ final class ControlRegisters {
         && (!cpu.longMode || (getLong(cpu.state + CpuState.CR3) & 0xfff) != 0)) {
       throw cpu.gp();
     }
+    if ((value & Bits.CR4_CET) != 0 && (getLong(cpu.state + CpuState.CR0) & Bits.CR0_WP) == 0) {
+      throw cpu.gp();
+    }
     putLong(cpu.state + CpuState.CR4, value);
+    if (((old ^ value) & Bits.CR4_CET) != 0) {
+      cpu.updateEnforcement();
+    }
     long paging =
         Bits.CR4_PSE
             | Bits.CR4_PAE

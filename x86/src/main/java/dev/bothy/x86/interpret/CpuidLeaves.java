@@ -25,7 +25,8 @@ public final class CpuidLeaves {
       boolean osxsave,
       boolean pke,
       boolean hidesTransactions,
-      long xcr0) {
+      long xcr0,
+      long xss) {
     static Asker of(Processor cpu) {
       return new Asker(
           cpu.model,
@@ -35,7 +36,8 @@ public final class CpuidLeaves {
           (getLong(cpu.state + CpuState.CR4) & Bits.CR4_OSXSAVE) != 0,
           (getLong(cpu.state + CpuState.CR4) & Bits.CR4_PKE) != 0,
           (getLong(cpu.state + CpuState.TSX_CTRL) & Transaction.HIDDEN) != 0,
-          getLong(cpu.state + CpuState.XCR0));
+          getLong(cpu.state + CpuState.XCR0),
+          getLong(cpu.state + CpuState.XSS));
     }
   }
 
@@ -112,13 +114,16 @@ public final class CpuidLeaves {
     null
   };
   private static final CpuFeature[] LEAF7_ECX = {
-    null, null, UMIP, PKU, null, null, null, null, null, null, null, null, null, null, null, null,
+    null, null, UMIP, PKU, null, null, null, SHSTK, null, null, null, null, null, null, null, null,
     LA57, null, null, null, null, null, RDPID, null, null, null, null, null, null, null, null, PKS
   };
-  private static final CpuFeature[] LEAF7_EDX = {null, null, null, null, FSRM};
+  private static final CpuFeature[] LEAF7_EDX = {
+    null, null, null, null, FSRM, null, null, null, null, null, null, null, null, null, null, null,
+    null, null, null, null, IBT, null, null, null, null, null, null, null, null, null, null, null
+  };
 
   /** Of subleaf 1 of the leaf of XSAVE. */
-  private static final CpuFeature[] XSAVE_EAX = {XSAVEOPT, XSAVEC, XGETBV1};
+  private static final CpuFeature[] XSAVE_EAX = {XSAVEOPT, XSAVEC, XGETBV1, XSAVES};
 
   private static final CpuFeature[] EXTENDED_EDX = {
     FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, null, SYSCALL, MTRR, PGE, MCA, CMOV, PAT,
@@ -163,7 +168,7 @@ public final class CpuidLeaves {
   private static final int EXTENDED_FIRST = 0x8000_0000;
 
   /** More than any leaf has. */
-  private static final int SUBLEAVES = 10;
+  private static final int SUBLEAVES = 13;
 
   private static final String VENDOR = "AuthenticAMD";
   private static final String HYPERVISOR_NAME = "KVMKVMKVM\0\0\0";
@@ -256,7 +261,7 @@ public final class CpuidLeaves {
    */
   public static List<CpuidLeaf> all(CpuModel model, int cpus, int apicId) {
     Asker asker =
-        new Asker(model.without(HYPERV), cpus, apicId, () -> true, false, false, false, 1);
+        new Asker(model.without(HYPERV), cpus, apicId, () -> true, false, false, false, 1, 0);
     List<CpuidLeaf> leaves = new ArrayList<>();
     for (int first : new int[] {0, HYPERVISOR_FIRST, EXTENDED_FIRST}) {
       int[] out = new int[4];
@@ -353,7 +358,7 @@ public final class CpuidLeaves {
           boolean keys = cpu.pke;
           int ebx = bits(model, LEAF7_EBX) & (cpu.hidesTransactions ? ~RTM_BIT : -1);
           int ecx = bits(model, LEAF7_ECX) | (keys ? OSPKE : 0);
-          int edx = (model.has(FSRM) ? 1 << 4 : 0) | (model.has(RTM) ? ARCH_CAPABILITIES : 0);
+          int edx = bits(model, LEAF7_EDX) | (model.has(RTM) ? ARCH_CAPABILITIES : 0);
           set(out, 0, ebx, ecx, edx);
         }
       }
@@ -435,8 +440,10 @@ public final class CpuidLeaves {
         int bits =
             (model.has(XSAVEOPT) ? 1 : 0)
                 | (model.has(XSAVEC) ? 2 : 0)
-                | (model.has(XGETBV1) ? 4 : 0);
-        set(out, bits, model.has(XSAVEC) ? XsaveLayout.compactedSize(enabled) : 0, 0, 0);
+                | (model.has(XGETBV1) ? 4 : 0)
+                | (model.has(XSAVES) ? 8 : 0);
+        long size = XsaveLayout.compactedSize(enabled | cpu.xss);
+        set(out, bits, model.has(XSAVEC) ? (int) size : 0, supervised(model), 0);
       }
       case 2 -> {
         if (avx) {
@@ -448,7 +455,17 @@ public final class CpuidLeaves {
           set(out, XsaveLayout.KEYS_SIZE, XsaveLayout.KEYS_OFFSET, 0, 0);
         }
       }
+      case 11, 12 -> {
+        if ((supervised(model) & 1 << sub) != 0) {
+          set(out, sub == 11 ? XsaveLayout.USER_FLOW_SIZE : XsaveLayout.FLOW_SIZE, 0, 1, 0);
+        }
+      }
       default -> {}
     }
+  }
+
+  /** What XSS may have. */
+  private static int supervised(CpuModel model) {
+    return model.has(XSAVES) ? SupervisorState.known(model) : 0;
   }
 }

@@ -15,7 +15,8 @@ final class EventDelivery {
           | 1 << GuestFault.TS
           | 1 << GuestFault.NP
           | 1 << GuestFault.SS
-          | 1 << GuestFault.GP;
+          | 1 << GuestFault.GP
+          | 1 << GuestFault.CP;
   private static final int WITH_ERROR_CODE =
       1 << GuestFault.DF
           | 1 << GuestFault.TS
@@ -23,7 +24,8 @@ final class EventDelivery {
           | 1 << GuestFault.SS
           | 1 << GuestFault.GP
           | 1 << GuestFault.PF
-          | 1 << GuestFault.AC;
+          | 1 << GuestFault.AC
+          | 1 << GuestFault.CP;
 
   private static final int EXT = 1;
 
@@ -281,6 +283,7 @@ final class EventDelivery {
     int oldCpl = cpu.cpl;
     cpu.cpl = newCpl;
     cpu.selectTable();
+    long ssp;
     try {
       cpu.probeStore(bottom, bytes);
       long put = bottom;
@@ -293,11 +296,16 @@ final class EventDelivery {
       cpu.store64(put + 16, (cpu.rflags() | flagsToPush) & 0xffff_ffffL);
       cpu.store64(put + 24, oldSp);
       cpu.store64(put + 32, oldSs);
+      ssp = ShadowStack.event(cpu, oldCpl, newCpl, ist);
     } catch (GuestFault | VirtualExit f) {
       cpu.cpl = oldCpl;
       cpu.selectTable();
       throw f;
     }
+    if (newCpl != oldCpl) {
+      ShadowStack.leaveUser(cpu, oldCpl);
+    }
+    ShadowStack.setPointer(cpu, ssp);
     cpu.loadFromDescriptor(CpuState.CS, selector & ~3 | newCpl, descriptor);
     if (newCpl != oldCpl) {
       cpu.setSegment(CpuState.SS, newCpl, 0, 0, newCpl << 5);
@@ -309,6 +317,7 @@ final class EventDelivery {
     cpu.systemFlags &= ~clear;
     cpu.updateMode();
     cpu.setCpl(newCpl);
+    ControlFlow.entered(cpu);
     cpu.setGpr(CpuState.RSP, bottom);
     putLong(cpu.ripAt, target);
   }
@@ -394,6 +403,10 @@ final class EventDelivery {
       if (hasCode) {
         frame.push(errorCode);
       }
+      int old = cpu.cpl;
+      long ssp = ShadowStack.event(cpu, old, dpl, 0);
+      ShadowStack.leaveUser(cpu, old);
+      ShadowStack.setPointer(cpu, ssp);
       if (wasVirtual) {
         cpu.systemFlags &= ~Bits.VM;
         cpu.cpl = 0;
@@ -427,6 +440,7 @@ final class EventDelivery {
     if (hasCode) {
       sp = pushAt(cpu, sp, size, errorCode);
     }
+    ShadowStack.setPointer(cpu, ShadowStack.event(cpu, cpu.cpl, cpu.cpl, 0));
     cpu.setRsp(sp);
     cpu.setAccessed(selector, descriptor);
     cpu.loadFromDescriptor(CpuState.CS, selector & ~3 | cpu.cpl, descriptor);
@@ -446,6 +460,7 @@ final class EventDelivery {
     cpu.systemFlags &= ~clear;
     cpu.updateMode();
     cpu.setCpl(cpl);
+    ControlFlow.entered(cpu);
     putLong(cpu.ripAt, target);
   }
 

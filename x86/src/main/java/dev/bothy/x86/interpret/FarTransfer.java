@@ -70,6 +70,7 @@ final class FarTransfer {
     if (Descriptor.isCode(attributes)) {
       checkDirect(cpu, selector, attributes);
       checkTarget(cpu, offset, descriptor);
+      ShadowStack.jump(cpu, descriptor);
       loadCs(cpu, selector, descriptor, cpu.cpl);
       cpu.branchTo = offset;
       return;
@@ -87,8 +88,10 @@ final class FarTransfer {
       throw cpu.raise(GuestFault.NP, gate.selector & 0xfffc);
     }
     checkTarget(cpu, gate.offset, gate.descriptor);
+    ShadowStack.jump(cpu, gate.descriptor);
     loadCs(cpu, gate.selector, gate.descriptor, cpu.cpl);
     cpu.branchTo = gate.offset;
+    ControlFlow.entered(cpu);
   }
 
   private record Gate(
@@ -157,7 +160,9 @@ final class FarTransfer {
       checkDirect(cpu, selector, attributes);
       checkTarget(cpu, offset, descriptor);
       cpu.setAccessed(selector, descriptor);
+      long ssp = ShadowStack.call(cpu, descriptor, returnTo);
       pushTwo(cpu, size, cpu.segmentSelector(CpuState.CS), returnTo);
+      ShadowStack.setPointer(cpu, ssp);
       loadCs(cpu, selector, descriptor, cpu.cpl);
       cpu.branchTo = offset;
       return;
@@ -174,9 +179,12 @@ final class FarTransfer {
     checkTarget(cpu, gate.offset, gate.descriptor);
     if (!inner) {
       cpu.setAccessed(gate.selector, gate.descriptor);
+      long ssp = ShadowStack.call(cpu, gate.descriptor, returnTo);
       pushTwo(cpu, gate.size, cpu.segmentSelector(CpuState.CS), returnTo);
+      ShadowStack.setPointer(cpu, ssp);
       loadCs(cpu, gate.selector, gate.descriptor, cpu.cpl);
       cpu.branchTo = gate.offset;
+      ControlFlow.entered(cpu);
       return;
     }
     if (cpu.longMode) {
@@ -198,9 +206,13 @@ final class FarTransfer {
     frame.push(cpu.segmentSelector(CpuState.CS));
     frame.push(returnTo);
     cpu.setAccessed(gate.selector, gate.descriptor);
+    long ssp = ShadowStack.callInner(cpu, dpl, returnTo);
+    ShadowStack.leaveUser(cpu, cpu.cpl);
+    ShadowStack.setPointer(cpu, ssp);
     frame.install(cpu);
     loadCs(cpu, gate.selector, gate.descriptor, dpl);
     cpu.branchTo = gate.offset;
+    ControlFlow.entered(cpu);
   }
 
   private static void callInnerLong(Processor cpu, Gate gate, int cpl, long returnTo) {
@@ -224,10 +236,14 @@ final class FarTransfer {
       cpu.setCpl(oldCpl);
     }
     cpu.setAccessed(gate.selector, gate.descriptor);
+    long ssp = ShadowStack.callInner(cpu, cpl, returnTo);
+    ShadowStack.leaveUser(cpu, cpu.cpl);
+    ShadowStack.setPointer(cpu, ssp);
     cpu.setSegment(CpuState.SS, cpl, 0, 0, cpl << 5);
     loadCs(cpu, gate.selector, gate.descriptor, cpl);
     cpu.setGpr(CpuState.RSP, sp - 32);
     cpu.branchTo = gate.offset;
+    ControlFlow.entered(cpu);
   }
 
   private static void pushTwo(Processor cpu, int size, long first, long second) {
@@ -259,6 +275,7 @@ final class FarTransfer {
     checkTarget(cpu, ip, descriptor);
     if (cpl == cpu.cpl) {
       cpu.setAccessed(selector, descriptor);
+      ShadowStack.setPointer(cpu, ShadowStack.farReturn(cpu, selector, descriptor, ip, false));
       cpu.setRsp(cpu.rsp() + 2L * size + release);
       loadCs(cpu, selector, descriptor, cpl);
       cpu.branchTo = ip;
@@ -269,6 +286,7 @@ final class FarTransfer {
     boolean toLong = cpu.longMode && (Descriptor.attributes(descriptor) & Descriptor.LONG) != 0;
     long ssDescriptor = checkReturnSs(cpu, ss, cpl, toLong);
     markAccessed(cpu, selector, descriptor, ss, ssDescriptor);
+    ShadowStack.setPointer(cpu, ShadowStack.farReturn(cpu, selector, descriptor, ip, false));
     loadCs(cpu, selector, descriptor, cpl);
     loadReturnSs(cpu, ss, cpl, ssDescriptor);
     cpu.updateMode();
@@ -365,6 +383,7 @@ final class FarTransfer {
       long ssDescriptor = checkReturnSs(cpu, ss, newCpl, toLong);
       int oldCpl = cpu.cpl;
       markAccessed(cpu, selector, descriptor, ss, ssDescriptor);
+      ShadowStack.setPointer(cpu, ShadowStack.farReturn(cpu, selector, descriptor, ip, true));
       setReturnFlags(cpu, flags, size);
       loadCs(cpu, selector, descriptor, newCpl);
       loadReturnSs(cpu, ss, newCpl, ssDescriptor);
@@ -379,6 +398,7 @@ final class FarTransfer {
       }
     } else {
       cpu.setAccessed(selector, descriptor);
+      ShadowStack.setPointer(cpu, ShadowStack.farReturn(cpu, selector, descriptor, ip, true));
       cpu.setRsp(cpu.rsp() + 3L * size);
       setReturnFlags(cpu, flags, size);
       loadCs(cpu, selector, descriptor, newCpl);
@@ -449,6 +469,7 @@ final class FarTransfer {
     if (ip > 0xffff) {
       throw cpu.gp();
     }
+    ShadowStack.returnToVirtual8086(cpu);
     cpu.setRflags(flags);
     for (int i = 0; i < segments.length; i++) {
       cpu.setSegment(segments[i], selectors[i], (long) selectors[i] << 4, 0xffff, 0xf3);
@@ -471,6 +492,7 @@ final class FarTransfer {
     if ((efer & Bits.EFER_SCE) == 0 || !cpu.protectedMode) {
       throw cpu.ud();
     }
+    ShadowStack.systemCall(cpu);
     long star = getLong(cpu.state + CpuState.STAR);
     int cs = (int) (star >>> 32) & 0xfffc;
     if (cpu.longMode) {
@@ -491,6 +513,7 @@ final class FarTransfer {
     }
     cpu.updateMode();
     cpu.setCpl(0);
+    ControlFlow.entered(cpu);
     cpu.stepOnlyIf((cpu.systemFlags & Bits.TF) != 0);
   }
 
@@ -521,6 +544,7 @@ final class FarTransfer {
     }
     cpu.updateMode();
     cpu.setCpl(3);
+    ShadowStack.systemReturn(cpu);
     cpu.branchTo = target;
     // Unlike IRET and POPF, SYSRET traps when it has loaded TF, before the next instruction.
     boolean step = (cpu.systemFlags & Bits.TF) != 0;
@@ -561,11 +585,13 @@ final class FarTransfer {
     if (!cpu.protectedMode || cs == 0) {
       throw cpu.gp();
     }
+    ShadowStack.systemCall(cpu);
     setFlatCs(cpu, cs, 0, false);
     setFlatSs(cpu, cs + 8, 0);
     cpu.setSystemFlag(Bits.VM | Bits.IF | Bits.RF, false);
     cpu.updateMode();
     cpu.setCpl(0);
+    ControlFlow.entered(cpu);
     cpu.setGpr(CpuState.RSP, getLong(cpu.state + CpuState.SYSENTER_ESP) & 0xffff_ffffL);
     cpu.branchTo = getLong(cpu.state + CpuState.SYSENTER_EIP) & 0xffff_ffffL;
   }
@@ -582,6 +608,7 @@ final class FarTransfer {
     setFlatSs(cpu, cs + 24 | 3, 3);
     cpu.updateMode();
     cpu.setCpl(3);
+    ShadowStack.systemReturn(cpu);
     cpu.branchTo = cpu.gpr(CpuState.RDX) & 0xffff_ffffL;
     cpu.setGpr(CpuState.RSP, cpu.gpr(CpuState.RCX) & 0xffff_ffffL);
   }

@@ -105,6 +105,16 @@ final class GeneralNodes {
           XEND,
           XABORT,
           XTEST,
+          RDSSP,
+          INCSSP,
+          RSTORSSP,
+          SAVEPREVSSP,
+          WRSS,
+          WRUSS,
+          SETSSBSY,
+          CLRSSBSY,
+          XSAVES,
+          XRSTORS,
           RSM ->
           true;
       default -> false;
@@ -159,6 +169,7 @@ final class GeneralNodes {
           XBEGIN,
           XEND,
           XABORT,
+          XRSTORS,
           RSM ->
           true;
       default -> false;

@@ -70,11 +70,19 @@ final class GuestChecks {
     return cr0 >>> 32 == 0
         && (cr0 & (Bits.CR0_NW | Bits.CR0_CD)) != Bits.CR0_NW
         && physical(cpu, getLong(block + ControlBlock.CR3))
+        && controlFlow(cpu, block)
         && (getLong(block + ControlBlock.CR4) & ~ControlRegisters.cr4Known(cpu.model)) == 0
         && (getLong(block + ControlBlock.EFER) & ~ControlRegisters.eferKnown(cpu.model)) == 0
         && (getLong(block + ControlBlock.EFER) & Bits.EFER_SVME) != 0
         && getLong(block + ControlBlock.DR6) >>> 32 == 0
         && getLong(block + ControlBlock.DR7) >>> 32 == 0;
+  }
+
+  private static boolean controlFlow(Processor cpu, long block) {
+    boolean on = (getLong(block + ControlBlock.CR4) & Bits.CR4_CET) != 0;
+    return !on
+        || (getLong(block + ControlBlock.CR0) & Bits.CR0_WP) != 0
+            && ControlFlow.legal(cpu, getLong(block + ControlBlock.S_CET));
   }
 
   private static boolean mode(Processor cpu, long block) {

@@ -63,6 +63,12 @@ final class ModelSpecificRegisters {
 
   private static final int TSC_DEADLINE = 0x6e0;
   private static final int PKRS = 0x6e1;
+  private static final int U_CET = 0x6a0;
+  private static final int S_CET = 0x6a2;
+  private static final int LEVEL_SSP = 0x6a4;
+  private static final int LAST_SSP = 0x6a7;
+  private static final int INTERRUPT_SSP_TABLE = 0x6a8;
+  private static final int XSS = 0xda0;
   private static final int ARCH_CAPABILITIES = 0x10a;
   private static final int TSX_CTRL = 0x122;
 
@@ -99,7 +105,14 @@ final class ModelSpecificRegisters {
     if (index >= LAST_BRANCH && index < LAST_BRANCH_END) {
       return CpuState.LAST_BRANCH + 8 * (index - LAST_BRANCH);
     }
+    if (index >= LEVEL_SSP && index <= LAST_SSP) {
+      return CpuState.LEVEL_SSP + 8 * (index - LEVEL_SSP);
+    }
     return switch (index) {
+      case U_CET -> CpuState.U_CET;
+      case S_CET -> CpuState.S_CET;
+      case INTERRUPT_SSP_TABLE -> CpuState.INTERRUPT_SSP_TABLE;
+      case XSS -> CpuState.XSS;
       case SYSENTER_CS -> CpuState.SYSENTER_CS;
       case SYSENTER_ESP -> CpuState.SYSENTER_ESP;
       case SYSENTER_EIP -> CpuState.SYSENTER_EIP;
@@ -133,6 +146,10 @@ final class ModelSpecificRegisters {
           case PKRS -> CpuFeature.PKS;
           case ARCH_CAPABILITIES, TSX_CTRL -> CpuFeature.RTM;
           case VM_CR, VM_HSAVE_PA -> CpuFeature.SVM;
+          case U_CET, S_CET -> cpu.model.has(CpuFeature.IBT) ? CpuFeature.IBT : CpuFeature.SHSTK;
+          case LEVEL_SSP, LEVEL_SSP + 1, LEVEL_SSP + 2, LAST_SSP, INTERRUPT_SSP_TABLE ->
+              CpuFeature.SHSTK;
+          case XSS -> CpuFeature.XSAVES;
           default -> null;
         };
     if (needed != null && !cpu.model.has(needed)) {
@@ -313,6 +330,10 @@ final class ModelSpecificRegisters {
         putLong(cpu.state + CpuState.TSX_CTRL, value);
         CpuidAnswers.forget(cpu);
       }
+      case U_CET, S_CET -> ControlFlow.write(cpu, plain(index), value);
+      case LEVEL_SSP, LEVEL_SSP + 1, LEVEL_SSP + 2, LAST_SSP, INTERRUPT_SSP_TABLE ->
+          ControlFlow.writePointer(cpu, plain(index), value);
+      case XSS -> SupervisorState.enable(cpu, value);
       case PATCH_LEVEL, HWCR, NORTHBRIDGE_CONFIGURATION, SYSCFG, MCG_CAP, 0xc001_0020, 0x79 -> {
         // Accepted, no effect: microcode, and switches of hardware that is not there.
       }

@@ -39,9 +39,12 @@ final class NodeFactory {
   }
 
   /** The end that {@code i} makes, or null if the block goes on behind it. */
-  End end(Instruction i, int offset, int startInPage) {
+  End end(Instruction i, int offset, int startInPage, int mode) {
     boolean is64 = i.mode == 64;
     long next = offset + i.length;
+    if (enforced(i, mode)) {
+      return new BranchEnds.General(i, offset, true);
+    }
     switch (i.op) {
       case JCC -> {
         if (is64 && i.operandSize == 8) {
@@ -102,6 +105,16 @@ final class NodeFactory {
         return GeneralNodes.endsBlock(i) ? new BranchEnds.General(i, offset, false) : null;
       }
     }
+  }
+
+  /** True if {@code i} is one of the branches that what is enforced in {@code mode} looks at. */
+  private static boolean enforced(Instruction i, int mode) {
+    return switch (i.op) {
+      case CALL -> (mode & (ControlFlow.MODE_SHADOW | ControlFlow.MODE_TRACKED)) != 0;
+      case RET -> (mode & ControlFlow.MODE_SHADOW) != 0;
+      case JMP -> (mode & ControlFlow.MODE_TRACKED) != 0 && i.kind[0] != Instruction.RELATIVE;
+      default -> false;
+    };
   }
 
   /**

@@ -26,6 +26,9 @@ final class PageWalker {
   /** The same in every address space. */
   static final int GLOBAL = 32;
 
+  /** A shadow stack's: nobody else may write to it, and all above the last entry may be written. */
+  private static final int SHADOW = 64;
+
   private final PagingCpu cpu;
 
   /** Bits that physical addresses have, and those above them that entries must not have. */
@@ -164,7 +167,7 @@ final class PageWalker {
 
   /** Notes a page fault. */
   private long refuse(long linear, int code, int access, boolean user) {
-    int error = code | (access == PagingCpu.WRITE ? 2 : 0) | (user ? 4 : 0);
+    int error = code | (writes(access) ? 2 : 0) | (user ? 4 : 0) | (shadow(access) ? 64 : 0);
     if (access == PagingCpu.FETCH && (nxe || smep)) {
       error |= 16;
     }
@@ -211,8 +214,17 @@ final class PageWalker {
     return linear & 0xffff_ffffL;
   }
 
+  private static boolean shadow(int access) {
+    return access >= PagingCpu.SHADOW_READ;
+  }
+
+  private static boolean writes(int access) {
+    return access == PagingCpu.WRITE || access == PagingCpu.SHADOW_WRITE;
+  }
+
   private long nestedPage(long physical, int access) {
-    long page = nested.page(physical, access);
+    int plain = !shadow(access) ? access : writes(access) ? PagingCpu.WRITE : PagingCpu.READ;
+    long page = nested.page(physical, plain);
     if (!nested.mayWrite()) {
       walked &= ~DIRTY;
     }
@@ -295,8 +307,9 @@ final class PageWalker {
       if ((e3 & reserved) != 0 || (e3 & 0x80) != 0 && (e3 & 0x3fff_e000L) != 0) {
         return refuse(linear, 9, access, user);
       }
-      rights = narrow(rights, e3);
-      if ((e3 & 0x80) != 0) {
+      boolean huge = (e3 & 0x80) != 0;
+      rights = huge ? last(rights, e3) : narrow(rights, e3);
+      if (huge) {
         if (!judge(linear, access, table, rights, e3)) {
           return REFUSED;
         }
@@ -326,10 +339,10 @@ final class PageWalker {
     if ((e2 & reserved) != 0 || (e2 & 0x80) != 0 && (e2 & 0x1f_e000L) != 0) {
       return refuse(linear, 9, access, user);
     }
-    rights = narrow(rights, e2);
+    boolean large = (e2 & 0x80) != 0;
+    rights = large ? last(rights, e2) : narrow(rights, e2);
     long at1 = 0;
     long e1 = 0;
-    boolean large = (e2 & 0x80) != 0;
     if (!large) {
       at1 = place((e2 & addressBits & PAGE) + (linear >>> 12 & 511) * 8);
       e1 = readEntry(at1);
@@ -339,7 +352,7 @@ final class PageWalker {
       if ((e1 & reserved) != 0) {
         return refuse(linear, 9, access, user);
       }
-      rights = narrow(rights, e1);
+      rights = last(rights, e1);
     }
     if (!judge(linear, access, table, rights, large ? e2 : e1)) {
       return REFUSED;
@@ -376,6 +389,12 @@ final class PageWalker {
     return entry < 0 ? rights | NX : rights;
   }
 
+  /** {@link #narrow} for the last entry. */
+  private static int last(int rights, long entry) {
+    boolean shadow = (entry & 0x42) == 0x40 && (rights & WRITABLE) != 0;
+    return narrow(rights, entry) | (shadow ? SHADOW : 0);
+  }
+
   /** What the last entry says to {@link #walked}. */
   private int kept(int entry) {
     return ((entry & 0x40) != 0 ? DIRTY : 0) | (pge && (entry & 0x100) != 0 ? GLOBAL : 0);
@@ -410,7 +429,7 @@ final class PageWalker {
     }
     int register = getInt(cpu.state + (userPage ? CpuState.PKRU : CpuState.PKRS));
     boolean protect = table == PagingCpu.USER || writeProtect;
-    return ProtectionKeys.refuses(register, entry, access == PagingCpu.WRITE, protect);
+    return ProtectionKeys.refuses(register, entry, writes(access), protect);
   }
 
   /** False, with the fault noted, if rights or the key of the last entry forbid the access. */
@@ -427,7 +446,9 @@ final class PageWalker {
     boolean user = table == PagingCpu.USER;
     boolean userPage = (rights & USER_PAGE) != 0;
     boolean refuse;
-    if (user) {
+    if (shadow(access)) {
+      refuse = (rights & SHADOW) == 0 || userPage != user;
+    } else if (user) {
       refuse =
           !userPage
               || access == PagingCpu.WRITE && (rights & WRITABLE) == 0
@@ -477,8 +498,10 @@ final class PageWalker {
     if ((e2 & 1) == 0) {
       return refuse(linear, 0, access, user);
     }
-    int rights = narrow(WRITABLE | USER_PAGE, e2 & 7);
-    if ((e2 & 0x80) != 0 && pse) {
+    boolean large = (e2 & 0x80) != 0 && pse;
+    int all = WRITABLE | USER_PAGE;
+    int rights = large ? last(all, e2 & 0x7f) : narrow(all, e2 & 7);
+    if (large) {
       long high = (long) (e2 >>> 13 & 0xff) << 32;
       if ((e2 & 1 << 21) != 0 || (high & ~addressBits) != 0) {
         return refuse(linear, 9, access, user);
@@ -498,7 +521,7 @@ final class PageWalker {
     if ((e1 & 1) == 0) {
       return refuse(linear, 0, access, user);
     }
-    rights = narrow(rights, e1 & 7);
+    rights = last(rights, e1 & 0x7f);
     if (!judge(linear, access, table, rights)) {
       return REFUSED;
     }

@@ -658,6 +658,9 @@ final class Processor extends SegmentingCpu {
   void setCpl(int level) {
     cpl = level;
     selectTable();
+    if (enforces()) {
+      updateControlFlow();
+    }
   }
 
   /** This vCPU's time-stamp counter. */

@@ -40,8 +40,14 @@ abstract class SegmentingCpu extends PagingCpu {
   /** Stack pointer bits: 0xffff, 0xffffffff or all. */
   long stackMask = 0xffff;
 
-  /** Part of a block's key: code size, stack size and whether DS, ES and SS are flat. */
+  /**
+   * Part of a block's key: code size, stack size, whether DS, ES and SS are flat, and what {@link
+   * ControlFlow} enforces.
+   */
   int blockMode;
+
+  /** CR4.CET, and U_CET or S_CET says what is enforced. */
+  private boolean enforces;
 
   SegmentingCpu(
       CpuState cpuState,
@@ -287,6 +293,36 @@ abstract class SegmentingCpu extends PagingCpu {
         codeBits == 64
             || codeBits == 32 && flat(CpuState.DS) && flat(CpuState.ES) && flat(CpuState.SS);
     blockMode = size | (stackMask == 0xffff ? 4 : 0) | (flat ? 8 : 0);
+    if (enforces) {
+      updateControlFlow();
+    }
+  }
+
+  /** True while anything is enforced at some level. */
+  final boolean enforces() {
+    return enforces;
+  }
+
+  /** True if a bit of U_CET or S_CET is set for {@code cpl} and in force. */
+  final boolean enforces(int cpl, long bit) {
+    return enforces && usesDescriptors() && (getLong(state + ControlFlow.register(cpl)) & bit) != 0;
+  }
+
+  /** Takes over CR4.CET, U_CET and S_CET after any of them changed. */
+  final void updateEnforcement() {
+    long controls = getLong(state + CpuState.U_CET) | getLong(state + CpuState.S_CET);
+    enforces =
+        (getLong(state + CpuState.CR4) & Bits.CR4_CET) != 0
+            && (controls & (ControlFlow.SHADOW_STACK | ControlFlow.TRACKING)) != 0;
+    updateControlFlow();
+  }
+
+  /** The same for CPL, and for what has become of the last indirect branch. */
+  final void updateControlFlow() {
+    blockMode &= 15;
+    if (enforces && usesDescriptors()) {
+      blockMode |= ControlFlow.mode(getLong(state + ControlFlow.register(cpl)));
+    }
   }
 
   private boolean flat(int segment) {

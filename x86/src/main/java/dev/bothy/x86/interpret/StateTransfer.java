@@ -53,6 +53,7 @@ final class StateTransfer {
     }
     cpu.svm.load();
     cpu.updatePaging(true);
+    cpu.updateEnforcement();
     cpu.updateMode();
     DebugRegisters.update(cpu);
     CpuidAnswers.forget(cpu);

@@ -88,6 +88,9 @@ final class SystemOps {
       }
       case RDPKRU, WRPKRU -> ProtectionKeys.execute(cpu, i);
       case XBEGIN, XEND, XABORT, XTEST -> cpu.transactions.execute(i);
+      case RDSSP, INCSSP, RSTORSSP, SAVEPREVSSP, WRSS, WRUSS, SETSSBSY, CLRSSBSY ->
+          ShadowStackInstructions.execute(cpu, i);
+      case XSAVES, XRSTORS -> SupervisorState.execute(cpu, i);
       case RDRAND, RDSEED -> {
         Operands.write(cpu, i, 0, RandomSource.next(cpu));
         cpu.setArithmeticFlags(Bits.CF);

@@ -50,6 +50,8 @@ final class Transaction {
   private static final int OTHERS_SIZE =
       CpuState.VECTORS + 32 * CpuState.VECTOR_SIZE - CpuState.MXCSR;
 
+  private static final int[] CONTROL_FLOW = {CpuState.U_CET, CpuState.S_CET, CpuState.SSP};
+
   /** Leaves what runs for {@link #run}. */
   private static final class Aborted extends RuntimeException {
     private static final long serialVersionUID = 1L;
@@ -71,6 +73,9 @@ final class Transaction {
 
   private final long[] general = new long[16];
   private byte[] others = {};
+
+  /** What branches change besides: U_CET, S_CET and SSP. */
+  private final long[] controlFlow = new long[3];
 
   /** What has been stored, in order: where, what was there and is there now, bytes. */
   private long[] places = {};
@@ -220,6 +225,9 @@ final class Transaction {
     for (int i = 0; i < general.length; i++) {
       general[i] = cpu.gpr(i);
     }
+    for (int i = 0; i < controlFlow.length; i++) {
+      controlFlow[i] = getLong(cpu.state + CONTROL_FLOW[i]);
+    }
     RawMemory.segment(cpu.state + OTHERS, OTHERS_SIZE).asByteBuffer().get(others);
   }
 
@@ -227,6 +235,10 @@ final class Transaction {
     for (int i = 0; i < general.length; i++) {
       cpu.setGpr(i, general[i]);
     }
+    for (int i = 0; i < controlFlow.length; i++) {
+      putLong(cpu.state + CONTROL_FLOW[i], controlFlow[i]);
+    }
+    cpu.updateControlFlow();
     RawMemory.segment(cpu.state + OTHERS, OTHERS_SIZE).asByteBuffer().put(others);
   }
 

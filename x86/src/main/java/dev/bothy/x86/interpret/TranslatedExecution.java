@@ -157,7 +157,10 @@ final class TranslatedExecution {
 
   /** The present mode's {@link Mode} bits, or -1 if its code is not translated. */
   int mode() {
-    if (!cpu.protectedMode || cpu.cpl != 0 && cpu.cpl != 3 || cpu.virtual8086()) {
+    if (!cpu.protectedMode
+        || cpu.cpl != 0 && cpu.cpl != 3
+        || cpu.virtual8086()
+        || cpu.enforces()) {
       return -1;
     }
     int mode = cpu.guestMode ? Mode.GUEST : 0;

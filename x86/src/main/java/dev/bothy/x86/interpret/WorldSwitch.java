@@ -103,6 +103,9 @@ final class WorldSwitch {
     put(SvmState.HOST_CR4, get(CpuState.CR4));
     put(SvmState.HOST_EFER, get(CpuState.EFER));
     put(SvmState.HOST_PAT, get(CpuState.PAT));
+    for (int i = 0; i < CONTROL_FLOW.length; i++) {
+      put(HOST_CONTROL_FLOW[i], get(CONTROL_FLOW[i]));
+    }
     for (int at = 0; at < 0x20; at += 8) {
       put(SvmState.HOST_TABLES + at, get(CpuState.GDTR_BASE + at));
     }
@@ -111,6 +114,19 @@ final class WorldSwitch {
     }
     putInt(state + SvmState.HOST_NMI_BLOCKED, cpu.nmiBlocked ? 1 : 0);
   }
+
+  // What each world has of its own of control-flow enforcement: in the state, for the host, and in
+  // a
+  // block.
+  private static final int[] CONTROL_FLOW = {
+    CpuState.S_CET, CpuState.SSP, CpuState.INTERRUPT_SSP_TABLE
+  };
+  private static final int[] HOST_CONTROL_FLOW = {
+    SvmState.HOST_S_CET, SvmState.HOST_SSP, SvmState.HOST_INTERRUPT_SSP_TABLE
+  };
+  private static final int[] GUEST_CONTROL_FLOW = {
+    ControlBlock.S_CET, ControlBlock.SSP, ControlBlock.INTERRUPT_SSP_TABLE
+  };
 
   private void takeControls(long block) {
     putInt(state + SvmState.GUEST, 1);
@@ -167,6 +183,11 @@ final class WorldSwitch {
     ControlBlock.loadTable(cpu, CpuState.GDTR_BASE, block + ControlBlock.GDTR);
     ControlBlock.loadTable(cpu, CpuState.IDTR_BASE, block + ControlBlock.IDTR);
     put(CpuState.CR2, getLong(block + ControlBlock.CR2));
+    if (ControlFlow.known(cpu.model)) {
+      for (int i = 0; i < CONTROL_FLOW.length; i++) {
+        put(CONTROL_FLOW[i], getLong(block + GUEST_CONTROL_FLOW[i]));
+      }
+    }
     if ((get(SvmState.NESTED_CONTROL) & 1) != 0) {
       put(CpuState.PAT, getLong(block + ControlBlock.PAT));
     }
@@ -212,6 +233,7 @@ final class WorldSwitch {
       cpu.leaveGuest();
     }
     cpu.updatePaging(false);
+    cpu.updateEnforcement();
     cpu.updateMode();
     if (((oldCr4 ^ cr4) & Bits.CR4_PKE) != 0) {
       CpuidAnswers.forget(cpu);
@@ -313,6 +335,11 @@ final class WorldSwitch {
     putLong(block + ControlBlock.CR3, get(CpuState.CR3));
     putLong(block + ControlBlock.CR0, get(CpuState.CR0));
     putLong(block + ControlBlock.CR2, get(CpuState.CR2));
+    if (ControlFlow.known(cpu.model)) {
+      for (int i = 0; i < CONTROL_FLOW.length; i++) {
+        putLong(block + GUEST_CONTROL_FLOW[i], get(CONTROL_FLOW[i]));
+      }
+    }
     putLong(block + ControlBlock.DR7, get(CpuState.DR + 8 * 7));
     putLong(block + ControlBlock.DR6, get(CpuState.DR + 8 * 6));
     putLong(block + ControlBlock.RFLAGS, cpu.rflags() & 0xffff_ffffL);
@@ -340,6 +367,9 @@ final class WorldSwitch {
       put(CpuState.SEGMENTS + at, get(SvmState.HOST_SEGMENTS + at));
     }
     put(CpuState.PAT, get(SvmState.HOST_PAT));
+    for (int i = 0; i < CONTROL_FLOW.length; i++) {
+      put(CONTROL_FLOW[i], get(HOST_CONTROL_FLOW[i]));
+    }
     cpu.setGpr(CpuState.RAX, get(SvmState.HOST_RAX));
     cpu.setGpr(CpuState.RSP, get(SvmState.HOST_RSP));
     put(CpuState.RIP, get(SvmState.HOST_RIP));

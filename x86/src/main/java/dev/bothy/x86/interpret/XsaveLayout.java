@@ -14,7 +14,12 @@ public final class XsaveLayout {
   /** User pages' protection keys, PKRU. */
   public static final int KEYS = 0x200;
 
-  /** Components that Bothy knows. */
+  /** U_CET with PL3_SSP; PL0_SSP to PL2_SSP: the supervisor's, in XSS. */
+  public static final int USER_FLOW = 0x800;
+
+  public static final int FLOW = 0x1000;
+
+  /** Components that Bothy knows, of XCR0. */
   public static final int ALL = X87 | SSE | AVX | KEYS;
 
   /** The FXSAVE area, which holds x87 and SSE. */
@@ -34,6 +39,11 @@ public final class XsaveLayout {
   public static final int KEYS_OFFSET = AVX_OFFSET + AVX_SIZE;
 
   public static final int KEYS_SIZE = 8;
+
+  /** Of {@link #USER_FLOW} and {@link #FLOW}. */
+  public static final int USER_FLOW_SIZE = 16;
+
+  public static final int FLOW_SIZE = 24;
 
   /** MXCSR after reset, and as XRSTOR initializes it. */
   static final int MXCSR_INITIAL = 0x1f80;
@@ -56,7 +66,17 @@ public final class XsaveLayout {
 
   /** Bytes of an area in the compacted format with {@code components}. */
   public static int compactedSize(long components) {
+    return compactedFlow(components) + ((components & FLOW) != 0 ? FLOW_SIZE : 0);
+  }
+
+  /** Where {@link #USER_FLOW} is in the compacted format with {@code components}. */
+  static int compactedUserFlow(long components) {
     return compactedKeys(components) + ((components & KEYS) != 0 ? KEYS_SIZE : 0);
+  }
+
+  /** Where {@link #FLOW} is. */
+  static int compactedFlow(long components) {
+    return compactedUserFlow(components) + ((components & USER_FLOW) != 0 ? USER_FLOW_SIZE : 0);
   }
 
   /** Where PKRU is in the compacted format with {@code components}. */

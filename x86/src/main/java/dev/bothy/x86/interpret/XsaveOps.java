@@ -284,10 +284,14 @@ final class XsaveOps {
     }
   }
 
-  /** The components asked for in EDX:EAX that XCR0 enables. */
+  /** The components asked for in EDX:EAX. */
+  static long mask(Cpu cpu) {
+    return cpu.gpr(CpuState.RDX) << 32 | cpu.gpr(CpuState.RAX) & 0xffff_ffffL;
+  }
+
+  /** Those of them that XCR0 enables. */
   private static int requested(Cpu cpu) {
-    long mask = cpu.gpr(CpuState.RDX) << 32 | cpu.gpr(CpuState.RAX) & 0xffff_ffffL;
-    return (int) (mask & getLong(cpu.state + CpuState.XCR0));
+    return (int) (mask(cpu) & getLong(cpu.state + CpuState.XCR0));
   }
 
   /** XSAVE; with {@code optimized} components in their initial state are not written. */
@@ -319,12 +323,21 @@ final class XsaveOps {
   }
 
   private static void xsaveCompacted(Cpu cpu, Instruction i) {
+    saveCompacted(cpu, i, requested(cpu), inUse(cpu, i));
+  }
+
+  /**
+   * Saves components in the compacted format but for the supervisor's, for which it leaves room;
+   * the area's address.
+   *
+   * @param used components that are not in their initial state
+   */
+  static long saveCompacted(Cpu cpu, Instruction i, int requested, int used) {
     requireXsave(cpu);
-    int requested = requested(cpu);
     int size = XsaveLayout.compactedSize(requested);
     long at = aligned(cpu, i, size, 64);
     cpu.probeStore(at, size);
-    int written = inUse(cpu, i) & requested;
+    int written = used & requested;
     if ((written & X87) != 0) {
       saveX87(cpu, i, at);
     }
@@ -340,6 +353,7 @@ final class XsaveOps {
     }
     cpu.store64(at + XSTATE_BV, written);
     cpu.store64(at + XCOMP_BV, COMPACTED | requested);
+    return at;
   }
 
   private static void saveKeys(Cpu cpu, long at) {
@@ -347,13 +361,29 @@ final class XsaveOps {
   }
 
   private static void xrstor(Cpu cpu, Instruction i) {
+    restoreFrom(cpu, i, area(cpu, i), requested(cpu), getLong(cpu.state + CpuState.XCR0));
+  }
+
+  /** The address of XRSTOR's operand, whose header can be read. */
+  static long area(Cpu cpu, Instruction i) {
     requireXsave(cpu);
-    int requested = requested(cpu);
-    long at = aligned(cpu, i, XsaveLayout.standardSize(requested), 64);
+    long at = aligned(cpu, i, FIXED_SIZE, 64);
     touch(cpu, at, FIXED_SIZE);
-    long enabled = getLong(cpu.state + CpuState.XCR0);
-    long present = cpu.load64(at + XSTATE_BV);
-    long format = cpu.load64(at + XCOMP_BV);
+    return at;
+  }
+
+  static long present(Cpu cpu, long at) {
+    return cpu.load64(at + XSTATE_BV);
+  }
+
+  static long format(Cpu cpu, long at) {
+    return cpu.load64(at + XCOMP_BV);
+  }
+
+  /** Loads components from the area at {@code at} but for the supervisor's. */
+  static void restoreFrom(Cpu cpu, Instruction i, long at, int requested, long enabled) {
+    long present = present(cpu, at);
+    long format = format(cpu, at);
     boolean compacted = format < 0;
     long allowed = compacted ? format & ~COMPACTED : enabled;
     boolean bad =
