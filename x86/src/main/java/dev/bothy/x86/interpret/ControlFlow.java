@@ -126,6 +126,12 @@ final class ControlFlow {
     }
   }
 
+  /** Indirect branches of code at the present level are not tracked, though they would be. */
+  static boolean isSuppressed(Processor cpu) {
+    return (getLong(cpu.state + register(cpu.cpl)) & (TRACKING | SUPPRESSED))
+        == (TRACKING | SUPPRESSED);
+  }
+
   /** A far call, an event or the like has led to code at the present level. */
   static void entered(Processor cpu) {
     if (on(cpu, cpu.cpl)) {

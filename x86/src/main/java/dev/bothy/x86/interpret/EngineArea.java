@@ -112,6 +112,9 @@ public final class EngineArea {
   /** Host address of the frame that IRET takes. */
   public static final int RETURN_FRAME = WORDS + 0x220;
 
+  /** As {@link #KEY_KERNEL} and the two behind it, while a tracked branch waits for its target. */
+  public static final int KEY_WAITING = WORDS + 0x228;
+
   /**
    * Code segment that IRET has last returned to in 64-bit supervisor code, as the following
    * constants have it; and {@link #RETURN_STACK} behind it, the stack segment.

@@ -567,91 +567,18 @@ abstract class PagingCpu extends MemoryCpu implements TranslationBuffer.Listener
     }
   }
 
-  // Shadow stacks, as user code or as the supervisor; sizes 4 and 8, at multiples of 4.
-
-  private long translateShadow(long linear, int access, boolean user) {
+  /**
+   * Where a shadow stack's access goes, for which pages are judged as for nothing else; #GP(0), or
+   * a page fault.
+   */
+  final long translateShadow(long linear, boolean write, boolean user) {
     if (!longMode) {
       linear &= 0xffff_ffffL;
     } else if (!canonical(linear)) {
       throw raise(GuestFault.GP, 0);
     }
+    int access = write ? SHADOW_WRITE : SHADOW_READ;
     return walks() ? walker.walk(linear, access, user ? USER : KERNEL) : linear;
-  }
-
-  private static boolean crosses(long linear, int size) {
-    return (linear & 0xfff) + size > 0x1000;
-  }
-
-  /** Zero-extended. */
-  final long loadShadow(long linear, int size, boolean user) {
-    if (crosses(linear, size)) {
-      long low = loadShadow(linear, 4, user);
-      return low | loadShadow(linear + 4, 4, user) << 32;
-    }
-    long physical = translateShadow(linear, SHADOW_READ, user);
-    if (watching) {
-      watch(linear, size, false);
-    }
-    return readPhysical(physical, size);
-  }
-
-  /** Raises now whatever a store would. */
-  final void probeShadow(long linear, int size, boolean user) {
-    translateShadow(linear, SHADOW_WRITE, user);
-    if (crosses(linear, size)) {
-      translateShadow(linear + 4, SHADOW_WRITE, user);
-    }
-  }
-
-  final void storeShadow(long linear, int size, long value, boolean user) {
-    if (crosses(linear, size)) {
-      probeShadow(linear, size, user);
-      storeShadow(linear, 4, value & 0xffff_ffffL, user);
-      storeShadow(linear + 4, 4, value >>> 32, user);
-      return;
-    }
-    writeShadow(linear, translateShadow(linear, SHADOW_WRITE, user), size, value);
-  }
-
-  private void writeShadow(long linear, long physical, int size, long value) {
-    noteShadowStore(linear, physical, size);
-    writePhysical(physical, size, value);
-  }
-
-  private void noteShadowStore(long linear, long physical, int size) {
-    if (stores != null && hostOf(physical) != 0) {
-      stores.mayBeWritten(physical & PAGE);
-    }
-    if (watching) {
-      watch(linear, size, true);
-    }
-  }
-
-  /** {@link #exchangeShadow(long, long, long, boolean)} of the supervisor. */
-  final long exchangeShadow(long linear, long expected, long value) {
-    return exchangeShadow(linear, expected, value, false);
-  }
-
-  /**
-   * Replaces {@code expected} by {@code value}, atomically, in the eight bytes at {@code linear}, a
-   * multiple of 8; what was there.
-   */
-  final long exchangeShadow(long linear, long expected, long value, boolean user) {
-    long physical = translateShadow(linear, SHADOW_WRITE, user);
-    long host = hostOf(physical);
-    if (host == 0 || transaction != null || isApicPage(physical)) {
-      long found = readPhysical(physical, 8);
-      if (found == expected) {
-        writeShadow(linear, physical, 8, value);
-      }
-      return found;
-    }
-    noteShadowStore(linear, physical, 8);
-    long found = RawMemory.compareAndExchangeLong(host, expected, value);
-    if (found == expected && codeMap.hasCode(physical)) {
-      codeMap.stored(this, physical, 8);
-    }
-    return found;
   }
 
   // Implicit supervisor accesses: descriptor tables, TSS, interrupt stacks' checks.

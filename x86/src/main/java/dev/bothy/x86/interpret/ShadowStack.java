@@ -56,7 +56,7 @@ final class ShadowStack {
   static void push(Processor cpu, int operandSize, long value) {
     int size = entrySize(operandSize);
     long ssp = pointer(cpu) - size;
-    cpu.storeShadow(ssp, size, value, cpu.cpl == 3);
+    ShadowMemory.store(cpu, ssp, size, value, cpu.cpl == 3);
     setPointer(cpu, ssp);
   }
 
@@ -64,7 +64,7 @@ final class ShadowStack {
   static void pop(Processor cpu, int operandSize, long target) {
     int size = entrySize(operandSize);
     long ssp = pointer(cpu);
-    if (cpu.loadShadow(ssp, size, cpu.cpl == 3) != target) {
+    if (ShadowMemory.load(cpu, ssp, size, cpu.cpl == 3) != target) {
       throw cpu.raise(GuestFault.CP, ControlFlow.NEAR_RETURN);
     }
     setPointer(cpu, ssp + size);
@@ -100,11 +100,11 @@ final class ShadowStack {
   private static long pushFrame(
       Processor cpu, long top, long cs, long linear, long from, boolean user) {
     long ssp = (top & ~7L) - FRAME;
-    cpu.probeShadow(ssp, 8, user);
-    cpu.storeShadow(top - 4, 4, 0, user);
-    cpu.storeShadow(ssp + 16, 8, cs, user);
-    cpu.storeShadow(ssp + 8, 8, linear, user);
-    cpu.storeShadow(ssp, 8, from, user);
+    ShadowMemory.probe(cpu, ssp, 8, user);
+    ShadowMemory.store(cpu, top - 4, 4, 0, user);
+    ShadowMemory.store(cpu, ssp + 16, 8, cs, user);
+    ShadowMemory.store(cpu, ssp + 8, 8, linear, user);
+    ShadowMemory.store(cpu, ssp, 8, from, user);
     return ssp;
   }
 
@@ -112,9 +112,9 @@ final class ShadowStack {
   private static long popFrame(Processor cpu, long cs, long linear) {
     long ssp = pointer(cpu);
     boolean user = cpu.cpl == 3;
-    long from = cpu.loadShadow(ssp, 8, user);
-    if (cpu.loadShadow(ssp + 16, 8, user) != cs
-        || cpu.loadShadow(ssp + 8, 8, user) != linear
+    long from = ShadowMemory.load(cpu, ssp, 8, user);
+    if (ShadowMemory.load(cpu, ssp + 16, 8, user) != cs
+        || ShadowMemory.load(cpu, ssp + 8, 8, user) != linear
         || (from & 3) != 0) {
       throw cpu.raise(GuestFault.CP, ControlFlow.FAR_RETURN);
     }
@@ -164,7 +164,7 @@ final class ShadowStack {
     if ((top & 7) != 0 || (top & ~31L) != (top - FRAME & ~31L) || !wide && top >>> 32 != 0) {
       throw cpu.gp();
     }
-    if (cpu.exchangeShadow(top, top, top | BUSY) != top) {
+    if (ShadowMemory.exchange(cpu, top, top, top | BUSY, false) != top) {
       throw cpu.gp();
     }
   }
@@ -252,7 +252,7 @@ final class ShadowStack {
   }
 
   private static void free(Processor cpu, long token) {
-    cpu.exchangeShadow(token, token | BUSY, token);
+    ShadowMemory.exchange(cpu, token, token | BUSY, token, false);
   }
 
   // Fast system calls.

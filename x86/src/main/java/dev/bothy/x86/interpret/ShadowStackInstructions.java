@@ -41,7 +41,7 @@ final class ShadowStackInstructions {
         long at = getLong(cpu.state + CpuState.LEVEL_SSP);
         requireAligned(cpu, at, 8);
         if (!ShadowStack.wide(cpu) && at >>> 32 != 0
-            || cpu.exchangeShadow(at, at, at | ShadowStack.BUSY) != at) {
+            || ShadowMemory.exchange(cpu, at, at, at | ShadowStack.BUSY, false) != at) {
           throw cpu.raise(GuestFault.CP, ControlFlow.SET_BUSY);
         }
         ShadowStack.setPointer(cpu, at);
@@ -51,7 +51,7 @@ final class ShadowStackInstructions {
         long at = cpu.linear(i, 8);
         requireAligned(cpu, at, 8);
         long busy = at | ShadowStack.BUSY;
-        boolean free = cpu.exchangeShadow(at, busy, at) == busy;
+        boolean free = ShadowMemory.exchange(cpu, at, busy, at, false) == busy;
         cpu.setArithmeticFlags(free ? 0 : Bits.CF);
         ShadowStack.setPointer(cpu, 0);
       }
@@ -81,8 +81,8 @@ final class ShadowStackInstructions {
     int count = (int) cpu.gpr(i.register[0]) & 0xff;
     long ssp = ShadowStack.pointer(cpu);
     boolean user = cpu.cpl == 3;
-    cpu.loadShadow(ssp, size, user);
-    cpu.loadShadow(ssp + (long) Math.max(count - 1, 0) * size, size, user);
+    ShadowMemory.load(cpu, ssp, size, user);
+    ShadowMemory.load(cpu, ssp + (long) Math.max(count - 1, 0) * size, size, user);
     ShadowStack.setPointer(cpu, ssp + (long) count * size);
   }
 
@@ -90,7 +90,7 @@ final class ShadowStackInstructions {
     int size = i.size[0];
     long at = cpu.linear(i.segment, cpu.offset(i), size, true);
     requireAligned(cpu, at, size);
-    cpu.storeShadow(at, size, Operands.read(cpu, i, 1), user);
+    ShadowMemory.store(cpu, at, size, Operands.read(cpu, i, 1), user);
   }
 
   private static void restore(Processor cpu, Instruction i) {
@@ -101,14 +101,14 @@ final class ShadowStackInstructions {
     long wide = ShadowStack.wide(cpu) ? 1 : 0;
     long previous = ShadowStack.pointer(cpu) | wide | PREVIOUS;
     for (; ; ) {
-      long token = cpu.loadShadow(at, 8, user);
+      long token = ShadowMemory.load(cpu, at, 8, user);
       boolean bad =
           (token & 3) != wide || wide == 0 && token >>> 32 != 0 || ((token & ~1L) - 8 & ~7L) != at;
       if (bad) {
-        cpu.probeShadow(at, 8, user);
+        ShadowMemory.probe(cpu, at, 8, user);
         throw cpu.raise(GuestFault.CP, ControlFlow.RESTORE);
       }
-      if (cpu.exchangeShadow(at, token, previous, user) == token) {
+      if (ShadowMemory.exchange(cpu, at, token, previous, user) == token) {
         ShadowStack.setPointer(cpu, at);
         cpu.setArithmeticFlags((token & HOLE) != 0 ? Bits.CF : 0);
         return;
@@ -123,10 +123,10 @@ final class ShadowStackInstructions {
     requireAligned(cpu, ssp, 8);
     boolean user = cpu.cpl == 3;
     boolean wide = ShadowStack.wide(cpu);
-    long previous = cpu.loadShadow(ssp, 8, user);
+    long previous = ShadowMemory.load(cpu, ssp, 8, user);
     ssp += 8;
     if (cpu.cf()) {
-      if (wide || cpu.loadShadow(ssp, 4, user) != 0) {
+      if (wide || ShadowMemory.load(cpu, ssp, 4, user) != 0) {
         throw cpu.gp();
       }
       ssp += 4;
@@ -135,9 +135,9 @@ final class ShadowStackInstructions {
       throw cpu.gp();
     }
     long old = previous & ~3L;
-    cpu.probeShadow((old & ~7L) - 8, 8, user);
-    cpu.storeShadow(old - 4, 4, 0, user);
-    cpu.storeShadow((old & ~7L) - 8, 8, old | (wide ? 1 : 0), user);
+    ShadowMemory.probe(cpu, (old & ~7L) - 8, 8, user);
+    ShadowMemory.store(cpu, old - 4, 4, 0, user);
+    ShadowMemory.store(cpu, (old & ~7L) - 8, 8, old | (wide ? 1 : 0), user);
     ShadowStack.setPointer(cpu, ssp);
   }
 }

@@ -157,13 +157,16 @@ final class TranslatedExecution {
 
   /** The present mode's {@link Mode} bits, or -1 if its code is not translated. */
   int mode() {
-    if (!cpu.protectedMode
-        || cpu.cpl != 0 && cpu.cpl != 3
-        || cpu.virtual8086()
-        || cpu.enforces()) {
+    if (!cpu.protectedMode || cpu.cpl != 0 && cpu.cpl != 3 || cpu.virtual8086()) {
       return -1;
     }
     int mode = cpu.guestMode ? Mode.GUEST : 0;
+    if (cpu.enforces()) {
+      if (ControlFlow.isSuppressed(cpu)) {
+        return -1;
+      }
+      mode |= enforced(cpu.blockMode);
+    }
     if (cpu.codeBits == 64) {
       mode |= Mode.LONG;
       if (cpu.fiveLevels()) {
@@ -202,6 +205,14 @@ final class TranslatedExecution {
       mode |= Mode.X87_TRAPS;
     }
     return mode;
+  }
+
+  /** What is enforced, as the interpreter's block modes have it. */
+  private static int enforced(int blockMode) {
+    return Mode.ENFORCED
+        | ((blockMode & ControlFlow.MODE_SHADOW) != 0 ? Mode.SHADOWED : 0)
+        | ((blockMode & ControlFlow.MODE_TRACKED) != 0 ? Mode.TRACKED : 0)
+        | ((blockMode & ControlFlow.MODE_WAITING) != 0 ? Mode.WAITING : 0);
   }
 
   private int numberOf(int mode) {
@@ -243,11 +254,12 @@ final class TranslatedExecution {
 
   /** Makes the keys for {@code mode}, and for those that generated code goes to by itself. */
   private void makeKeys(int mode) {
-    int common = mode & ~(Mode.USER | Mode.AC);
+    int common = mode & ~(Mode.USER | Mode.AC | Mode.WAITING);
     int space = cpu.addressSpaceId();
     boolean smap = cpu.smap();
     if (common != keyedMode || space != keyedSpace || smap != keyedSmap) {
-      if (modes > MODE_NUMBERS - 4
+      boolean tracked = (mode & Mode.TRACKED) != 0;
+      if (modes > MODE_NUMBERS - (tracked ? 7 : 4)
           && (numberOfMode[common] == 0
               || numberOfMode[common | Mode.USER] == 0
               || numberOfMode[common | Mode.AC] == 0)) {
@@ -259,18 +271,21 @@ final class TranslatedExecution {
       putLong(state + EngineArea.KEY_KERNEL, jumpKey(common));
       putLong(state + EngineArea.KEY_USER, jumpKey(common | Mode.USER));
       putLong(state + EngineArea.KEY_AC, jumpKey(smap ? common | Mode.AC : common));
+      if (tracked) {
+        int waiting = common | Mode.WAITING;
+        putLong(state + EngineArea.KEY_WAITING, jumpKey(waiting));
+        putLong(state + EngineArea.KEY_WAITING + 8, jumpKey(waiting | Mode.USER));
+        putLong(state + EngineArea.KEY_WAITING + 16, jumpKey(smap ? waiting | Mode.AC : waiting));
+      }
       keyedMode = common;
       keyedSpace = space;
       keyedSmap = smap;
     }
     present = mode;
     presentSlot = getInt(state + EngineArea.SPACE_SLOT);
-    presentKey =
-        getLong(
-            state
-                + ((mode & Mode.USER) != 0
-                    ? EngineArea.KEY_USER
-                    : (mode & Mode.AC) != 0 ? EngineArea.KEY_AC : EngineArea.KEY_KERNEL));
+    int level = (mode & Mode.USER) != 0 ? 8 : (mode & Mode.AC) != 0 ? 16 : 0;
+    int keys = (mode & Mode.WAITING) != 0 ? EngineArea.KEY_WAITING : EngineArea.KEY_KERNEL;
+    presentKey = getLong(state + keys + level);
     putLong(state + EngineArea.JUMP_KEY, presentKey);
   }
 

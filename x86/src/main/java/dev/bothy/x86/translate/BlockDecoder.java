@@ -78,6 +78,7 @@ final class BlockDecoder {
       if (Lowerings.ends(i, mode)) {
         int target = at + (int) i.immediate;
         if (i.op == Op.JMP
+            && !Mode.is(mode, Mode.WAITING)
             && i.kind[0] == Instruction.RELATIVE
             && i.operandSize == bits >> 3
             && target >= 0

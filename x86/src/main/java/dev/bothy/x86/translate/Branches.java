@@ -183,7 +183,8 @@ final class Branches {
     }
   }
 
-  private static void pushReturn(BlockWriter w, int next) {
+  /** Pushes the address of that offset in the page; V is lost. */
+  static void pushReturn(BlockWriter w, int next) {
     int size = wide(w);
     w.observe();
     int at = Memory.stack(w, size, -size, true);
@@ -210,8 +211,24 @@ final class Branches {
   }
 
   private static boolean indirect(BlockWriter w, Instruction i, boolean call, int next) {
+    if (!indirectTarget(w, i, next)) {
+      return false;
+    }
+    if (call) {
+      w.callIndirectlyToV(() -> pushReturn(w, next));
+    } else {
+      w.jumpIndirectlyToV(0);
+    }
+    return true;
+  }
+
+  /** The address that an indirect branch leads to into V; false if it is not ours. */
+  static boolean indirectTarget(BlockWriter w, Instruction i, int next) {
     Assembler a = w.a;
     int size = wide(w);
+    if (i.operandSize != size) {
+      return false;
+    }
     w.observe();
     if (i.kind[0] == Instruction.MEMORY) {
       if (!Memory.fits(w, i)) {
@@ -226,11 +243,6 @@ final class Branches {
       }
     }
     w.clobberFlags();
-    if (call) {
-      w.callIndirectlyToV(() -> pushReturn(w, next));
-    } else {
-      w.jumpIndirectlyToV(0);
-    }
     return true;
   }
 

@@ -16,6 +16,9 @@ final class Lowerings {
     if (Mode.is(w.mode, Mode.GUEST) && !GuestIntercepts.write(w, i)) {
       return false;
     }
+    if (Mode.is(w.mode, Mode.ENFORCED) && EnforcedBranches.has(w.mode, i)) {
+      return EnforcedBranches.write(w, i);
+    }
     if (i.vex != 0) {
       return i.entry.lowering() == Lowering.AVX
           ? AvxInstructions.write(w, i)
@@ -82,7 +85,8 @@ final class Lowerings {
 
   /** True if nothing follows {@code i} in its block. */
   static boolean ends(Instruction i, int mode) {
-    return Branches.ends(i)
+    return Mode.is(mode, Mode.WAITING)
+        || Branches.ends(i)
         || SystemCalls.ends(i)
         || FlagInstructions.ends(i, mode)
         || AddressSpaces.changes(i);

@@ -32,11 +32,23 @@ public final class Mode {
   /** Data may be at addresses of 57 bits; the code itself is at one of 48. */
   public static final int FIVE_LEVELS = 0x200;
 
+  /** Control flow is enforced at some level: see {@link EnforcedBranches}. */
+  public static final int ENFORCED = 0x400;
+
+  /** Indirect branches are tracked. */
+  public static final int TRACKED = 0x800;
+
+  /** And the last one has not reached its target. */
+  public static final int WAITING = 0x1000;
+
+  /** Calls and returns use a shadow stack. */
+  public static final int SHADOWED = 0x2000;
+
   /** Every access looks for itself. Not the processor's choice: see {@link Leave#NARROW}. */
-  public static final int NARROW = 0x400;
+  public static final int NARROW = 0x4000;
 
   /** Number of modes of the processor. */
-  public static final int COUNT = 0x400;
+  public static final int COUNT = 0x4000;
 
   private Mode() {}
 

@@ -64,6 +64,12 @@ final class Registers {
     for (int i = 0; i < msrs.length; i++) {
       all.add(new Field(msrs[i], CpuState.EFER + 8 * i, 8));
     }
+    String[] controlFlow = {
+      "U_CET", "S_CET", "PL0_SSP", "PL1_SSP", "PL2_SSP", "PL3_SSP", "SSP table", "SSP", "XSS"
+    };
+    for (int i = 0; i < controlFlow.length; i++) {
+      all.add(new Field(controlFlow[i], CpuState.U_CET + 8 * i, 8));
+    }
     all.add(new Field("random seed", CpuState.RANDOM, 8));
     all.add(new Field("interrupt shadow", CpuState.INTERRUPT_SHADOW, 4));
     all.add(new Field("NMI blocked", CpuState.NMI_BLOCKED, 4));
