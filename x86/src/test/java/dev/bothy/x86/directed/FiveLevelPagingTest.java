@@ -215,9 +215,15 @@ class FiveLevelPagingTest extends EngineTest {
         MODEL,
         m -> {
           CpuState s = fiveLevels(m, 0);
+          // There, the first pages are others.
+          long others = 0x60_0000;
+          m.memory.writeLong(0x2_8000, 0x2_9000 | P | W | U);
+          m.memory.writeLong(0x2_9000, 0x2_a000 | P | W | U);
+          m.memory.writeLong(0x2_a000, others | P | W | U | LARGE);
           for (int i = 1; i < 64; i++) {
-            m.memory.writeLong(PML5 + 8 * i, PML4 | P | W | U);
+            m.memory.writeLong(PML5 + 8 * i, 0x2_8000 | P | W | U);
           }
+          m.memory.write(others + CODE + 0x800, m.assembler(64).inc(RSI).ret().toBytes());
           s.setGpr(RBX, CODE + 0x800);
           s.setGpr(RBP, 1L << 48);
           s.setGpr(RDX, PML5);
