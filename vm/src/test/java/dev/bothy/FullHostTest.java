@@ -89,7 +89,8 @@ class FullHostTest {
               "dd if=/dev/urandom of=/dev/vda bs=1M seek=8 count=16 conv=fsync 2>&1 || echo"
                   + " failed");
       assertTrue(said.contains("failed"), said);
-      assertTrue(said.contains("I/O error"), said);
+      said = shell.run("dmesg | tail -n 20");
+      assertTrue(said.contains("I/O error, dev vda"), said);
       shell.run("echo 3 > /proc/sys/vm/drop_caches");
       assertEquals("131072", shell.run("head -c 1048576 /dev/vda | grep -c '^flushed$'"));
       shell.type("exit");
