@@ -68,6 +68,7 @@ final class Compare {
             options.text("engine", "auto"),
             options.number("memory", 2048),
             options.flag("warm") ? List.of("-w") : List.of(),
+            List.of(),
             options.number("timeout", 3600));
     if (options.flag("prepare")) {
       describe(setting, workloads);

@@ -7,7 +7,7 @@ import java.util.Arrays;
 
 /**
  * Runs a benchmark: {@code CHECKOUT
- * boot|compare|conformance|disks|exits|fuzz|io|memory|nested|nested-start|network|programs|shares|soak|system|verify
+ * boot|change|compare|conformance|disks|exits|fuzz|io|memory|nested|nested-start|network|programs|shares|soak|system|verify
  * [option]...}; the launchers in {@code bench/} call it.
  */
 public final class Main {
@@ -20,6 +20,7 @@ public final class Main {
     try {
       switch (arguments[1]) {
         case "boot" -> Boot.run(home, folder, options);
+        case "change" -> Change.run(home, folder, options);
         case "compare" -> Compare.run(home, folder, options);
         case "conformance" -> Conformance.run(home, folder, options);
         case "disks" -> Disks.run(home, folder, options);

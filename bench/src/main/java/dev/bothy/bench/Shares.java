@@ -77,6 +77,7 @@ final class Shares {
             "translator",
             options.number("memory", 2048),
             List.of("-s" + repeat),
+            List.of(),
             0);
     String host = HostReport.of("Where the time goes");
     Path recording = folder.resolve("shares.jfr");

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ObjLongConsumer;
+import java.util.stream.Collectors;
 
 /** What the workloads run on, with a number of processors. */
 record Subject(Kind kind, int cpus) {
@@ -33,6 +34,7 @@ record Subject(Kind kind, int cpus) {
    *
    * @param home Bothy's checkout
    * @param options of the workloads' runner
+   * @param kernelOptions of the guest's kernel, besides those that all have
    * @param timeoutSeconds for one boot
    */
   record Setting(
@@ -42,6 +44,7 @@ record Subject(Kind kind, int cpus) {
       String engine,
       int memoryMib,
       List<String> options,
+      List<String> kernelOptions,
       int timeoutSeconds) {}
 
   /**
@@ -108,12 +111,22 @@ record Subject(Kind kind, int cpus) {
 
   /** Runs workloads in one boot; fewer come back if the guest ends early. */
   List<Timed> run(Setting setting, List<Workload> workloads) throws IOException {
-    Path errors = setting.folder.resolve(this + ".err");
     var environment =
         kind == Kind.BOTHY_AGAIN
             ? Map.of("XDG_CACHE_HOME", setting.folder.resolve("kept").toString())
             : Map.<String, String>of();
-    try (var process = GuestProcess.plain(command(setting, workloads), errors, environment)) {
+    return run(setting, workloads, command(setting, workloads), environment);
+  }
+
+  /** The same by a command of the caller's that says what {@link #command} would. */
+  List<Timed> run(
+      Setting setting,
+      List<Workload> workloads,
+      List<String> command,
+      Map<String, String> environment)
+      throws IOException {
+    Path errors = setting.folder.resolve(this + ".err");
+    try (var process = GuestProcess.plain(command, errors, environment)) {
       Thread watchdog = Thread.ofVirtual().start(() -> endAfter(process, setting.timeoutSeconds));
       Listener listener = new Listener(process);
       process.read(listener);
@@ -155,7 +168,9 @@ record Subject(Kind kind, int cpus) {
       return command;
     }
     String append =
-        "console=ttyS0 quiet rdinit=/bench/init bench.run="
+        "console=ttyS0 quiet rdinit=/bench/init "
+            + setting.kernelOptions.stream().map(o -> o + " ").collect(Collectors.joining())
+            + "bench.run="
             + String.join(",", names)
             + (setting.options.isEmpty()
                 ? ""

@@ -90,6 +90,7 @@ final class Verify {
             options.number("memory", 2048),
             // Guest time has nothing to do with the host's: the end comes from outside.
             List.of("-s1000000"),
+            List.of(),
             0);
     List<Job> jobs = new ArrayList<>();
     for (Workload workload : Workload.ALL) {
