@@ -3,7 +3,6 @@ package dev.bothy.kvm;
 import static dev.bothy.host.RawMemory.getByte;
 import static dev.bothy.host.RawMemory.getInt;
 import static dev.bothy.host.RawMemory.getLong;
-import static dev.bothy.host.RawMemory.getShort;
 import static dev.bothy.host.RawMemory.putByte;
 import static dev.bothy.host.RawMemory.putLong;
 import static dev.bothy.kvm.KvmHeader.*;
@@ -72,6 +71,7 @@ final class KvmVcpu implements Vcpu {
   private final long run;
   private final CpuState state;
   private final KvmTransfer transfer;
+  private final AccessExits accesses;
   private final MsrExits msrExits;
   private final GuestTsc tsc;
   private final KvmDebug debug;
@@ -137,6 +137,7 @@ final class KvmVcpu implements Vcpu {
     transfer = new KvmTransfer(descriptor, state, msrs, device, inKernel);
     tsc = new GuestTsc(descriptor, tscKhz, machine.clock(), state);
     kernelApic = inKernel ? new KernelApic(this, descriptor, tsc) : null;
+    accesses = new AccessExits(run, apic, machine, engine::written);
     msrExits = new MsrExits(run, apic, state, tsc);
     debug = new KvmDebug(descriptor, device);
     signal = new VcpuSignal(descriptor, run);
@@ -272,11 +273,13 @@ final class KvmVcpu implements Vcpu {
     switch (reason) {
       case KVM_EXIT_IO -> {
         completing = true;
-        portAccess();
+        accesses.port();
       }
       case KVM_EXIT_MMIO -> {
         completing = true;
-        memoryAccess();
+        if (accesses.memory()) {
+          taskPriority = apic.taskPriority();
+        }
       }
       case KVM_EXIT_X86_RDMSR -> {
         completing = true;
@@ -313,77 +316,6 @@ final class KvmVcpu implements Vcpu {
       }
     }
     return null;
-  }
-
-  private void portAccess() {
-    int size = getByte(run + KvmRun.Io.SIZE);
-    int port = getShort(run + KvmRun.Io.PORT) & 0xffff;
-    int count = getInt(run + KvmRun.Io.COUNT);
-    long at = run + getLong(run + KvmRun.Io.DATA_OFFSET);
-    boolean out = getByte(run + KvmRun.Io.DIRECTION) == KVM_EXIT_IO_OUT;
-    for (int i = 0; i < count; i++, at += size) {
-      if (out) {
-        machine.ports().write(port, size, load(at, size));
-      } else {
-        store(at, size, machine.ports().read(port, size));
-      }
-    }
-  }
-
-  private void memoryAccess() {
-    long address = getLong(run + KvmRun.Mmio.PHYS_ADDR);
-    int length = getInt(run + KvmRun.Mmio.LEN);
-    boolean write = getByte(run + KvmRun.Mmio.IS_WRITE) != 0;
-    long at = run + KvmRun.Mmio.DATA;
-    // What crosses a page comes in two pieces, of any length.
-    int size = Integer.bitCount(length) == 1 ? length : 1;
-    for (int i = 0; i < length; i += size) {
-      if (write) {
-        writeMemory(address + i, size, load(at + i, size));
-      } else {
-        store(at + i, size, readMemory(address + i, size));
-      }
-    }
-  }
-
-  private long readMemory(long address, int size) {
-    long offset = apicOffset(address);
-    return offset >= 0 ? apic.read(offset, size) : machine.mmio().read(address, size);
-  }
-
-  private void writeMemory(long address, int size, long value) {
-    long offset = apicOffset(address);
-    if (offset >= 0) {
-      apic.write(offset, size, value);
-      taskPriority = apic.taskPriority();
-    } else {
-      machine.mmio().write(address, size, value);
-      engine.written(address);
-    }
-  }
-
-  /** Where in the APIC's register page an address lies, or -1. */
-  private long apicOffset(long address) {
-    long base = apic.baseAddress();
-    return base >= 0 && (address & -4096) == base ? address & 4095 : -1;
-  }
-
-  private static long load(long at, int size) {
-    return switch (size) {
-      case 1 -> getByte(at) & 0xffL;
-      case 2 -> getShort(at) & 0xffffL;
-      case 4 -> getInt(at) & 0xffff_ffffL;
-      default -> getLong(at);
-    };
-  }
-
-  private static void store(long at, int size, long value) {
-    switch (size) {
-      case 1 -> putByte(at, (byte) value);
-      case 2 -> dev.bothy.host.RawMemory.putShort(at, (short) value);
-      case 4 -> dev.bothy.host.RawMemory.putInt(at, (int) value);
-      default -> putLong(at, value);
-    }
   }
 
   // Interrupts.
