@@ -107,6 +107,12 @@ final class ControlFlow {
     return cpu.canonicalHere(value) && (value & 3) == 0;
   }
 
+  /** True if something would be enforced of user code, which virtual-8086 mode does not have. */
+  static boolean forUser(Processor cpu) {
+    long control = getLong(cpu.state + CpuState.U_CET);
+    return cpu.enforces() && (control & (SHADOW_STACK | TRACKING)) != 0;
+  }
+
   // Tracking.
 
   private static boolean on(Processor cpu, int cpl) {

@@ -403,6 +403,7 @@ final class EventDelivery {
       if (hasCode) {
         frame.push(errorCode);
       }
+      cpu.setAccessed(selector, descriptor);
       int old = cpu.cpl;
       long ssp = ShadowStack.event(cpu, old, dpl, 0);
       ShadowStack.leaveUser(cpu, old);
@@ -414,7 +415,6 @@ final class EventDelivery {
           cpu.loadNull(segment, 0);
         }
       }
-      cpu.setAccessed(selector, descriptor);
       cpu.loadFromDescriptor(CpuState.CS, selector & ~3 | dpl, descriptor);
       frame.install(cpu);
       finish(cpu, type, dpl, target);
@@ -440,9 +440,9 @@ final class EventDelivery {
     if (hasCode) {
       sp = pushAt(cpu, sp, size, errorCode);
     }
+    cpu.setAccessed(selector, descriptor);
     ShadowStack.setPointer(cpu, ShadowStack.event(cpu, cpu.cpl, cpu.cpl, 0));
     cpu.setRsp(sp);
-    cpu.setAccessed(selector, descriptor);
     cpu.loadFromDescriptor(CpuState.CS, selector & ~3 | cpu.cpl, descriptor);
     finish(cpu, type, cpu.cpl, target);
   }

@@ -466,7 +466,7 @@ final class FarTransfer {
     for (int i = 0; i < segments.length; i++) {
       selectors[i] = (int) cpu.peek(4, 16 + 4 * i) & 0xffff;
     }
-    if (ip > 0xffff) {
+    if (ip > 0xffff || ControlFlow.forUser(cpu)) {
       throw cpu.gp();
     }
     ShadowStack.returnToVirtual8086(cpu);

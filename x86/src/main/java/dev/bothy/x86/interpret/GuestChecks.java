@@ -80,8 +80,11 @@ final class GuestChecks {
 
   private static boolean controlFlow(Processor cpu, long block) {
     boolean on = (getLong(block + ControlBlock.CR4) & Bits.CR4_CET) != 0;
+    boolean virtual = (getLong(block + ControlBlock.RFLAGS) & Bits.VM) != 0;
+    boolean shadowed = (getLong(cpu.state + CpuState.U_CET) & ControlFlow.SHADOW_STACK) != 0;
     return !on
         || (getLong(block + ControlBlock.CR0) & Bits.CR0_WP) != 0
+            && !(virtual && shadowed)
             && ControlFlow.legal(cpu, getLong(block + ControlBlock.S_CET));
   }
 

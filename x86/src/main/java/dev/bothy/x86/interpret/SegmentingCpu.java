@@ -303,9 +303,15 @@ abstract class SegmentingCpu extends PagingCpu {
     return enforces;
   }
 
-  /** True if a bit of U_CET or S_CET is set for {@code cpl} and in force. */
-  final boolean enforces(int cpl, long bit) {
-    return enforces && usesDescriptors() && (getLong(state + ControlFlow.register(cpl)) & bit) != 0;
+  /**
+   * True if a bit of U_CET or S_CET is set for {@code cpl} and in force; of virtual-8086 mode, if
+   * it will be where {@code cpl} is, which is another mode.
+   */
+  final boolean enforces(int cpl, long bits) {
+    return enforces
+        && protectedMode
+        && !(cpl == 3 && virtual8086())
+        && (getLong(state + ControlFlow.register(cpl)) & bits) != 0;
   }
 
   /** Takes over CR4.CET, U_CET and S_CET after any of them changed. */

@@ -17,7 +17,7 @@ final class ShadowStack {
   static final long BUSY = 1;
 
   /** Bytes of CS, linear address and SSP. */
-  private static final int FRAME = 24;
+  static final int FRAME = 24;
 
   private ShadowStack() {}
 
@@ -37,7 +37,7 @@ final class ShadowStack {
     putLong(cpu.state + CpuState.SSP, value);
   }
 
-  private static long levelPointer(Processor cpu, int cpl) {
+  static long levelPointer(Processor cpu, int cpl) {
     return getLong(cpu.state + CpuState.LEVEL_SSP + 8L * cpl);
   }
 
@@ -97,8 +97,7 @@ final class ShadowStack {
    *
    * @param from what the frame says SSP was
    */
-  private static long pushFrame(
-      Processor cpu, long top, long cs, long linear, long from, boolean user) {
+  static long pushFrame(Processor cpu, long top, long cs, long linear, long from, boolean user) {
     long ssp = (top & ~7L) - FRAME;
     ShadowMemory.probe(cpu, ssp, 8, user);
     ShadowMemory.store(cpu, top - 4, 4, 0, user);
@@ -151,7 +150,7 @@ final class ShadowStack {
    * @param rip the offset that will be returned to
    */
   private static long inner(Processor cpu, long top, int cpl, int oldCpl, long rip, boolean wide) {
-    take(cpu, top, wide);
+    take(cpu, top, wide, false);
     if (oldCpl == 3) {
       return top;
     }
@@ -160,11 +159,11 @@ final class ShadowStack {
   }
 
   /** Makes the token at {@code top} busy; #GP(0) if it is, or is none. */
-  private static void take(Processor cpu, long top, boolean wide) {
+  static void take(Processor cpu, long top, boolean wide, boolean user) {
     if ((top & 7) != 0 || (top & ~31L) != (top - FRAME & ~31L) || !wide && top >>> 32 != 0) {
       throw cpu.gp();
     }
-    if (ShadowMemory.exchange(cpu, top, top, top | BUSY, false) != top) {
+    if (ShadowMemory.exchange(cpu, top, top, top | BUSY, user) != top) {
       throw cpu.gp();
     }
   }
@@ -198,7 +197,7 @@ final class ShadowStack {
       return inner(cpu, top, cpl, oldCpl, rip, cpu.longMode);
     }
     if (ist != 0) {
-      take(cpu, top, true);
+      take(cpu, top, true, false);
     }
     int cs = cpu.segmentSelector(CpuState.CS);
     return pushFrame(cpu, top, cs, linear(cpu, rip), ssp, cpl == 3);
@@ -207,8 +206,15 @@ final class ShadowStack {
   /** The level changes from {@code oldCpl} inwards: user code's pointer is kept for it. */
   static void leaveUser(Processor cpu, int oldCpl) {
     if (oldCpl == 3 && on(cpu, 3)) {
-      putLong(cpu.state + CpuState.LEVEL_SSP + 8 * 3, pointer(cpu));
+      keep(cpu);
     }
+  }
+
+  /** The pointer becomes user code's; one behind the last address that there is wraps around. */
+  private static void keep(Processor cpu) {
+    long ssp = pointer(cpu);
+    int spare = cpu.fiveLevels() ? 7 : 16;
+    putLong(cpu.state + CpuState.LEVEL_SSP + 8 * 3, cpu.longMode ? ssp << spare >> spare : ssp);
   }
 
   /**
@@ -251,8 +257,9 @@ final class ShadowStack {
     }
   }
 
-  private static void free(Processor cpu, long token) {
-    ShadowMemory.exchange(cpu, token, token | BUSY, token, false);
+  /** Makes the token of a stack of the present level free, if there is one. */
+  static void free(Processor cpu, long token) {
+    ShadowMemory.exchange(cpu, token, token | BUSY, token, cpu.cpl == 3);
   }
 
   // Fast system calls.
@@ -260,7 +267,7 @@ final class ShadowStack {
   /** SYSCALL and SYSENTER have not changed the level yet. */
   static void systemCall(Processor cpu) {
     if (on(cpu)) {
-      putLong(cpu.state + CpuState.LEVEL_SSP + 8 * 3, pointer(cpu));
+      keep(cpu);
     }
     if (on(cpu, 0)) {
       setPointer(cpu, 0);

@@ -64,6 +64,9 @@ final class TaskSwitch {
   private long tables;
   private boolean trap;
 
+  /** Null without control-flow enforcement. */
+  private TaskShadowStack shadow;
+
   /**
    * Where a TSS has what: words of {@code size} bytes, the instruction pointer, flags and registers
    * in a row, then segments; {@code last} is the last byte that there must be.
@@ -103,7 +106,9 @@ final class TaskSwitch {
       throw cpu.raise(GuestFault.NP, code);
     }
     layout = (attributes & 8) != 0 ? WIDE : NARROW;
-    if ((Descriptor.limit(descriptor) & 0xffff_ffffL) < layout.last) {
+    boolean enforced = TaskShadowStack.required(cpu);
+    int last = enforced ? TaskShadowStack.LAST : layout.last;
+    if (enforced && layout == NARROW || (Descriptor.limit(descriptor) & 0xffff_ffffL) < last) {
       throw cpu.raise(GuestFault.TS, code);
     }
     base = Descriptor.base(descriptor);
@@ -233,6 +238,8 @@ final class TaskSwitch {
     int old = cpu.segmentSelector(CpuState.TR);
     long oldAt = nested ? 0 : SegmentChecks.address(cpu, old, GuestFault.TS, ext);
 
+    int newCpl = (newFlags & Bits.VM) != 0 ? 3 : selectors[1] & 3;
+    shadow = TaskShadowStack.of(cpu, by == By.RETURN, nested, base, pointer, newCpl);
     save(pointer, flags);
     if (nested) {
       cpu.storeSystem(base, 2, old);
@@ -244,6 +251,10 @@ final class TaskSwitch {
     if (!nested) {
       long type = cpu.loadSystem(oldAt + 5, 1);
       cpu.storeSystem(oldAt + 5, 1, type & ~BUSY);
+    }
+
+    if (shadow != null) {
+      shadow.end();
     }
 
     // From here on it is the new task.
@@ -272,6 +283,9 @@ final class TaskSwitch {
       ControlRegisters.writeCr3(cpu, tables);
     }
     loadSegments();
+    if (shadow != null) {
+      shadow.begin(ext);
+    }
     if (trap) {
       cpu.pendingDebug |= DebugRegisters.TASK_SWITCH;
       cpu.setAttention(Processor.ATTENTION_STEP);

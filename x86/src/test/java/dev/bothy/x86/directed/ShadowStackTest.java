@@ -19,26 +19,26 @@ class ShadowStackTest extends EngineTest {
   private static final long WP = 1 << 16;
 
   /** User code's stack, and two of the supervisor's; each grows down from {@link #TOP}. */
-  private static final long USER_PAGE = DATA + 0x8000;
+  static final long USER_PAGE = DATA + 0x8000;
 
-  private static final long PAGE = DATA + 0x9000;
+  static final long PAGE = DATA + 0x9000;
   private static final long IST_PAGE = DATA + 0xa000;
 
   /** Where a supervisor's token may be. */
   private static final long TOP = 0xff8;
 
-  private static final long TOKEN = PAGE + TOP;
-  private static final long IST_TOKEN = IST_PAGE + TOP;
-  private static final long TABLE = DATA + 0xb000;
-  private static final String UD2 = "0f 0b";
-  private static final String RDSSP_RCX = "f3 48 0f 1e c9";
+  static final long TOKEN = PAGE + TOP;
+  static final long IST_TOKEN = IST_PAGE + TOP;
+  static final long TABLE = DATA + 0xb000;
+  static final String UD2 = "0f 0b";
+  static final String RDSSP_RCX = "f3 48 0f 1e c9";
   private static final String INCSSP_RCX = "f3 48 0f ae e9";
   private static final String SETSSBSY = "f3 0f 01 e8";
   private static final String SAVEPREVSSP = "f3 0f 01 ea";
   private static final String RSTORSSP_RBX = "f3 0f 01 2b";
 
   /** Shadow stacks are on at {@code cpl}, where code starts, and for the supervisor. */
-  private static CpuState shadowed(TestMachine m, int cpl) {
+  static CpuState shadowed(TestMachine m, int cpl) {
     CpuState s = m.long64(cpl);
     m.page(USER_PAGE, USER_PAGE, P | U | D);
     m.page(PAGE, PAGE, P | D);
@@ -55,14 +55,14 @@ class ShadowStackTest extends EngineTest {
     return s;
   }
 
-  private static void run(TestMachine m, Consumer<Assembler> code) {
+  static void run(TestMachine m, Consumer<Assembler> code) {
     var a = m.assembler(64);
     code.accept(a);
     m.code(64, a);
     m.run();
   }
 
-  private static long ssp(TestMachine m) {
+  static long ssp(TestMachine m) {
     return m.state().get(CpuState.SSP);
   }
 
