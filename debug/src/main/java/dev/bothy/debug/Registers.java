@@ -87,6 +87,7 @@ final class Registers {
     if (model.has(CpuFeature.XSAVE)) {
       addSystem("xcr0", 64, "int64", CpuState.XCR0);
     }
+    addControlFlow(model);
   }
 
   List<Register> all() {
@@ -352,6 +353,25 @@ final class Registers {
       addLimit(SEGMENT_NAMES[s] + "_limit", segment(s, SEGMENT_LIMIT));
       addLimit(SEGMENT_NAMES[s] + "_attributes", segment(s, SEGMENT_ATTRIBUTES));
     }
+  }
+
+  private void addControlFlow(CpuModel model) {
+    int bits = layout.is64() ? 64 : 32;
+    if (model.has(CpuFeature.SHSTK)) {
+      add("ssp", bits, "data_ptr", cpu -> cpu.get(CpuState.SSP), Registers::setShadowStack);
+    }
+    if (model.has(CpuFeature.SHSTK) || model.has(CpuFeature.IBT)) {
+      addSystem("u_cet", bits, "cet", CpuState.U_CET);
+      addSystem("s_cet", bits, "cet", CpuState.S_CET);
+    }
+  }
+
+  private static boolean setShadowStack(CpuState cpu, long value) {
+    boolean exists = (value & 3) == 0 && value << 16 >> 16 == value;
+    if (exists) {
+      cpu.set(CpuState.SSP, value);
+    }
+    return exists;
   }
 
   private boolean setTaskPriority(long value) {

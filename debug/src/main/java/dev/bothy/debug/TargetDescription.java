@@ -42,10 +42,22 @@ final class TargetDescription {
           "SMEP:20",
           "SMAP:21",
           "PKE:22",
+          "CET:23",
           "PKS:24");
 
   private static final List<String> EFER =
       List.of("SCE:0", "LME:8", "LMA:10", "NXE:11", "SVME:12", "FFXSR:14");
+
+  private static final List<String> CET =
+      List.of(
+          "SH_STK_EN:0",
+          "WR_SHSTK_EN:1",
+          "ENDBR_EN:2",
+          "LEG_IW_EN:3",
+          "NO_TRACK_EN:4",
+          "SUPPRESS_DIS:5",
+          "SUPPRESS:10",
+          "WAITING:11");
 
   private static final String VECTOR =
       """
@@ -92,7 +104,8 @@ final class TargetDescription {
         case SYSTEM ->
             out.append(flags("cr0", bytes, CR0))
                 .append(flags("cr4", bytes, CR4))
-                .append(flags("efer", bytes, EFER));
+                .append(flags("efer", bytes, EFER))
+                .append(flags("cet", bytes, CET));
         default -> {}
       }
       for (Register register : all) {

@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.core.cpu.CpuModel;
+import dev.bothy.core.cpu.CpuState;
 import dev.bothy.debug.monitor.Monitor;
 import dev.bothy.debug.monitor.MonitorCommand;
 import dev.bothy.debug.monitor.MonitorException;
@@ -51,6 +53,28 @@ class MonitorTest {
     assertTrue(all.contains("efer 500"), all);
     assertFalse(monitor.run("  info   registers 1 ").contains("processor 0"));
     guest.awaitMoreRounds(guest.rounds());
+  }
+
+  @Test
+  void showsWhatControlFlowIsHeldTo() throws Exception {
+    assertFalse(monitor.run("info registers").contains("ssp"), "no such processor");
+    CpuModel model = CpuModel.parse("v3,+shstk,+ibt");
+    try (var other = new SmallGuest(InterpreterEngine::new, model, 1, false)) {
+      other.awaitWarm();
+      other.machine.whileStanding(
+          () -> {
+            CpuState cpu = other.machine.vcpu(0).state();
+            cpu.set(CpuState.SSP, 0x1238);
+            cpu.set(CpuState.U_CET, 5);
+            cpu.set(CpuState.LEVEL_SSP + 8 * 3, 0x2340);
+            return "";
+          });
+      String all =
+          new Monitor(other.machine, List::of, List::of, new TestEngines(other.machine))
+              .run("info registers 0");
+      assertTrue(all.contains("ssp 0000000000001238  u_cet 5  s_cet 0\n"), all);
+      assertTrue(all.contains("pl0_ssp 0  pl1_ssp 0  pl2_ssp 0  pl3_ssp 2340  ssp table 0\n"), all);
+    }
   }
 
   @Test

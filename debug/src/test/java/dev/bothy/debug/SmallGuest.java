@@ -2,6 +2,7 @@ package dev.bothy.debug;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.debug.monitor.Monitor;
 import dev.bothy.machine.EngineFactory;
 import dev.bothy.machine.Machine;
@@ -31,6 +32,10 @@ final class SmallGuest implements AutoCloseable {
    * @param waits the guest does not start before gdb lets it
    */
   SmallGuest(EngineFactory engine, int cpus, boolean waits) throws Exception {
+    this(engine, CpuModel.V2, cpus, waits);
+  }
+
+  SmallGuest(EngineFactory engine, CpuModel model, int cpus, boolean waits) throws Exception {
     machine =
         new Machine(
             MachineOptions.of(
@@ -39,6 +44,7 @@ final class SmallGuest implements AutoCloseable {
                     new KernelBoot(GuestFile.path(), Optional.empty(), ""),
                     value -> warm.countDown())
                 .withCpus(cpus)
+                .withModel(model)
                 .withDebugExit(true));
     server =
         GdbServer.atPort(

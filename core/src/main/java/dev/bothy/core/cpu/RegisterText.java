@@ -12,6 +12,7 @@ public final class RegisterText {
   private static final String[] SEGMENTS = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
   private static final int CODE = 16;
   private static final long CR0_PE = 1;
+  private static final long CR4_CET = 1 << 23;
   private static final int RFLAGS_VM = 1 << 17;
 
   private RegisterText() {}
@@ -37,6 +38,12 @@ public final class RegisterText {
     out.append(" CR3=").append(hex(getLong(state + CpuState.CR3)));
     out.append(" CR4=").append(hex(getLong(state + CpuState.CR4)));
     out.append(" EFER=").append(hex(getLong(state + CpuState.EFER))).append('\n');
+    if ((getLong(state + CpuState.CR4) & CR4_CET) != 0) {
+      out.append("SSP=").append(hex(getLong(state + CpuState.SSP)));
+      out.append(" U_CET=").append(hex(getLong(state + CpuState.U_CET)));
+      out.append(" S_CET=").append(hex(getLong(state + CpuState.S_CET)));
+      out.append(" PL0_SSP=").append(hex(getLong(state + CpuState.LEVEL_SSP))).append('\n');
+    }
     for (int s = 0; s < SEGMENTS.length; s++) {
       long segment = state + CpuState.segment(s, 0);
       out.append(

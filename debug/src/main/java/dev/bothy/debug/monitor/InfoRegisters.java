@@ -6,6 +6,8 @@ import static dev.bothy.core.cpu.CpuState.SEGMENT_LIMIT;
 import static dev.bothy.core.cpu.CpuState.SEGMENT_SELECTOR;
 import static dev.bothy.core.cpu.CpuState.segment;
 
+import dev.bothy.core.cpu.CpuFeature;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.core.cpu.SvmState;
 import dev.bothy.machine.Machine;
@@ -73,6 +75,10 @@ record InfoRegisters(Machine machine) implements MonitorCommand {
                 cpu.get(CpuState.CR2),
                 cpu.get(CpuState.CR3),
                 cpu.get(CpuState.CR4)));
+    CpuModel model = machine.options().model();
+    if (model.has(CpuFeature.SHSTK) || model.has(CpuFeature.IBT)) {
+      appendControlFlow(out, cpu);
+    }
     for (int s = 0; s < SEGMENTS.size(); s++) {
       out.append(
           "%-4s %04x  base %016x  limit %08x  attributes %04x%n"
@@ -90,6 +96,16 @@ record InfoRegisters(Machine machine) implements MonitorCommand {
                 cpu.getInt32(CpuState.GDTR_LIMIT),
                 cpu.get(CpuState.IDTR_BASE),
                 cpu.getInt32(CpuState.IDTR_LIMIT)));
+  }
+
+  private static void appendControlFlow(StringBuilder out, CpuState cpu) {
+    out.append(
+        "ssp %016x  u_cet %x  s_cet %x%n"
+            .formatted(cpu.get(CpuState.SSP), cpu.get(CpuState.U_CET), cpu.get(CpuState.S_CET)));
+    for (int level = 0; level < 4; level++) {
+      out.append("pl%d_ssp %x  ".formatted(level, cpu.get(CpuState.LEVEL_SSP + 8 * level)));
+    }
+    out.append("ssp table %x%n".formatted(cpu.get(CpuState.INTERRUPT_SSP_TABLE)));
   }
 
   private static String activity(CpuState cpu) {
