@@ -31,7 +31,11 @@ final class SmallMachine implements AutoCloseable {
   long clockReads;
 
   SmallMachine(long stretch, long wholeEvery) {
-    this(stretch, wholeEvery, 1, UnaryOperator.identity());
+    this(stretch, wholeEvery, CpuModel.V2);
+  }
+
+  SmallMachine(long stretch, long wholeEvery, CpuModel model) {
+    this(stretch, wholeEvery, model, 1, UnaryOperator.identity());
   }
 
   /** With a translator for which the answer of every port is {@code answer}. */
@@ -56,13 +60,21 @@ final class SmallMachine implements AutoCloseable {
 
   SmallMachine(
       long stretch, long wholeEvery, int cpus, UnaryOperator<Engine.Environment> translatorSees) {
+    this(stretch, wholeEvery, CpuModel.V2, cpus, translatorSees);
+  }
+
+  private SmallMachine(
+      long stretch,
+      long wholeEvery,
+      CpuModel model,
+      int cpus,
+      UnaryOperator<Engine.Environment> translatorSees) {
     var ports = new AddressSpace("ports");
     var mmio = new AddressSpace("mmio");
     ports.map("counter", 0x40, 8, new Ports());
     mmio.map("counter", 0xf000_0000L, 0x1000, new Mmio());
     var environment =
-        new Engine.Environment(
-            memory, ports, mmio, new Clock(), CpuModel.V2, cpus, false, vcpu -> {});
+        new Engine.Environment(memory, ports, mmio, new Clock(), model, cpus, false, vcpu -> {});
     try {
       engine =
           new VerifyEngine(

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.bothy.core.Exit;
+import dev.bothy.core.cpu.CpuModel;
 import dev.bothy.core.cpu.CpuState;
 import dev.bothy.x86.assemble.Assembler;
 import java.util.function.UnaryOperator;
@@ -104,6 +105,51 @@ class VerifyEngineTest {
       assertInstanceOf(Exit.Halted.class, m.cpu.run(1_000_000));
       assertEquals(0, m.apic.wanted);
       assertEquals(200, m.state().gpr(RBX));
+    }
+  }
+
+  /** Calls of all kinds and an interrupt, each with its target, on a shadow stack. */
+  @Test
+  void enforcedControlFlowIsTheSameOnBoth() {
+    try (var m = new SmallMachine(30, 1000, CpuModel.parse("v3,+shstk,+ibt"))) {
+      CpuState s = m.state();
+      s.set(CpuState.CR0, 0x1_0031);
+      s.set(CpuState.CR4, 1 << 23);
+      s.set(CpuState.S_CET, 5);
+      s.set(CpuState.SSP, 0xb000);
+      m.handler(
+          0x30,
+          new Assembler(32, SmallMachine.HANDLER)
+              .hex("f3 0f 1e fb") // endbr32
+              .hex("f3 0f 1e c8 01 c3") // rdsspd eax; add ebx,eax
+              .iret());
+      m.code(
+          new Assembler(32, SmallMachine.CODE)
+              .mov32(RCX, 3000)
+              .label("round")
+              .call("f")
+              .movLabel(RAX, "g")
+              .hex("ff d0") // call eax
+              .interrupt(0x30)
+              .dec(RCX)
+              .jnz("round")
+              .hlt()
+              .label("f")
+              .movLabel(RAX, "h")
+              .hex("ff e0") // jmp eax
+              .label("g")
+              .hex("f3 0f 1e fb")
+              .call("f")
+              .ret()
+              .label("h")
+              .hex("f3 0f 1e fb")
+              .inc(RSI)
+              .ret());
+      s.setGpr(RSI, 0);
+      assertInstanceOf(Exit.Halted.class, m.cpu.run(1_000_000));
+      assertEquals(6000, m.state().gpr(RSI));
+      assertEquals(0xb000, m.state().get(CpuState.SSP));
+      assertTrue(m.counter("instructionsTranslated") >= 5);
     }
   }
 
