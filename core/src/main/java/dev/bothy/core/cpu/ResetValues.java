@@ -49,6 +49,10 @@ public final class ResetValues {
     putLong(state + CpuState.CR3, 0);
     putLong(state + CpuState.CR4, 0);
     putLong(state + CpuState.EFER, 0);
+    // Unlike most MSRs.
+    for (int at = CpuState.U_CET; at <= CpuState.SSP; at += 8) {
+      putLong(state + at, 0);
+    }
     putInt(state + CpuState.NMI_PENDING, 0);
     putInt(state + CpuState.NMI_BLOCKED, 0);
     putInt(state + CpuState.PENDING_DEBUG, 0);

@@ -149,6 +149,20 @@ class ShadowStackLevelTest extends EngineTest {
     }
   }
 
+  @Test
+  void initEndsAllOfIt() {
+    try (var m = newMachine(MODEL)) {
+      CpuState s = shadowed(m, 0);
+      s.set(CpuState.XSS, 0x1800);
+      m.cpu.init();
+      m.cpu.run(0);
+      for (int at = CpuState.U_CET; at <= CpuState.SSP; at += 8) {
+        assertEquals(0, s.get(at), Integer.toHexString(at));
+      }
+      assertEquals(0x1800, s.get(CpuState.XSS));
+    }
+  }
+
   // Guests of guests: AMD64 APM volume 2, section 15.5.
 
   /** The guest's table is the one its interrupts look at, and what they push is in its block. */
