@@ -193,11 +193,15 @@ final class NestedStart {
         .toList();
   }
 
-  /** Unpacks the default guest's kernel package. */
+  /** Unpacks the default guest's kernel package, and the one with the modules if there is. */
   private static Path unpackKernel(Path folder) throws IOException, InterruptedException {
     Path unpacked = folder.resolve("nested-start-kernel");
-    Path packed = DefaultGuest.cacheFolder().resolve("packages/kernel.deb");
-    output("dpkg-deb", "-x", packed.toString(), unpacked.toString());
+    for (String name : List.of("kernel.deb", "modules.deb")) {
+      Path packed = DefaultGuest.cacheFolder().resolve("packages").resolve(name);
+      if (Files.exists(packed)) {
+        output("dpkg-deb", "-x", packed.toString(), unpacked.toString());
+      }
+    }
     return unpacked;
   }
 

@@ -12,7 +12,9 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.regex.MatchResult;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -33,6 +35,17 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
   private static final String BUSYBOX_PACKAGE = "busybox-static";
   private static final Pattern KERNEL_DEPENDENCY = Pattern.compile("linux-image-[0-9][a-z0-9.+-]*");
 
+  /** What newer kernels' packages are made of, those of Debian 14 for one: they have no files. */
+  private static final Pattern BINARY_DEPENDENCY =
+      Pattern.compile("linux-binary-[0-9][a-z0-9.+-]*");
+
+  private static final Pattern MODULES_DEPENDENCY =
+      Pattern.compile("linux-modules-[0-9][a-z0-9.+-]*");
+
+  /** Where packages have a kernel, and its release. */
+  private static final Pattern KERNEL_FILE =
+      Pattern.compile("boot/vmlinuz-([^/]+)|(?:usr/)?lib/modules/([^/]+)/vmlinuz");
+
   /**
    * With flow control (r), so that Linux holds input back that nobody reads instead of dropping it.
    */
@@ -43,8 +56,8 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
 
   /**
    * Prepares it in the user's cache folder: {@code $XDG_CACHE_HOME/bothy} or {@code
-   * ~/.cache/bothy}. The first time, two packages are fetched with the host's apt; after that it
-   * needs no network. Any thread, any number of processes.
+   * ~/.cache/bothy}. The first time, two or three packages are fetched with the host's apt; after
+   * that it needs no network. Any thread, any number of processes.
    *
    * @throws GuestException if it cannot be had here
    */
@@ -155,12 +168,23 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
       throws IOException {
     Apt apt = new Apt(work, progress);
     apt.update();
-    Matcher dependency = KERNEL_DEPENDENCY.matcher(apt.find(kernelPackage).depends());
-    if (!dependency.find()) {
-      throw new GuestException("the package " + kernelPackage + " here names no kernel");
-    }
+    String image =
+        first(KERNEL_DEPENDENCY, apt.find(kernelPackage).depends())
+            .orElseThrow(
+                () -> new GuestException("the package " + kernelPackage + " here names no kernel"));
     apt.download(apt.find(BUSYBOX_PACKAGE), target.resolve("busybox.deb"));
-    apt.download(apt.find(dependency.group()), target.resolve("kernel.deb"));
+    Apt.Available kernel = apt.find(image);
+    Optional<String> binary = first(BINARY_DEPENDENCY, kernel.depends());
+    Optional<String> modules = first(MODULES_DEPENDENCY, kernel.depends());
+    if (binary.isPresent() && modules.isPresent()) {
+      apt.download(apt.find(modules.get()), target.resolve("modules.deb"));
+      kernel = apt.find(binary.get());
+    }
+    apt.download(kernel, target.resolve("kernel.deb"));
+  }
+
+  private static Optional<String> first(Pattern pattern, String in) {
+    return pattern.matcher(in).results().map(MatchResult::group).findFirst();
   }
 
   private static void unpack(Path packages, Path target, Progress progress) throws IOException {
@@ -179,8 +203,9 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
     DebianPackage.visit(
         kernelPackage,
         (name, size, contents) -> {
-          if (name.startsWith("boot/vmlinuz-") && releases.isEmpty()) {
-            releases.add(name.substring("boot/vmlinuz-".length()));
+          Matcher file = KERNEL_FILE.matcher(name);
+          if (releases.isEmpty() && file.matches()) {
+            releases.add(file.group(1) == null ? file.group(2) : file.group(1));
             Files.write(target.resolve("vmlinuz"), contents.read());
           }
         });
@@ -188,7 +213,10 @@ public record DefaultGuest(Path kernel, Path initrd, String commandLine) {
       throw new IOException("the packages hold no kernel or no busybox");
     }
     progress.update("unpacking", 0.4);
-    var modules = KernelModules.take(kernelPackage, InitialRoot.MODULES);
+    Path modulesPackage = packages.resolve("modules.deb");
+    var modules =
+        KernelModules.take(
+            Files.exists(modulesPackage) ? modulesPackage : kernelPackage, InitialRoot.MODULES);
     progress.update("packing", 0.9);
     InitialRoot.write(target.resolve("initrd"), busybox.getFirst(), releases.getFirst(), modules);
     progress.update("packing", 1);

@@ -135,11 +135,11 @@ class DebianPackageTest {
   private static final DebianPackage.Visitor NOTHING = (name, size, contents) -> {};
   private static final DebianPackage.Visitor READ_ALL = (name, size, contents) -> contents.read();
 
-  private static byte[] module(String needs) {
+  static byte[] module(String needs) {
     return bytes("\177ELF\0license=GPL\0depends=" + needs + "\0name=x\0");
   }
 
-  private static byte[] bytes(String text) {
+  static byte[] bytes(String text) {
     return text.getBytes(StandardCharsets.ISO_8859_1);
   }
 
@@ -156,7 +156,7 @@ class DebianPackageTest {
     return out.toByteArray();
   }
 
-  private static byte[] tar(Map<String, byte[]> files) throws IOException {
+  static byte[] tar(Map<String, byte[]> files) throws IOException {
     ByteArrayOutputStream out = new ByteArrayOutputStream();
     try (TarArchiveOutputStream tar = new TarArchiveOutputStream(out)) {
       for (var file : new TreeMap<>(files).entrySet()) {
@@ -171,7 +171,10 @@ class DebianPackageTest {
   }
 
   private Path deb(String member, byte[] contents) throws IOException {
-    Path file = folder.resolve("made.deb");
+    return deb(folder.resolve("made.deb"), member, contents);
+  }
+
+  static Path deb(Path file, String member, byte[] contents) throws IOException {
     try (ArArchiveOutputStream ar = new ArArchiveOutputStream(Files.newOutputStream(file))) {
       for (var entry :
           List.of(Map.entry("debian-binary", bytes("2.0\n")), Map.entry(member, contents))) {

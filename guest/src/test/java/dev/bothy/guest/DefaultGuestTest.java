@@ -1,5 +1,7 @@
 package dev.bothy.guest;
 
+import static dev.bothy.guest.DebianPackageTest.bytes;
+import static dev.bothy.guest.DebianPackageTest.module;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -7,10 +9,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -33,7 +37,7 @@ class DefaultGuestTest {
     assertTrue(steps.contains("fetching busybox-static"), steps.toString());
     byte[] kernel = Files.readAllBytes(guest.kernel());
     // "HdrS" of the Linux boot protocol.
-    assertEquals("HdrS", new String(kernel, 0x202, 4, java.nio.charset.StandardCharsets.US_ASCII));
+    assertEquals("HdrS", new String(kernel, 0x202, 4, StandardCharsets.US_ASCII));
     byte[] root = Files.readAllBytes(guest.initrd());
 
     steps.clear();
@@ -50,6 +54,28 @@ class DefaultGuestTest {
     try (Stream<Path> left = Files.list(folder)) {
       assertEquals(3, left.count(), "the lock, the packages and the guest");
     }
+  }
+
+  /** As Debian 14 has it: the kernel's package is empty, and two others have what it had. */
+  @Test
+  void kernelsWhoseModulesHaveAPackageOfTheirOwnAreTaken() throws IOException {
+    Path packages = Files.createDirectories(folder.resolve("packages"));
+    String release = "7.3.4+deb14-cloud-amd64";
+    deb(packages.resolve("busybox.deb"), Map.of("./usr/bin/busybox", bytes("busybox")));
+    deb(
+        packages.resolve("kernel.deb"),
+        Map.of("./usr/lib/modules/" + release + "/vmlinuz", bytes("kernel")));
+    deb(
+        packages.resolve("modules.deb"),
+        Map.of("./usr/lib/modules/" + release + "/kernel/a/virtio_blk.ko", module("")));
+    DefaultGuest guest = DefaultGuest.prepare(folder, Progress.NONE);
+    assertEquals("kernel", Files.readString(guest.kernel()));
+    String root = Files.readString(guest.initrd(), StandardCharsets.ISO_8859_1);
+    assertTrue(root.contains("lib/modules/" + release + "/kernel/a/virtio_blk.ko"), root);
+  }
+
+  private static void deb(Path file, Map<String, byte[]> files) throws IOException {
+    DebianPackageTest.deb(file, "data.tar", DebianPackageTest.tar(files));
   }
 
   @Test
