@@ -296,4 +296,57 @@ class FiveLevelPagingTest extends EngineTest {
           assertEquals(40 * 6 + 40 * 40 * 7, m.gpr(RSI));
         });
   }
+
+  /** The last page of the lower half of 48 bits. */
+  private static final long LAST = 0x7fff_ffff_f000L;
+
+  private static final long LAST_FRAME = 0x40_0000;
+  private static final long NEXT_FRAME = 0x60_0000;
+
+  /** What comes after it is code with five levels, and with four nothing that can be jumped to. */
+  @ParameterizedTest
+  @CsvSource({
+    // where in the page, code that goes beyond it once R15 is 0, and back by RDX until then, the
+    // fewest levels
+    "0x100, 4d 85 ff 48 0f 44 de ff e3, 4", // test r15, r15; cmovz rbx, rsi; jmp rbx
+    "0x100, 4d 85 ff 48 0f 44 de ff d3, 4", // call rbx
+    "0x100, 4d 85 ff 48 0f 44 de 53 c3, 4", // push rbx; ret
+    "0xf00, 4d 85 ff 74 02 ff e2 e9 04 01 00 00, 5", // jz over jmp rdx; jmp LAST + 0x1010
+    "0xf00, 4d 85 ff 74 02 ff e2 e8 04 01 00 00, 5", // call
+    "0xf00, 4d 85 ff 0f 84 07 01 00 00 ff e2, 5", // jz LAST + 0x1010
+    "0xff0, 4d 85 ff 74 1b ff e2, 5", // jz rel8
+    "0xff7, 4d 85 ff 74 02 ff e2 90 90, 4", // falls through
+    "0xff7, 4d 85 ff 74 02 ff e2 b8 11, 4" // mov eax on both pages
+  })
+  void codeGoesBeyond48Bits(String at, String code, int fewest) {
+    for (int levels = fewest; levels <= 5; levels++) {
+      boolean five = levels == 5;
+      likeTheInterpreter(
+          code + " with " + levels,
+          MODEL,
+          m -> {
+            CpuState s = five ? fiveLevels(m) : m.long64(0);
+            long rights = P | W | U | A;
+            m.memory.writeLong(PML4 + 8 * 255, 0x2_8000 | rights);
+            m.memory.writeLong(0x2_8000 + 8 * 511, 0x2_9000 | rights);
+            m.memory.writeLong(0x2_9000 + 8 * 511, 0x2_a000 | rights);
+            m.memory.writeLong(0x2_a000 + 8 * 511, LAST_FRAME | rights | D);
+            m.memory.writeLong(PML4 + 8 * 256, 0x2_b000 | rights);
+            m.memory.writeLong(0x2_b000, 0x2_c000 | rights);
+            m.memory.writeLong(0x2_c000, 0x2_d000 | rights);
+            m.memory.writeLong(0x2_d000, NEXT_FRAME | rights | D);
+            long start = Long.decode(at);
+            m.memory.write(LAST_FRAME + start, m.assembler(64).hex(code).toBytes());
+            m.memory.write(NEXT_FRAME, m.assembler(64).hex("22 33 44 0f 0b").toBytes());
+            m.memory.write(NEXT_FRAME + 0x10, m.assembler(64).hex("0f 0b").toBytes());
+            s.setGpr(RSI, LAST + 0x1010);
+            s.setGpr(RDI, LAST + start);
+            Assembler a = m.assembler(64).mov(15, 60).jmp("first").label("back");
+            a.mov(RSP, KERNEL_STACK).dec(15).label("first").hex("48 8d 1d ef ff ff ff");
+            m.code(64, a.movRegister(RDX, RBX).hex("ff e7"));
+            m.run();
+          },
+          m -> assertEquals(five ? 6 : GP, m.vector(), code));
+    }
+  }
 }
