@@ -40,6 +40,19 @@ final class ApicTimer {
     this.timer = clock.newTimer(name, onExpiry);
   }
 
+  /**
+   * Before the guest changes anything of the timer: true if it has expired and the clock has not
+   * told so yet, and the LVT entry fires as it is. Else what has passed would be taken for what the
+   * guest sets now: a count that has run down for one that begins again, and its interrupt would be
+   * lost.
+   */
+  boolean catchUp() {
+    if (mode == TSC_DEADLINE) {
+      return deadline != 0 && deadlinePassed();
+    }
+    return startCount != 0 && clock.nanos() >= expiry() && expired();
+  }
+
   /** From bits 17 and 18 of the LVT entry. */
   void setMode(int newMode) {
     if ((mode == TSC_DEADLINE) != (newMode == TSC_DEADLINE)) {
@@ -123,7 +136,7 @@ final class ApicTimer {
 
   /**
    * Sets the deadline in ticks of the vCPU's TSC; true if it has passed already, which disarms the
-   * timer.
+   * timer. The last one has been {@linkplain #catchUp looked at}.
    */
   boolean setDeadline(long value) {
     if (mode != TSC_DEADLINE) {
@@ -180,6 +193,7 @@ final class ApicTimer {
       timer.armAt(Math.max(expiry(), now + MIN_PERIOD));
     } else {
       startCount = 0;
+      timer.cancel();
     }
     return true;
   }

@@ -145,8 +145,14 @@ public final class LocalApic implements LocalInterruptController {
     switch (register) {
       case LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR ->
           writeLvt(register, value);
-      case INITIAL_COUNT -> timer.setInitialCount(value & 0xffff_ffffL);
-      case DIVIDE -> timer.setDivide(value);
+      case INITIAL_COUNT -> {
+        catchUp();
+        timer.setInitialCount(value & 0xffff_ffffL);
+      }
+      case DIVIDE -> {
+        catchUp();
+        timer.setDivide(value);
+      }
       case VERSION, ARBITRATION_PRIORITY, PROCESSOR_PRIORITY, REMOTE_READ, CURRENT_COUNT -> {
         // Read-only: dropped.
       }
@@ -161,6 +167,9 @@ public final class LocalApic implements LocalInterruptController {
   }
 
   private void writeLvt(int register, int value) {
+    if (register == LVT_TIMER) {
+      catchUp();
+    }
     registers.lvt.write(register, value, registers.isEnabled());
     if (register == LVT_TIMER) {
       timer.setMode(registers.lvt.get(register) >>> 17 & 3);
@@ -233,11 +242,19 @@ public final class LocalApic implements LocalInterruptController {
 
   void setDeadline(long value) {
     synchronized (this) {
+      catchUp();
       if (timer.setDeadline(value)) {
         fire(LVT_TIMER);
       }
     }
     flush();
+  }
+
+  /** The timer's past is over before its guest sets what comes. */
+  private void catchUp() {
+    if (engine == null && timer.catchUp()) {
+      fire(LVT_TIMER);
+    }
   }
 
   /** A write of the whole command register in x2APIC mode. */

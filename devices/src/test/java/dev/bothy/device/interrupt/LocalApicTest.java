@@ -436,4 +436,54 @@ class LocalApicTest {
     write(0, LVT_TIMER, 0x2_0050);
     assertEquals(0, read(0, CURRENT), "what has ended does not begin again");
   }
+
+  /** The thread that the clock's timers fire on is late: a guest cannot tell. */
+  @Test
+  void whatTheClockHasNotToldYetIsPast() {
+    write(0, LVT_TIMER, 0x50);
+    write(0, DIVIDE, 0xb);
+    write(0, INITIAL, 1_000);
+    clock.outrun(1_500);
+    assertEquals(0, read(0, CURRENT));
+    write(0, LVT_TIMER, 0x2_0051);
+    assertEquals(0, read(0, CURRENT), "what has ended does not begin again");
+    assertTrue(requested(0, 0x50));
+    assertFalse(requested(0, 0x51));
+    assertEquals(0, clock.advance(10_000));
+
+    accept(0x50);
+    write(0, LVT_TIMER, 0x50);
+    write(0, INITIAL, 1_000);
+    clock.outrun(1_500);
+    write(0, INITIAL, 2_000);
+    accept(0x50);
+    clock.advance(1_999);
+    assertFalse(requested(0, 0x50));
+    clock.advance(1);
+    accept(0x50);
+
+    write(0, INITIAL, 1_000);
+    clock.outrun(1_500);
+    write(0, DIVIDE, 0x3);
+    accept(0x50);
+    assertEquals(0, read(0, CURRENT));
+
+    write(0, INITIAL, 1_000);
+    clock.outrun(16_500);
+    write(0, LVT_TIMER, 0x1_0050);
+    accept(0x50);
+
+    write(0, LVT_TIMER, 0x4_0050);
+    bus.localApic(0).writeMsr(MSR_DEADLINE, clock.nanos() + 1_000);
+    clock.outrun(1_500);
+    bus.localApic(0).writeMsr(MSR_DEADLINE, 0);
+    accept(0x50);
+    assertEquals(0, clock.advance(10_000));
+  }
+
+  private void accept(int vector) {
+    assertTrue(requested(0, vector));
+    assertEquals(vector, bus.localApic(0).acknowledge());
+    write(0, EOI, 0);
+  }
 }
